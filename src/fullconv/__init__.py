@@ -1,0 +1,91 @@
+"""fullconv casts a trained image classifier into a fully convolutional network and maps inputs of any size.
+
+>>> import fullconv
+>>> model = fullconv.load("deploy.prototxt", weights="net.caffemodel")
+>>> result = fullconv.map(model, "page.png", preprocess="unit")
+>>> result.overlay("7").save("seven.png")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fullconv.errors import (
+    BadInput,
+    BrokenPromise,
+    CannotCast,
+    CannotRun,
+    FullconvError,
+    MissingExtra,
+    Refusal,
+    Refused,
+)
+
+if TYPE_CHECKING:
+    from fullconv.api import cast, plan, receptive_field
+    from fullconv.classmap import ClassMap, Peak
+    from fullconv.demo import demo
+    from fullconv.geometry.field import Field
+    from fullconv.geometry.grid import Grid
+    from fullconv.mapping import map_image as map
+    from fullconv.model import Model, load
+    from fullconv.preprocess import Preprocess
+    from fullconv.surgery.plan import Plan
+
+__version__ = "0.1.0"
+
+# Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
+# `fullconv --help` stay quick.
+_WHERE = {
+    "ClassMap": "fullconv.classmap:ClassMap",
+    "Field": "fullconv.geometry.field:Field",
+    "Grid": "fullconv.geometry.grid:Grid",
+    "Model": "fullconv.model:Model",
+    "Peak": "fullconv.classmap:Peak",
+    "Plan": "fullconv.surgery.plan:Plan",
+    "Preprocess": "fullconv.preprocess:Preprocess",
+    "cast": "fullconv.api:cast",
+    "demo": "fullconv.demo:demo",
+    "load": "fullconv.model:load",
+    "map": "fullconv.mapping:map_image",
+    "plan": "fullconv.api:plan",
+    "receptive_field": "fullconv.api:receptive_field",
+}
+
+__all__ = [
+    "BadInput",
+    "BrokenPromise",
+    "CannotCast",
+    "CannotRun",
+    "ClassMap",
+    "Field",
+    "FullconvError",
+    "Grid",
+    "MissingExtra",
+    "Model",
+    "Peak",
+    "Plan",
+    "Preprocess",
+    "Refusal",
+    "Refused",
+    "__version__",
+    "cast",
+    "demo",
+    "load",
+    "map",
+    "plan",
+    "receptive_field",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'fullconv' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _WHERE[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,203 @@
+"""The result: scores on a grid of cells, each cell told as pixels."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.files import written_whole
+from fullconv.geometry.grid import Grid
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Scores = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+_FORMAT = "fullconv class map 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A local maximum of one class: its cell, and the crop in pixels (x0, y0, x1, y1), half-open."""
+
+    label: str
+    score: float
+    row: int
+    col: int
+    box: Box
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Scores of every class at every cell.
+
+    Attributes:
+        scores: float32 (classes, rows, cols), as the network's output gives them.
+        grid: where the cells lie.
+        labels: one name a class.
+        output: the network's output that this is.
+        by: ``cast`` or ``crops``.
+        exactness: whether cells equal their crops, in words.
+        picture: the image, where it is at hand (not saved).
+    """
+
+    scores: Scores
+    grid: Grid
+    labels: tuple[str, ...]
+    output: str = ""
+    by: str = "cast"
+    exactness: str = ""
+    picture: Image.Image | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = (len(self.labels), self.grid.rows, self.grid.cols)
+        if self.scores.shape != shape:
+            raise BadInput(f"scores of {self.scores.shape} do not fit {shape[0]} labels and a grid of {shape[1]}×{shape[2]} cells")
+
+    def class_index(self, name: str | int) -> int:
+        """Index of a class by label, by the one label that contains the words, or by number.
+
+        Raises:
+            BadInput: no class or several classes answer to the name.
+        """
+        if isinstance(name, int):
+            if 0 <= name < len(self.labels):
+                return name
+            raise BadInput(f"class {name}: there are {len(self.labels)} classes, 0 to {len(self.labels) - 1}")
+        if name in self.labels:
+            return self.labels.index(name)
+        if name.isdigit() and int(name) < len(self.labels):
+            return int(name)
+        words = [i for i, label in enumerate(self.labels) if name.lower() in label.lower()]
+        if len(words) == 1:
+            return words[0]
+        if words:
+            shown = "; ".join(self.labels[i] for i in words[:5])
+            raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{' ...' if len(words) > 5 else ''}; name one whole")
+        close = get_close_matches(name, self.labels, 3, 0.5) or list(self.labels[:5])
+        raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(self.labels)} classes)")
+
+    def box(self, row: int, col: int) -> Box:
+        """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for."""
+        return self.grid.box(row, col)
+
+    def centre(self, row: int, col: int) -> tuple[float, float]:
+        """(x, y) in pixels of the image: the centre of what the cell sees."""
+        return self.grid.centre(row, col)
+
+    def at(self, x: float, y: float) -> Scores:
+        """Scores (classes,) of the cell whose centre is nearest to a pixel."""
+        row, col = self.grid.nearest(x, y)
+        return self.scores[:, row, col]
+
+    @cached_property
+    def top1(self) -> npt.NDArray[np.intp]:
+        """The winning class of every cell, (rows, cols)."""
+        return self.scores.argmax(axis=0)
+
+    @property
+    def best(self) -> Peak:
+        """The highest score of the map."""
+        i, row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(self.scores)), self.scores.shape))
+        return self._peak(i, row, col)
+
+    def peaks(self, name: str | int, threshold: float = 0.5, distance: float | None = None) -> list[Peak]:
+        """Local maxima of one class, best first.
+
+        Args:
+            threshold: least score.
+            distance: two peaks are at least this many pixels apart, in x or in y; half a crop by default.
+        """
+        i = self.class_index(name)
+        score = self.scores[i]
+        apart = [distance if distance is not None else float(side) / 2 for side in self.grid.crop]
+        reach = [max(1, int(np.ceil(a / float(s)))) for a, s in zip(apart, self.grid.stride, strict=True)]
+        rows, cols = np.nonzero(score >= threshold)
+        order = np.argsort(-score[rows, cols], kind="stable")
+        free = np.ones(score.shape, bool)
+        found = []
+        for row, col in zip(rows[order], cols[order], strict=True):
+            if free[row, col]:
+                found.append(self._peak(i, int(row), int(col)))
+                top, left = max(0, row - reach[0] + 1), max(0, col - reach[1] + 1)
+                free[top : row + reach[0], left : col + reach[1]] = False
+        return found
+
+    def _peak(self, i: int, row: int, col: int) -> Peak:
+        return Peak(self.labels[i], float(self.scores[i, row, col]), row, col, self.box(row, col))
+
+    def overlay(self, name: str | int | None = None, image: Any = None) -> Image.Image:
+        """A picture: one class as heat over the image, or, without a name, the winning class of each cell."""
+        from fullconv.render.overlay import heat_picture, top1_picture
+
+        picture = self.picture
+        if image is not None:
+            from fullconv.images import read_image, to_picture
+
+            picture = to_picture(read_image(image))
+        return top1_picture(self, picture) if name is None else heat_picture(self, self.class_index(name), picture)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle."""
+        target = Path(path)
+        about = {
+            "format": _FORMAT,
+            "grid": self.grid.to_json(),
+            "output": self.output,
+            "by": self.by,
+            "exactness": self.exactness,
+        }
+        with written_whole(target) as (part,), part.open("wb") as file:
+            np.savez_compressed(
+                file, scores=self.scores, labels=np.array(self.labels, dtype=np.str_), about=np.array(json.dumps(about))
+            )
+
+    @staticmethod
+    def load(path: str | Path) -> ClassMap:
+        """Read what ``save`` wrote."""
+        source = Path(path)
+        try:
+            with np.load(source, allow_pickle=False) as data:
+                about = json.loads(str(data["about"]))
+                if about.get("format") != _FORMAT:
+                    raise BadInput(f"{source}: is {about.get('format')!r}, not {_FORMAT!r}")
+                labels = tuple(str(label) for label in data["labels"])
+                scores = data["scores"].astype(np.float32, copy=False)
+                return ClassMap(scores, Grid.from_json(about["grid"]), labels, about["output"], about["by"], about["exactness"])
+        except FileNotFoundError:
+            raise BadInput(f"{source}: no such file") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
+
+
+def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """Labels from a file of one a line, or as given; numbers where there are none."""
+    if given is None:
+        return tuple(map(str, range(classes)))
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if not path.exists():
+            raise BadInput(f"{path}: no such label file")
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: not a readable text file ({error})") from None
+        labels = [line.strip() for line in lines]
+        while labels and not labels[-1]:
+            labels.pop()
+        where = str(path)
+    else:
+        labels, where = [str(label) for label in given], "labels"
+    if len(labels) != classes:
+        raise BadInput(f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order")
+    return tuple(labels)

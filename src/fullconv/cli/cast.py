@@ -1,0 +1,75 @@
+"""``fullconv cast``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullconv.cli.options import SIZE, json_option, model_options, note, open_model, print_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@model_options
+@click.option("--output", "-o", "out", type=click.Path(), help="The network to write, in MODEL's own format (.prototxt).")
+@click.option("--out-weights", type=click.Path(), help="Its weights (.caffemodel or .h5); beside the network by default.")
+@click.option("--input-size", type=SIZE, help="Input size to state in the written network, HxW; MODEL's own by default.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
+@json_option
+def command(
+    model: str,
+    weights: str | None,
+    input_shape: tuple[int, ...] | None,
+    out: str | None,
+    out_weights: str | None,
+    input_size: tuple[int, int] | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Write the fully convolutional network: same weights, any image size.
+
+    Layers whose weights change shape get the suffix -conv, so that Caffe does not copy old shapes into them.
+
+    \b
+    Example:
+      fullconv cast deploy.prototxt --weights net.caffemodel -o net-conv.prototxt --input-size 451x451
+    """
+    from fullconv.errors import BadInput
+
+    if out is None and not dry_run:
+        raise BadInput("name the network to write with -o, or use --dry-run")
+    found = open_model(model, weights, input_shape)
+    written: list[Path] = []
+    if found.plan.refusals:
+        _print(found.plan, written, as_json)
+        raise SystemExit(1)
+    full = found.cast()
+    if input_size is not None:
+        full = full.resized(*input_size)
+    nothing = found.plan.is_empty and input_size is None
+    if out is not None and not dry_run and not nothing:
+        if weights is None:
+            note("no --weights given: only the network is written")
+        written = full.save(out, out_weights)
+    _print(found.plan, written, as_json)
+
+
+def _print(plan: Any, written: list[Path], as_json: bool) -> None:
+    if as_json:
+        print_json({**plan.to_json(), "written": [str(path) for path in written]})
+        return
+    for edit in plan.edits:
+        click.echo(str(edit))
+    for refusal in plan.refusals:
+        click.echo(f"refused: {refusal}", err=True)
+    if plan.refusals:
+        click.echo("not cast, nothing written; crops still give a map: fullconv map --by crops", err=True)
+        return
+    if plan.is_empty:
+        click.echo("nothing to do: the network is fully convolutional already")
+    click.echo(plan.exactness)
+    for path in written:
+        click.echo(f"wrote {path}")

@@ -1,0 +1,27 @@
+"""``fullconv demo``."""
+
+from __future__ import annotations
+
+import click
+
+from fullconv.cli.options import json_option, print_json, waiting
+
+
+@click.command()
+@click.option("--output-dir", "-o", "out", type=click.Path(), default="demo", show_default=True, help="Folder for the pictures.")
+@json_option
+def command(out: str, as_json: bool) -> None:
+    """Cast the packaged digit network, map a page of handwritten digits, and count what was read.
+
+    \b
+    Example:
+      fullconv demo -o demo
+    """
+    from fullconv.demo import demo
+
+    with waiting("mapping the page, and every crop of it for comparison"):
+        result = demo(out)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        click.echo(str(result))

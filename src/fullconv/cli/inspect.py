@@ -1,0 +1,151 @@
+"""``fullconv inspect``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullconv.cli.options import json_option, model_options, open_model, print_json
+
+if TYPE_CHECKING:
+    from fullconv.geometry.field import Field
+    from fullconv.graph import Graph, Node
+    from fullconv.model import Model
+
+
+@click.command()
+@model_options
+@json_option
+def command(model: str, weights: str | None, input_shape: tuple[int, ...] | None, as_json: bool) -> None:
+    """Show every node of a network, whether it can be cast, and how exact its map will be.
+
+    No weights are needed. Field, stride and offset are in pixels of the image (one number where height and
+    width agree, else height × width); the offset is where cell (0, 0)'s field starts.
+
+    \b
+    Example:
+      fullconv inspect deploy.prototxt
+    """
+    found = open_model(model, weights, input_shape)
+    rows, problem = _rows(found.graph)
+    if as_json:
+        print_json(_report(found, rows, problem))
+    else:
+        _print_table(rows)
+        click.echo(_verdict(found, problem))
+    if found.plan.refusals:
+        raise SystemExit(1)
+
+
+def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:
+    from fullconv.errors import Refused
+    from fullconv.geometry.field import receptive_fields
+
+    problem = None
+    fields: Any = {}
+    try:
+        fields = receptive_fields(graph)
+    except Refused as error:
+        problem = str(error)
+    rows = []
+    for name in graph.inputs:
+        rows.append(_row(name, "input", "", graph.values[name].shape, fields.get(name)))
+    for node in graph.nodes:
+        rows.append(_row(node.name, node.op, _touch(node), graph.values[node.outputs[0]].shape, fields.get(node.outputs[0])))
+    return rows, problem
+
+
+def _touch(node: Node) -> str:
+    from fullconv.graph import Whole, Window
+
+    touch = node.touch
+    if isinstance(touch, Window) and touch.like is None:
+        y, x = touch.y, touch.x
+        text = f"window {y.kernel}×{x.kernel}"
+        if (y.dilation, x.dilation) != (1, 1):
+            text += f" dilated {y.dilation}" if y.dilation == x.dilation else f" dilated {y.dilation}×{x.dilation}"
+        return text
+    if isinstance(touch, Whole):
+        return f"whole, {touch.how}"
+    return type(touch).__name__.lower()
+
+
+def _row(name: str, op: str, touch: str, shape: tuple[int, ...], field: Field | None) -> dict[str, Any]:
+    pairs = (None, None, None) if field is None else (field.size, field.stride, field.offset)
+    size, stride, offset = (None if pair is None else [str(pair[0]), str(pair[1])] for pair in pairs)
+    return {"name": name, "operator": op, "touch": touch, "shape": list(shape), "field": size, "stride": stride, "offset": offset}
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "operator", "touch", "output"):
+        table.add_column(title, overflow="fold")
+    for title in ("field", "stride", "offset"):
+        table.add_column(title, justify="right")
+
+    def pair(values: list[str] | None) -> str:
+        return "" if values is None else values[0] if values[0] == values[1] else "×".join(values)
+
+    for row in rows:
+        shape = "×".join(map(str, row["shape"]))
+        table.add_row(row["name"], row["operator"], row["touch"], shape, *(pair(row[k]) for k in ("field", "stride", "offset")))
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=200).print(table)
+
+
+def _verdict(model: Model, problem: str | None) -> str:
+    plan = model.plan
+    lines = [""]
+    if plan.refusals:
+        lines.append(f"cannot be cast ({len(plan.refusals)} refused):")
+        lines += [f"  {refusal}" for refusal in plan.refusals]
+        lines.append("crops still give a map: fullconv map --by crops")
+    elif plan.is_empty:
+        lines.append("fully convolutional already: map it as it is")
+    else:
+        lines.append("can be cast:")
+        lines += [f"  {edit}" for edit in plan.edits]
+    if problem is None and plan.predicted is not None:
+        for output in plan.predicted.outputs:
+            lines.append(_output_line(model, output))
+        lines.append(plan.exactness)
+    elif problem is not None:
+        lines.append(problem)
+    return "\n".join(lines)
+
+
+def _output_line(model: Model, output: str) -> str:
+    sampling = model.sampling(output)
+    (height, width), (down, right), field = sampling.crop, sampling.stride, sampling.field
+    return (
+        f"{output}: one cell every {right} × {down} px, for a crop of {width} × {height} px; it sees {field.size[1]} × "
+        f"{field.size[0]} px centred at ({float(field.centre[1]):g}, {float(field.centre[0]):g}) (x × y)"
+    )
+
+
+def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> dict[str, Any]:
+    plan = model.plan
+    outputs = {}
+    if plan.predicted is not None and problem is None:
+        for output in plan.predicted.outputs:
+            sampling = model.sampling(output)
+            outputs[output] = {
+                "stride": [str(v) for v in sampling.stride],
+                "crop": [str(v) for v in sampling.crop],
+                "field": [str(v) for v in sampling.field.size],
+                "offset": [str(v) for v in sampling.field.offset],
+                "centre": [str(v) for v in sampling.field.centre],
+            }
+    return {
+        "model": str(model.path),
+        "inputs": {name: list(model.graph.values[name].shape) for name in model.graph.inputs},
+        "nodes": rows,
+        "castable": not plan.refusals,
+        "fully_convolutional": plan.is_empty,
+        "outputs": outputs,
+        **plan.to_json(),
+    }

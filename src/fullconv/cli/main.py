@@ -1,0 +1,90 @@
+"""``fullconv``: the group of commands, each imported when it is called, and errors as messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from fullconv import __version__
+from fullconv.errors import BadInput, FullconvError
+
+_COMMANDS = {
+    "inspect": "what a network is, whether it can be cast, how exact its map will be",
+    "cast": "write the fully convolutional network in the model's own format",
+    "map": "map images: scores as .npz, a picture as .png",
+    "bench": "time the map against batched crops",
+    "demo": "find handwritten digits on a page with the packaged network",
+    "completion": "print a completion script for your shell",
+}
+
+
+class _Lazy(click.Group):
+    """Commands by name; their modules, and the libraries behind them, load on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"fullconv.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fullconv")
+def cli() -> None:
+    """Cast a trained image classifier into a fully convolutional network and map images of any size.
+
+    \b
+    Example:
+      fullconv map deploy.prototxt --weights net.caffemodel photo.jpg -o maps --preprocess caffe
+    """
+
+
+def main() -> None:
+    """Entry point. Exit status: 0 done, 1 refused or failed a check, 2 bad input or usage."""
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        _say("stopped")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BadInput as error:
+        _say(str(error))
+        sys.exit(2)
+    except FullconvError as error:
+        _say(str(error))
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (| head): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MemoryError:
+        _say("out of memory; map a smaller image, or cut it into parts")
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("FULLCONV_DEBUG"):
+            raise
+        _say(f"unexpected {type(error).__name__}: {error}\nThis is a bug in fullconv; set FULLCONV_DEBUG=1 for its trace and report it.")
+        sys.exit(70)
+
+
+def _say(message: str) -> None:
+    click.echo(f"fullconv: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

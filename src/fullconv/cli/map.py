@@ -1,0 +1,145 @@
+"""``fullconv map``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullconv.cli.options import engine_options, json_option, model_options, note, open_model, print_json, progress, waiting
+
+if TYPE_CHECKING:
+    from fullconv.classmap import ClassMap, Peak
+
+_TOP = 5
+
+
+@click.command()
+@model_options
+@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
+@click.option("--output-dir", "-o", "out", required=True, type=click.Path(), help="Folder for <stem>.npz and <stem>.png.")
+@click.option("--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std).")
+@click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
+@click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
+@click.option("--threshold", type=float, default=0.5, show_default=True, help="Least score of the places listed for --class.")
+@click.option("--by", type=click.Choice(["cast", "crops"]), default="cast", show_default=True, help="The cast network, or crop by crop.")
+@click.option("--stride", type=click.IntRange(1), help="Pixels between crops (--by crops only).")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
+@click.option("--output", help="Which output, where the network has several.")
+@engine_options
+@json_option
+def command(images: tuple[str, ...], out: str, name: str | None, as_json: bool, **options: Any) -> None:
+    """Map images: where the classifier sees what.
+
+    Writes <stem>.npz (scores, grid, labels) and <stem>.png (one class as heat with --class, else the winning
+    class of every cell), and prints what was seen and where.
+
+    \b
+    Example:
+      fullconv map deploy.prototxt -w net.caffemodel photo.jpg -o maps -p caffe --labels synset_words.txt --class tabby
+    """
+    from fullconv.errors import BadInput
+
+    folder = Path(out)
+    _check_stems(images)
+    mapper = _mapper(options)
+    done, failed = [], []
+    for image in images:
+        try:
+            found = mapper(image)
+            done.append(_write(found, Path(image), folder, name, options["threshold"], as_json))
+        except BadInput as error:
+            if len(images) == 1:
+                raise
+            failed.append(str(error))  # the others are still worth their time
+            click.echo(f"fullconv: {error}", err=True)
+    if as_json:
+        print_json({"maps": done, "failed": failed})
+    if failed:
+        raise BadInput(f"{len(failed)} of {len(images)} images failed")
+
+
+def _check_stems(images: tuple[str, ...]) -> None:
+    from fullconv.errors import BadInput
+
+    stems: dict[str, str] = {}
+    for image in images:
+        other = stems.setdefault(Path(image).stem, image)
+        if other != image:
+            raise BadInput(f"{other} and {image} would both be written as {Path(image).stem}.npz; map them into two folders")
+
+
+def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
+    from fullconv.mapping import map_image
+    from fullconv.preprocess import Preprocess
+
+    model = open_model(options["model"], options["weights"], options["input_shape"])
+    chosen = Preprocess.of(options["preprocess"]) if options["preprocess"] else model.preprocess
+    if chosen is None:
+        note("no --preprocess given: pixels go in raw, RGB on 0..255")
+    crops = options["by"] == "crops"
+
+    def run(image: str) -> ClassMap:
+        keep = {key: options[key] for key in ("labels", "by", "stride", "output", "runtime", "precision", "batch")}
+        if crops:
+            with progress(Path(image).name, "crops") as told:
+                return map_image(model, image, preprocess=chosen, notes=note, progress=told, **keep)
+        with waiting(f"mapping {Path(image).name}"):
+            return map_image(model, image, preprocess=chosen, notes=note, **keep)
+
+    return run
+
+
+def _write(found: ClassMap, image: Path, folder: Path, name: str | None, threshold: float, as_json: bool) -> dict[str, Any]:
+    from fullconv.files import written_whole
+
+    picture = found.overlay(name)  # before anything is written: an unknown class must leave nothing
+    scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
+    found.save(scores)
+    with written_whole(overlay) as (part,):
+        picture.save(part, format="PNG")
+    peaks = found.peaks(name, threshold) if name is not None else _strongest(found)
+    if not as_json:
+        _print(found, image, name, threshold, peaks)
+        click.echo(f"wrote {scores} and {overlay}")
+    grid = found.grid
+    return {
+        "image": str(image),
+        "scores": str(scores),
+        "overlay": str(overlay),
+        "output": found.output,
+        "by": found.by,
+        "exactness": found.exactness,
+        "classes": len(found.labels),
+        "grid": grid.to_json(),
+        "found": [{"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks],
+    }
+
+
+def _strongest(found: ClassMap) -> list[Peak]:
+    """The best cell of each of the classes that reach highest."""
+    import numpy as np
+
+    highest = found.scores.max(axis=(1, 2))
+    return [found.peaks(int(i), float(highest[i]))[0] for i in np.argsort(-highest, kind="stable")[:_TOP]]
+
+
+def _print(found: ClassMap, image: Path, name: str | None, threshold: float, peaks: list[Peak]) -> None:
+    grid = found.grid
+    click.echo(
+        f"{image}: {grid.rows} × {grid.cols} cells of {len(found.labels)} classes, one every {grid.stride[1]} px, "
+        f"each for a crop of {grid.crop[1]} × {grid.crop[0]} px"
+    )
+    click.echo(f"  {found.exactness}")
+    if name is None:
+        click.echo("  strongest, with the crop (x0, y0, x1, y1):")
+    else:
+        label = found.labels[found.class_index(name)]
+        click.echo(f"  {len(peaks)} places of {label!r} score {threshold:g} or more, with the crop (x0, y0, x1, y1):")
+    for peak in peaks[:20]:
+        box = ", ".join(f"{v:g}" for v in peak.box)
+        click.echo(f"    {peak.score:8.4f}  {peak.label}  ({box})")
+    if len(peaks) > 20:
+        click.echo(f"    and {len(peaks) - 20} more; all are in the scores, or printed with --json")

@@ -1,0 +1,111 @@
+"""Options and outputs that several commands share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from fullconv.model import Model
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Dimensions(click.ParamType):
+    """Numbers with a separator: ``3,227,227`` or ``451x451``."""
+
+    def __init__(self, separator: str, count: int, names: str) -> None:
+        self.name = names
+        self.separator = separator
+        self.count = count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = re.split(f"[{self.separator}]", str(value))
+        if len(parts) != self.count or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+SIZE = Dimensions("xX×", 2, "HxW")
+
+
+def model_options(command: F) -> F:
+    """MODEL, --weights and --input-shape."""
+    for option in (
+        click.option("--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."),
+        click.option("--weights", "-w", type=click.Path(), help="Caffe weights: .caffemodel or .caffemodel.h5."),
+        click.argument("model", type=click.Path()),
+    ):
+        command = option(command)
+    return command
+
+
+def engine_options(command: F) -> F:
+    """--runtime and --precision."""
+    for option in (
+        click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="bf16 needs OpenVINO and a processor that has it."),
+        click.option("--runtime", type=click.Choice(["auto", "onnxruntime", "openvino"]), default="auto", show_default=True, help="Engine that computes."),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def open_model(path: str, weights: str | None, input_shape: tuple[int, ...] | None) -> Model:
+    """Load a model and tell what its reader left out or changed."""
+    from fullconv.model import load
+
+    model = load(path, weights, input_shape)
+    for text in model.notes:
+        note(text)
+    return model
+
+
+def note(text: str) -> None:
+    """A message for people: to stderr, so that results on stdout stay clean."""
+    click.echo(f"note: {text}", err=True)
+
+
+def print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr with rate and time left; shown on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner on stderr for work that cannot tell how far it is."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

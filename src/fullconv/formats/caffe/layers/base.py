@@ -1,0 +1,100 @@
+"""What every Caffe layer states about itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fullconv.axes import Axes, AxesError, size_of
+from fullconv.graph import Linear, Pointwise, Touch, Whole
+from fullconv.lowering import OnnxBuilder
+
+
+class LayerError(ValueError):
+    """A layer whose parameters or inputs do not fit; the reader adds file and layer."""
+
+
+class LayerRefused(ValueError):
+    """A layer that Caffe has and that cannot run here; the reader adds the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A learned blob: its shape, and the filler that a net without weights starts from (None: zeros)."""
+
+    shape: tuple[int, ...]
+    filler: Any = None
+
+
+class Layer(ABC):
+    """One layer. ``message`` is its LayerParameter."""
+
+    bottoms: tuple[int, int | None] = (1, 1)  # least and most inputs (None: any number)
+
+    def __init__(self, message: Any) -> None:
+        self.message = message
+        self.setup()
+
+    def setup(self) -> None:
+        """Read and check the layer's own parameters. Raises LayerError or LayerRefused."""
+
+    def check_bottoms(self, ins: Sequence[Axes]) -> None:
+        least, most = self.bottoms
+        if len(ins) < least or (most is not None and len(ins) > most):
+            want = str(least) if least == most else f"{least} to {most if most is not None else 'any number of'}"
+            raise LayerError(f"takes {want} bottoms, found {len(ins)}")
+
+    @abstractmethod
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        """Axes of the tops for these bottoms."""
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        return Pointwise()
+
+    def linear(self, ins: Sequence[Axes]) -> Linear | None:
+        return None
+
+    def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
+        return ()
+
+    @abstractmethod
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        """Emit the layer. ``names`` are the bottoms' values, ``blobs`` the learned arrays."""
+
+
+class Elementwise(Layer):
+    """A layer of one bottom whose top has its shape."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        return (ins[0],)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        return (self.emit(b, names[0]),)
+
+    def emit(self, b: OnnxBuilder, x: str) -> str:
+        raise NotImplementedError(type(self).__name__)
+
+
+def canonical(axes: Axes, axis: int) -> int:
+    """A possibly negative axis, as a LayerError where there is none."""
+    try:
+        return axes.index(axis)
+    except AxesError as error:
+        raise LayerError(str(error)) from None
+
+
+def channelwise(axes: Axes, first: int, count: int, declared: int) -> Touch:
+    """The touch of a layer with parameters along ``count`` axes: pointwise, unless a position has its own."""
+    mixed = axes.mixed(range(first, first + count))
+    if any(atom.is_space and atom.size > 1 for atom in mixed):
+        return Whole("other", f"it has a parameter for each position of the map ({axes})")
+    return Pointwise(axis=declared)
+
+
+def along_axis(axes: Axes, axis: int, declared: int) -> Touch:
+    """The touch of an operator that mixes one axis: pointwise over channels, whole over space."""
+    if size_of(atom for atom in axes.axes[axis] if atom.is_space) > 1:
+        return Whole("other", f"it runs along height or width (axis {declared} of {axes})")
+    return Pointwise(axis=declared)

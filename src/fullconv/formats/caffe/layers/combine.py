@@ -1,0 +1,181 @@
+"""Layers that bring several blobs together or take one apart: Eltwise, Concat, Slice, Split, Tile, BatchReindex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from fullconv.axes import Axes, Axis, whole
+from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, along_axis, canonical
+from fullconv.graph import Opaque, Pointwise, Touch, Whole
+from fullconv.lowering import OnnxBuilder
+
+
+class Eltwise(Layer):
+    """Product, weighted sum or maximum of bottoms of one shape."""
+
+    bottoms = (2, None)
+
+    def setup(self) -> None:
+        p = self.message.eltwise_param
+        coefficients = list(p.coeff)
+        if coefficients and p.operation != p.SUM:
+            raise LayerError("coeff is for SUM only")
+        if coefficients and len(coefficients) != len(self.message.bottom):
+            raise LayerError(f"{len(coefficients)} coefficients for {len(self.message.bottom)} bottoms")
+        self.coefficients = coefficients or [1.0] * len(self.message.bottom)
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        shapes = {axes.shape for axes in ins}
+        if len(shapes) > 1:
+            raise LayerError(f"bottoms differ in shape: {' and '.join(map(str, [a.shape for a in ins]))}")
+        return (ins[0],)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        p = self.message.eltwise_param
+        kind = {p.PROD: "Mul", p.SUM: "Add", p.MAX: "Max"}[p.operation]
+        scaled = [b.scaled(x, c) for x, c in zip(names, self.coefficients, strict=True)]
+        y = scaled[0]
+        for x in scaled[1:]:
+            y = b.op(kind, y, x)
+        return (y,)
+
+
+def _resized(axes: Axes, axis: int, size: int) -> Axes:
+    """The same axes with another size along one; where it was space it stays space."""
+    atoms: Axis = axes.axes[axis]
+    root = atoms[0].root if len(atoms) == 1 else "c"
+    return axes.with_axis(axis, (whole(root, size),))
+
+
+class Concat(Layer):
+    """Bottoms one behind the other along ``axis``."""
+
+    bottoms = (1, None)
+
+    def _axis(self, ins: Sequence[Axes]) -> int:
+        p = self.message.concat_param
+        if p.HasField("concat_dim"):
+            if p.HasField("axis"):
+                raise LayerError("axis and concat_dim are both given; keep axis")
+            return canonical(ins[0], p.concat_dim)
+        return canonical(ins[0], p.axis)
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        axis = self._axis(ins)
+        for axes in ins[1:]:
+            same = axes.rank == ins[0].rank and all(
+                a == c for i, (a, c) in enumerate(zip(axes.shape, ins[0].shape, strict=True)) if i != axis
+            )
+            if not same:
+                raise LayerError(f"bottoms do not fit along axis {axis}: {' and '.join(str(a.shape) for a in ins)}")
+        return (ins[0] if len(ins) == 1 else _resized(ins[0], axis, sum(a.shape[axis] for a in ins)),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        p = self.message.concat_param
+        return _cut(ins[0], self._axis(ins), p.concat_dim if p.HasField("concat_dim") else p.axis)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        return (b.op("Concat", *names, axis=self._axis(ins)),)
+
+
+def _cut(axes: Axes, axis: int, declared: int) -> Touch:
+    """Joining or cutting along an axis: pointwise for channels; along space or batch it has no sliding form."""
+    if axis == 0:
+        return Opaque("it joins or cuts the batch")
+    flat = len(axes.axes[axis]) > 1 and any(atom.is_space and atom.size > 1 for atom in axes.axes[axis])
+    if flat:
+        return Whole("other", f"it joins or cuts a flattened map ({axes}); do so before the flatten")
+    return along_axis(axes, axis, declared)
+
+
+class Slice(Layer):
+    """The bottom cut along ``axis`` at slice points, or in equal parts."""
+
+    def _axis(self, ins: Sequence[Axes]) -> int:
+        p = self.message.slice_param
+        return canonical(ins[0], p.slice_dim if p.HasField("slice_dim") else p.axis)
+
+    def _sizes(self, ins: Sequence[Axes]) -> list[int]:
+        length, count = ins[0].shape[self._axis(ins)], len(self.message.top)
+        points = list(self.message.slice_param.slice_point)
+        if not points:
+            if length % count:
+                raise LayerError(f"{length} does not divide into {count} tops; give slice_point")
+            return [length // count] * count
+        bounds = [0, *points, length]
+        sizes = [high - low for low, high in zip(bounds, bounds[1:], strict=False)]
+        if len(sizes) != count or min(sizes) <= 0:
+            raise LayerError(f"slice points {points} of {length} do not give {count} tops")
+        return sizes
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        return tuple(_resized(ins[0], self._axis(ins), size) for size in self._sizes(ins))
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        p = self.message.slice_param
+        return _cut(ins[0], self._axis(ins), p.slice_dim if p.HasField("slice_dim") else p.axis)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        sizes = self._sizes(ins)
+        if len(sizes) == 1:
+            return (b.op("Identity", names[0]),)
+        return tuple(b.ops("Split", names[0], b.ints(*sizes), count=len(sizes), axis=self._axis(ins)))
+
+
+class Split(Layer):
+    """The bottom under several names."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        return (ins[0],) * len(self.message.top)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        return tuple(b.op("Identity", names[0]) for _ in self.message.top)
+
+
+class Tile(Layer):
+    """The bottom repeated along ``axis``."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        p = self.message.tile_param
+        if p.tiles < 1:
+            raise LayerError(f"tiles {p.tiles} must be at least 1")
+        axis = canonical(ins[0], p.axis)
+        return (_resized(ins[0], axis, ins[0].shape[axis] * p.tiles),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        axis = canonical(ins[0], self.message.tile_param.axis)
+        if axis == 0:
+            return Opaque("it repeats the batch")
+        if any(atom.is_space for atom in ins[0].axes[axis]):
+            return Whole("other", "it repeats the map along height or width")
+        return Pointwise(axis=self.message.tile_param.axis)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        p = self.message.tile_param
+        return (b.op("Concat", *[names[0]] * p.tiles, axis=canonical(ins[0], p.axis)),)
+
+
+class BatchReindex(Layer):
+    """Rows of the first bottom's batch, in the order that the second names."""
+
+    bottoms = (2, 2)
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        if ins[1].rank != 1:
+            raise LayerError(f"the second bottom must be a vector of indices, found {ins[1].shape}")
+        return (ins[0].with_axis(0, (whole("n", ins[1].shape[0]),)),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        return Opaque("it reorders the batch")
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        return (b.op("Gather", names[0], b.op("Cast", names[1], to=onnx.TensorProto.INT64), axis=0),)
+
+
+class Identity(Elementwise):
+    """A layer that is the identity here."""
+
+    def emit(self, b: OnnxBuilder, x: str) -> str:
+        return b.op("Identity", x)

@@ -1,0 +1,174 @@
+"""Layers that move values or pool all of them: Flatten, Reshape, Reduction, SPP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from fullconv.axes import Axes, AxesError, size_of, whole
+from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, canonical
+from fullconv.geometry.axis import ceil_overhang
+from fullconv.graph import Layout, Opaque, Touch, Whole
+from fullconv.lowering import OnnxBuilder
+
+
+class Flatten(Layer):
+    """Axes ``axis`` to ``end_axis`` become one."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        p = self.message.flatten_param
+        return (ins[0].merge(canonical(ins[0], p.axis), canonical(ins[0], p.end_axis) + 1),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        return Layout(fixed=True)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        p = self.message.flatten_param
+        start, end = canonical(ins[0], p.axis), canonical(ins[0], p.end_axis)
+        if start == 1 and end == ins[0].rank - 1:
+            return (b.op("Flatten", names[0], axis=1),)
+        b.size_bound()
+        return (b.reshape(names[0], *self.outputs(ins)[0].shape),)
+
+
+class Reshape(Layer):
+    """Another shape: 0 copies a dimension, -1 takes what is left; ``axis`` and ``num_axes`` choose a part."""
+
+    def _dims(self, ins: Sequence[Axes]) -> tuple[int, list[int], int]:
+        """(first axis, declared dims, axis behind the part)."""
+        p, rank = self.message.reshape_param, ins[0].rank
+        start = p.axis if p.axis >= 0 else rank + p.axis + 1
+        if not 0 <= start <= rank:
+            raise LayerError(f"axis {p.axis} of {ins[0].shape}")
+        end = rank if p.num_axes == -1 else start + p.num_axes
+        if not start <= end <= rank:
+            raise LayerError(f"num_axes {p.num_axes} from axis {start} of {ins[0].shape}")
+        return start, list(p.shape.dim), end
+
+    def _shape(self, ins: Sequence[Axes]) -> tuple[int, ...]:
+        start, dims, end = self._dims(ins)
+        have = ins[0].shape
+        for i, dim in enumerate(dims):
+            if dim == 0 and start + i >= ins[0].rank:
+                raise LayerError(f"dim {i} copies an axis that {have} does not have")
+        part = [have[start + i] if dim == 0 else dim for i, dim in enumerate(dims)]
+        if part.count(-1) > 1 or any(dim < -1 for dim in part):
+            raise LayerError(f"shape {dims} may hold one -1 and no other negative")
+        total, known = prod(have[start:end]), prod(dim for dim in part if dim != -1)
+        if (-1 not in part and known != total) or (-1 in part and (known == 0 or total % known)):
+            raise LayerError(f"{have} cannot become {dims}")
+        part = [total // known if dim == -1 else dim for dim in part]
+        return (*have[:start], *part, *have[end:])
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        shape = self._shape(ins)
+        try:
+            return (ins[0].reshape(shape),)
+        except AxesError:
+            return (Axes.image(shape),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        try:
+            out = ins[0].reshape(self._shape(ins))
+        except AxesError as error:
+            return Opaque(str(error))
+        start, dims, _ = self._dims(ins)
+        space = [out.space_axis(root) for root in ("h", "w")]
+        free = out.is_map and all(
+            axis is not None and (not start <= axis < start + len(dims) or dims[axis - start] == 0) for axis in space
+        )
+        return Layout(fixed=not free)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        start, dims, end = self._dims(ins)
+        if any(dim > 0 for dim in dims[1 if start == 0 else 0 :]) and ins[0].is_map and self._freezes(ins):
+            b.size_bound()
+        if start == 0 and end == ins[0].rank:
+            return (b.reshape(names[0], *dims),)
+        tail = list(ins[0].shape[end:])
+        spaces = end < ins[0].rank and any(a.is_space for axis in ins[0].axes[end:] for a in axis)
+        if spaces and len(dims) == end - start:  # the tail keeps its places: copy its dimensions
+            tail = [0] * len(tail)
+        elif spaces:
+            b.size_bound()
+        dims = [ins[0].shape[start + i] if dim == 0 and len(dims) != end - start else dim for i, dim in enumerate(dims)]
+        return (b.reshape(names[0], *([0] * start), *dims, *tail),)
+
+    def _freezes(self, ins: Sequence[Axes]) -> bool:
+        """Whether numbers in the shape stand for height or width."""
+        touch = self.touch(ins)
+        return not isinstance(touch, Layout) or touch.fixed
+
+
+class Reduction(Layer):
+    """Sum, sum of absolute values, sum of squares or mean over ``axis`` and everything behind it."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        return (Axes(ins[0].axes[: canonical(ins[0], self.message.reduction_param.axis)]),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        axis = canonical(ins[0], self.message.reduction_param.axis)
+        if axis == 0:
+            return Opaque("it reduces the batch")
+        if size_of(atom for atom in ins[0].mixed(range(axis, ins[0].rank)) if atom.is_space) > 1:
+            return Whole("other", "it reduces channels and positions together; use a global pooling layer instead")
+        return Opaque("it reduces everything behind an axis, which on a map includes height and width")
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        p, x = self.message.reduction_param, names[0]
+        axis = canonical(ins[0], p.axis)
+        axes = list(range(axis, ins[0].rank))
+        if p.operation == p.ASUM:
+            x = b.op("Abs", x)
+        elif p.operation == p.SUMSQ:
+            x = b.op("Mul", x, x)
+        if p.operation == p.MEAN:
+            y = b.op("ReduceMean", x, axes=axes, keepdims=0)
+        else:
+            y = b.op("ReduceSum", x, b.ints(*axes), keepdims=0)
+        return (b.scaled(y, p.coeff),)
+
+
+class SPP(Layer):
+    """Spatial pyramid pooling: the map in 1×1, 2×2, 4×4, ... bins, one vector of all of them."""
+
+    def setup(self) -> None:
+        p = self.message.spp_param
+        if p.pool == p.STOCHASTIC:
+            raise LayerRefused("stochastic pooling draws at random and has no single answer")
+        if not p.pyramid_height:
+            raise LayerError("has no pyramid_height")
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        if ins[0].rank != 4 or not ins[0].is_map:
+            raise LayerError(f"needs a bottom of (N, C, H, W), found {ins[0].shape}")
+        bins = sum(4**level for level in range(self.message.spp_param.pyramid_height))
+        channels = ins[0].shape[1]
+        if self.message.spp_param.pyramid_height == 1:
+            return (ins[0].with_size(1, 1),)  # as Caffe does: one level is not flattened
+        return (Axes((ins[0].axes[0], (whole("c", channels * bins),))),)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        return Whole("other", "spatial pyramid pooling divides the whole map into bins, which move with its size")
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        b.size_bound()
+        p = self.message.spp_param
+        kind = "MaxPool" if p.pool == p.MAX else "AveragePool"
+        levels = [self._level(b, names[0], ins[0].map_size, 2**i, kind) for i in range(p.pyramid_height)]
+        if len(levels) == 1:
+            return (levels[0],)
+        return (b.op("Concat", *(b.op("Flatten", level) for level in levels), axis=1),)
+
+    def _level(self, b: OnnxBuilder, x: str, size: tuple[int, int], bins: int, kind: str) -> str:
+        """Bins of ceil(size / bins), the surplus padded on both sides: Caffe's pooling with those numbers."""
+        kernel = [-(-length // bins) for length in size]
+        pad = [(k * bins - length + 1) // 2 for k, length in zip(kernel, size, strict=True)]
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise LayerError(f"a map of {size[0]}×{size[1]} is too small for a pyramid level of {bins}×{bins} bins")
+        after = [p + ceil_overhang(k, k, p) for k, p in zip(kernel, pad, strict=True)]
+        if kind == "MaxPool":
+            return b.op(kind, x, kernel_shape=kernel, strides=kernel, pads=[*pad, *after])
+        x = b.op("Pad", x, b.ints(0, 0, *pad, 0, 0, *pad)) if any(pad) else x
+        over = [a - p for a, p in zip(after, pad, strict=True)]
+        return b.op(kind, x, kernel_shape=kernel, strides=kernel, pads=[0, 0, *over], count_include_pad=0)

@@ -1,0 +1,72 @@
+"""A Caffe network as the ONNX graph that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.formats.caffe.layers.base import LayerError
+from fullconv.formats.caffe.network import CaffeNet
+from fullconv.formats.caffe.placement import Placed, Placement, place
+from fullconv.formats.caffe.weights import owners
+from fullconv.lowering import Lowered, OnnxBuilder
+
+Array = npt.NDArray[Any]
+
+
+def lower(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+    """Lower the whole net for inputs of these shapes (and, where it says so, for any image size)."""
+    placement = place(net.message, net.source, shapes)
+    if net.weights is None and any(p.layer.learned(p.ins) for p in placement.layers):
+        raise BadInput(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
+    arrays = {
+        weight_name(layer, i): array for layer, blobs in (net.weights or {}).items() for i, array in enumerate(blobs)
+    }
+    return lower_layers(placement, placement.layers, arrays, net.source)
+
+
+def weight_name(layer: str, index: int) -> str:
+    return f"weight:{layer}:{index}"
+
+
+def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping[str, Array], source: str) -> Lowered:
+    """Lower a run of layers; values that they read and do not write become inputs.
+
+    Args:
+        arrays: learned arrays by ``weight_name``; those that are shared are taken from their owner.
+    """
+    builder = OnnxBuilder()
+    shared = owners(placement.layers)
+    emitted: dict[str, str] = {}
+    inputs: dict[str, tuple[int, ...]] = {}
+    weights: dict[str, Array] = {}
+    for placed in layers:
+        if placed.kind == "Input":
+            for value in placed.outputs:
+                inputs[value] = placement.axes[value].shape
+            emitted.update({value: value for value in placed.outputs})
+            continue
+        for value in placed.inputs:
+            if value not in emitted:
+                inputs[value] = placement.axes[value].shape
+                emitted[value] = value
+        blobs = []
+        for i in range(len(placed.layer.learned(placed.ins))):
+            name = weight_name(*shared[placed.name, i])
+            array = arrays[name]
+            weights[name] = array if array.dtype == np.float32 else array.astype(np.float32)
+            blobs.append(name)
+        names = [emitted[value] for value in placed.inputs]
+        try:
+            outs = placed.layer.lower(builder, names, placed.ins, blobs)
+        except LayerError as error:
+            raise BadInput(f"{source}: layer {placed.name!r} ({placed.kind}): {error}") from None
+        emitted.update(zip(placed.outputs, outs, strict=True))
+    used = {name for node in builder.nodes for name in node.input}  # a layer may not need all that it learned
+    weights = {name: array for name, array in weights.items() if name in used}
+    made = {v: emitted[v] for p in layers for v in p.outputs if v not in inputs}
+    return Lowered(builder.nodes, list(builder.constants.values()), inputs, made, weights, builder.any_size)

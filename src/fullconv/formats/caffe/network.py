@@ -1,0 +1,112 @@
+"""A Caffe network as fullconv holds it: the V2 message, its learned arrays, and the layers placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fullconv.errors import BadInput
+from fullconv.formats.caffe.deploy import to_deploy
+from fullconv.formats.caffe.hdf5 import read_hdf5
+from fullconv.formats.caffe.layers.base import LayerError
+from fullconv.formats.caffe.phase import RuleError, filter_net
+from fullconv.formats.caffe.placement import Placement, place
+from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.caffe.text import read_prototxt
+from fullconv.formats.caffe.upgrade import UpgradeError, upgrade
+from fullconv.formats.caffe.weights import Weights, match
+from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel
+
+
+@dataclass(frozen=True)
+class CaffeNet:
+    """One network.
+
+    Attributes:
+        message: NetParameter, V2, filtered to the test phase, data and loss layers replaced.
+        source: the file it was read from, for messages.
+        placement: its layers at the sizes that the message states.
+        weights: arrays by layer, or None where no weights were given.
+        extra: by layer, the message of the weights file (what fullconv does not interpret stays with it).
+        transform: the data layer's TransformationParameter, where there was one.
+        notes: what a user should know of the reading.
+    """
+
+    message: Any
+    source: str
+    placement: Placement
+    weights: Weights | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    transform: Any = None
+    notes: tuple[str, ...] = ()
+
+    def with_message(self, message: Any, weights: Weights | None, extra: Mapping[str, Any] | None = None) -> CaffeNet:
+        """The same net after an edit."""
+        return replace(
+            self,
+            message=message,
+            weights=weights,
+            placement=place(message, self.source),
+            extra=self.extra if extra is None else extra,
+            notes=(),
+        )
+
+
+def read_network(
+    path: Path,
+    weights: Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    *,
+    phase: int = pb.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+) -> CaffeNet:
+    """Read a prototxt, and weights where given."""
+    saved = read_weights(weights) if weights is not None else None
+    return build_network(read_prototxt(path), str(path), saved, str(weights), input_shape, phase, level, stages)
+
+
+def read_weights(path: Path) -> list[SavedLayer]:
+    """Layers of a ``.caffemodel`` or ``.h5``; which it is, its first bytes say."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    return read_hdf5(path) if head.startswith(b"\x89HDF") or path.suffix in (".h5", ".hdf5") else read_caffemodel(path)
+
+
+def build_network(
+    raw: Any,
+    source: str,
+    saved: Sequence[SavedLayer] | None = None,
+    weights_source: str = "",
+    input_shape: Sequence[int] | None = None,
+    phase: int = pb.TEST,
+    level: int = 0,
+    stages: Sequence[str] = (),
+) -> CaffeNet:
+    """A network from a NetParameter of any version."""
+    try:
+        filtered = filter_net(upgrade(raw), phase, level, stages)
+        deployed = to_deploy(filtered, input_shape, _image_channels(filtered, saved))
+    except (UpgradeError, RuleError, LayerError) as error:
+        raise BadInput(f"{source}: {error}") from None
+    placement = place(deployed.net, source)
+    notes = list(deployed.notes)
+    weights: Weights | None = None
+    extra: dict[str, Any] = {}
+    if saved is not None:
+        weights, left = match(placement.layers, saved, weights_source, source)
+        notes += left
+        extra = {layer.name: layer.message for layer in saved if layer.message is not None}
+    return CaffeNet(deployed.net, source, placement, weights, extra, deployed.transform, tuple(notes))
+
+
+def _image_channels(net: Any, saved: Sequence[SavedLayer] | None) -> int | None:
+    """Channels of the image, from the shape of the first convolution's weights."""
+    by_name = {layer.name: layer for layer in saved or ()}
+    for layer in net.layer:
+        if layer.type == "Convolution" and layer.name in by_name and by_name[layer.name].blobs:
+            shape = by_name[layer.name].blobs[0].shape
+            return shape[1] * layer.convolution_param.group if len(shape) == 4 else None
+    return None

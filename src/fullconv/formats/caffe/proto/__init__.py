@@ -1,0 +1,1 @@
+"""The schema of Caffe's files (caffe.proto) and its compiled form."""

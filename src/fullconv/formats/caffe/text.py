@@ -1,0 +1,46 @@
+"""Caffe's text files: prototxts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from fullconv.errors import BadInput
+from fullconv.formats.caffe.proto import caffe_pb2 as pb
+
+_MAX_BYTES = 64 << 20  # the largest known prototxts are below 1 MB
+
+
+def read_prototxt(path: Path) -> Any:
+    """A NetParameter as written, not upgraded."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise BadInput(f"{path}: {path.stat().st_size >> 20} MB is no prototxt; are network and weights exchanged?")
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or raw.startswith(b"\x89HDF"):
+        raise BadInput(f"{path}: this is a binary file, not a prototxt; give the network (.prototxt) here and the weights with --weights")
+    return parse_prototxt(text, str(path))
+
+
+def parse_prototxt(text: str, name: str = "prototxt") -> Any:
+    net = pb.NetParameter()
+    try:
+        text_format.Parse(text, net)
+    except text_format.ParseError as error:
+        line, column = error.GetLine(), error.GetColumn()
+        what = str(error).split(" : ", 1)[-1].replace("fullconv.caffe.", "")
+        where = f"{name}:{line}:{column}" if line else name
+        near = text.splitlines()[line - 1].strip()[:80] if line and line <= text.count("\n") + 1 else ""
+        raise BadInput(f"{where}: not a valid prototxt: {what}" + (f"\n  at: {near}" if near else "")) from None
+    if not net.layer and not net.layers:
+        raise BadInput(f"{name}: holds no layers; a network's deploy.prototxt or train_val.prototxt is needed")
+    return net
+
+
+def print_prototxt(message: Any) -> str:
+    return text_format.MessageToString(message)

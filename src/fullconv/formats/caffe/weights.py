@@ -1,0 +1,93 @@
+"""Learned arrays matched to a net by layer name, as Caffe does it, with every mismatch named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.formats.caffe.layers.base import Learned
+from fullconv.formats.caffe.placement import Placed
+from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
+
+Array = npt.NDArray[Any]
+Weights = Mapping[str, tuple[Array, ...]]
+
+
+def owners(layers: Sequence[Placed]) -> dict[tuple[str, int], tuple[str, int]]:
+    """For each blob (layer, index) the blob whose array it uses: its own, or the first of the same param name."""
+    first: dict[str, tuple[str, int]] = {}
+    found = {}
+    for placed in layers:
+        specs = placed.layer.message.param
+        for i in range(len(placed.layer.learned(placed.ins))):
+            name = specs[i].name if i < len(specs) else ""
+            found[placed.name, i] = first.setdefault(name, (placed.name, i)) if name else (placed.name, i)
+    return found
+
+
+def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, net: str) -> tuple[Weights, list[str]]:
+    """Arrays for every layer that learns, in its own shape, and notes on what was left over.
+
+    Raises:
+        BadInput: layers are missing, counts or shapes differ, or values are not finite.
+    """
+    by_name = {layer.name: layer for layer in saved if layer.blobs}
+    wanted = {p.name: p.layer.learned(p.ins) for p in layers if p.layer.learned(p.ins)}
+    shared = owners(layers)
+    own = {name for name, blobs in wanted.items() if any(shared[name, i] == (name, i) for i in range(len(blobs)))}
+    missing = [name for name in wanted if name not in by_name and name in own]
+    over = [name for name in by_name if name not in wanted]
+    if missing:
+        left = f"; it has {_names(over)}, which the net does not" if over else ""
+        raise BadInput(f"{source}: no weights for {_names(missing)} of {net}{left}. These are weights of another net, or layers were renamed")
+    arrays: dict[str, tuple[Array, ...]] = {}
+    for placed in layers:
+        specs = wanted.get(placed.name)
+        if specs is None:
+            continue
+        blobs = by_name[placed.name].blobs if placed.name in by_name else ()
+        where = f"{source}: layer {placed.name!r} ({placed.kind})"
+        if blobs and len(blobs) != len(specs):
+            raise BadInput(f"{where}: holds {len(blobs)} blobs, {net} needs {len(specs)} {[s.shape for s in specs]}")
+        arrays[placed.name] = tuple(_fit(blob, spec, placed, i, where, net) for i, (blob, spec) in enumerate(zip(blobs, specs, strict=False)))
+    notes = [f"weights of {_names(over)} are not used: the net has no such layer that learns"] if over else []
+    return _share(arrays, wanted, shared), notes
+
+
+def _share(arrays: Mapping[str, tuple[Array, ...]], wanted: Mapping[str, tuple[Learned, ...]], shared: Mapping[tuple[str, int], tuple[str, int]]) -> Weights:
+    out = {}
+    for name, specs in wanted.items():
+        row = []
+        for i, spec in enumerate(specs):
+            owner, j = shared[name, i]
+            row.append(arrays[owner][j].reshape(spec.shape))
+        out[name] = tuple(row)
+    return out
+
+
+def _fit(blob: SavedBlob, spec: Learned, placed: Placed, i: int, where: str, net: str) -> Array:
+    have, want = blob.shape, spec.shape
+    trimmed = tuple(have[len(have) - len(want) :]) if blob.legacy else have
+    same = (trimmed == want and all(d == 1 for d in have[: len(have) - len(want)])) or (blob.values.size == 1 and all(d == 1 for d in want))
+    permissive = i < len(placed.layer.message.param) and placed.layer.message.param[i].share_mode == pb.ParamSpec.PERMISSIVE
+    if not same and not (permissive and blob.values.size == int(np.prod(want))):
+        raise BadInput(f"{where}: blob {i} has the shape {have}, but {net} makes it {want}. These are weights of another net")
+    if not _finite(blob.values):
+        raise BadInput(f"{where}: blob {i} holds NaN or infinite values; the training diverged or the file is damaged")
+    return blob.values.reshape(want)
+
+
+def _finite(values: Array) -> bool:
+    """Checked in pieces, so that a large blob needs no mask of its size."""
+    step = 1 << 20
+    return all(bool(np.isfinite(values[i : i + step]).all()) for i in range(0, values.size, step))
+
+
+def _names(names: Sequence[str], most: int = 6) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

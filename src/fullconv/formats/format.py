@@ -1,0 +1,45 @@
+"""What a format does: everything that a Model needs and that differs between Caffe, ONNX, PyTorch and Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from fullconv.graph import Graph
+from fullconv.lowering import Lowered
+from fullconv.preprocess import Preprocess
+from fullconv.surgery.plan import Plan
+
+
+class Format(Protocol):
+    """A format's functions over its own network object (``native``)."""
+
+    name: str
+
+    def read(self, path: Path, weights: Path | None, input_shape: Sequence[int] | None) -> Any:
+        """Read a network; BadInput or CannotRun where it cannot be."""
+
+    def graph(self, native: Any) -> Graph:
+        """Its graph at training size."""
+
+    def rename(self, node: str) -> str:
+        """The name of a node whose weights changed shape."""
+
+    def apply(self, native: Any, plan: Plan) -> Any:
+        """A new network with the plan's edits made."""
+
+    def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+        """The ONNX graph that runs it for inputs of these shapes."""
+
+    def resize(self, native: Any, height: int, width: int) -> Any:
+        """The same network with its image input stated at another size."""
+
+    def write(self, native: Any, path: Path, weights: Path | None) -> list[Path]:
+        """Write it in its own format; the paths written."""
+
+    def preprocess(self, native: Any) -> Preprocess | None:
+        """The preprocessing that the file itself states, if any."""
+
+    def notes(self, native: Any) -> Sequence[str]:
+        """What a user should know of the reading."""

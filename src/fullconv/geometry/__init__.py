@@ -1,0 +1,1 @@
+"""Pixels and cells: lengths, receptive fields and grids, in exact arithmetic. No framework, no weights."""

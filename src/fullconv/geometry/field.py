@@ -1,0 +1,80 @@
+"""The receptive field of every value of a graph: the composition of its windows over all branches.
+
+Source of the arithmetic: Araujo, Norris & Sim, "Computing receptive fields of convolutional neural
+networks", Distill 2019; here with exact fractions, and with unions where branches meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fullconv.errors import Refusal, Refused
+from fullconv.geometry.axis import Extent
+from fullconv.graph import Graph, Layout, Node, Pointwise, Span, Whole, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value's receptive field: ``y`` and ``x`` extents in pixels of the image."""
+
+    y: Extent
+    x: Extent
+
+    @property
+    def size(self) -> tuple[Fraction, Fraction]:
+        """(y, x) pixels that one cell sees, padding included."""
+        return self.y.size, self.x.size
+
+    @property
+    def stride(self) -> tuple[Fraction, Fraction]:
+        """(y, x) pixels from cell to cell."""
+        return self.y.stride, self.x.stride
+
+    @property
+    def offset(self) -> tuple[Fraction, Fraction]:
+        """(y, x) pixel at which cell (0, 0)'s field starts; negative where it reaches into padding."""
+        return self.y.start, self.x.start
+
+    @property
+    def centre(self) -> tuple[Fraction, Fraction]:
+        """(y, x) pixel at the centre of cell (0, 0)."""
+        return self.y.centre, self.x.centre
+
+
+def receptive_fields(graph: Graph) -> Mapping[str, Field]:
+    """Fields of all values that depend on the image.
+
+    Raises:
+        Refused: branches meet that step differently; the node is named.
+    """
+    image = graph.image
+    fields: dict[str, Field] = {} if image is None else {image: Field(Extent(), Extent())}
+    for node in graph.nodes:
+        found = _field(graph, node, fields)
+        if found is not None:
+            fields.update(dict.fromkeys(node.outputs, found))
+    return fields
+
+
+def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | None:
+    touch = node.touch
+    if isinstance(touch, Window):
+        source = fields.get(node.inputs[0])
+        return source and Field(source.y.through(touch.y), source.x.through(touch.x))
+    known = [fields[value] for value in node.inputs if value in fields]
+    if not known:
+        return None
+    joined = known[0]
+    for other in known[1:]:
+        if other.stride != joined.stride:
+            steps = " and ".join(f"{f.stride[0]}×{f.stride[1]}" for f in (joined, other))
+            raise Refused("no receptive field", [Refusal(node.name, f"branches meet with strides {steps} px")])
+        joined = Field(joined.y.union(other.y), joined.x.union(other.x))
+    if isinstance(touch, Pointwise | Layout) or (isinstance(touch, Whole) and touch.how == "statistics"):
+        # Statistics over the map reach everywhere; the field told is that of the cell itself, and
+        # exactness names the node.
+        return joined
+    atoms = {atom.root: atom.size for atom in graph.values[node.inputs[0]].atoms if atom.is_space}
+    return Field(joined.y.through(Span(atoms.get("h", 1))), joined.x.through(Span(atoms.get("w", 1))))

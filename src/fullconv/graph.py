@@ -1,0 +1,157 @@
+"""The network as casting sees it: names, touches and axes, no weights and no framework.
+
+Every node touches space in one of four ways. Knowing which is enough to cast the network, to
+compute its receptive field and to say where its map equals crop-by-crop answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from fullconv.axes import Axes, Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A window along one axis. Lengths are in cells of the window's own input.
+
+    output = floor((input + pad_before + pad_after + overhang - field) / stride) + 1 with
+    field = (kernel - 1) · dilation + 1. Ceil-mode rounding is the ``overhang``: the extra cells past
+    the padding that the last window may reach. A stride below one (1/s) is a transposed
+    convolution: output = (input - 1) · s + field - pad_before - pad_after.
+    """
+
+    kernel: int = 1
+    stride: Fraction = Fraction(1)
+    dilation: int = 1
+    pad_before: int = 0
+    pad_after: int = 0
+    overhang: int = 0
+
+    @property
+    def field(self) -> int:
+        """Cells from the window's first to its last, both counted."""
+        return (self.kernel - 1) * self.dilation + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """An output cell reads the same cell of its inputs.
+
+    Attributes:
+        axis: the axis that the operator works along, as the file declares it (None: no such axis).
+        flat: it runs over everything behind the batch; on a map it must be told to run over channels.
+    """
+
+    axis: int | None = None
+    flat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """An output cell reads a window of its input.
+
+    Attributes:
+        like: index of the input whose size the output takes (a crop), or None.
+    """
+
+    y: Span
+    x: Span
+    like: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An output reads the whole map.
+
+    Attributes:
+        how: ``linear`` a weight matrix, ``mean`` and ``max`` a global pool, ``statistics`` a
+            normalisation over the map that keeps its shape, ``other`` what has no sliding form.
+        reason: for ``other``, why not.
+    """
+
+    how: Literal["linear", "mean", "max", "statistics", "other"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Values move, none changes.
+
+    Attributes:
+        fixed: it states height or width as numbers, which hold at training size only.
+    """
+
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A node that the reader cannot place, with the reason."""
+
+    reason: str
+
+
+Touch = Pointwise | Window | Whole | Layout | Opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A weight matrix (outputs, size of ``over``): what an InnerProduct or Gemm contracts."""
+
+    outputs: int
+    over: Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator. ``op`` is the format's own name for it and only for people to read."""
+
+    name: str
+    op: str = field(compare=False)
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    touch: Touch
+    linear: Linear | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in an order in which they can run; every value with its axes at training size."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Axes]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def producer(self, value: str) -> Node | None:
+        return next((node for node in self.nodes if value in node.outputs), None)
+
+    def consumers(self, value: str) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if value in node.inputs)
+
+    @property
+    def image(self) -> str | None:
+        """The input that is a map: the first with height and width."""
+        return next((name for name in self.inputs if self.values[name].is_map), None)
+
+    def difference(self, other: Graph) -> str | None:
+        """The first thing in which two graphs differ, in words, or None."""
+        for mine, theirs in zip(self.nodes, other.nodes, strict=False):
+            if mine != theirs:
+                return f"node {mine} is not {theirs}"
+        if len(self.nodes) != len(other.nodes):
+            return f"{len(self.nodes)} nodes are not {len(other.nodes)}"
+        for name in ("inputs", "outputs"):
+            if getattr(self, name) != getattr(other, name):
+                return f"{name} {getattr(self, name)} are not {getattr(other, name)}"
+        for value, axes in self.values.items():
+            if other.values.get(value) != axes:
+                return f"{value}: {axes} {axes.shape} is not {other.values.get(value)}"
+        return None

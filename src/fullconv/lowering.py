@@ -1,0 +1,123 @@
+"""Building the ONNX graph that runtimes run.
+
+A format lowers its layers through an OnnxBuilder. Learned weights stay out of the ONNX message: it only
+names them, and the runtime binds the arrays as they are, without a copy (a message is limited to 2 GB and
+would hold every weight a second time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A network ready to run.
+
+    Attributes:
+        nodes, constants: the ONNX graph.
+        inputs, outputs: its values by the network's own names, with their ranks and shapes as lowered.
+        weights: learned arrays by name, float32, C-contiguous.
+        any_size: the graph is right for images of any size; otherwise for ``inputs``' shapes only.
+    """
+
+    nodes: Sequence[onnx.NodeProto]
+    constants: Sequence[TensorProto]
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, str]
+    weights: Mapping[str, Array]
+    any_size: bool
+
+    def message(self, *, weights: str = "external", names: Sequence[str] | None = None) -> onnx.ModelProto:
+        """The ONNX model.
+
+        Args:
+            weights: ``external`` names them as data that the runtime binds; ``inline`` holds them, a
+                complete file; ``inputs`` makes them inputs, so that they can change between runs.
+            names: outputs wanted, all by default.
+        """
+        inputs = []
+        for name, shape in self.inputs.items():
+            free = self.any_size and len(shape) == 4
+            dims: list[int | str] = ["n", shape[1], f"{name}_h", f"{name}_w"] if free else list(shape)
+            inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+        initializers = list(self.constants)
+        for name, array in self.weights.items():
+            if weights == "inputs":
+                inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape))
+            elif weights == "inline":
+                initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+            else:
+                tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+                tensor.data_location = TensorProto.EXTERNAL
+                tensor.external_data.add(key="location", value="bound-at-run-time")
+                initializers.append(tensor)
+        wanted = list(self.outputs) if names is None else list(names)
+        outputs = [helper.make_value_info(self.outputs[n], helper.make_tensor_type_proto(TensorProto.FLOAT, None)) for n in wanted]
+        graph = helper.make_graph(list(self.nodes), "fullconv", inputs, outputs, initializers)
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fullconv"
+        )
+
+
+@dataclass
+class OnnxBuilder:
+    """Collects nodes; every method returns the name of the value that it makes."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, TensorProto] = field(default_factory=dict)
+    any_size: bool = True
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        return self.ops(kind, *inputs, count=1, **attributes)[0]
+
+    def ops(self, kind: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
+        """An operator with several outputs."""
+        stem = f"{kind}:{len(self.nodes)}"
+        outputs = [f"{stem}.{i}" for i in range(count)]
+        self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=stem, **attributes))
+        return outputs
+
+    def floats(self, values: Any) -> str:
+        return self._constant(np.asarray(values, np.float32))
+
+    def ints(self, *values: int) -> str:
+        return self._constant(np.asarray(values, np.int64))
+
+    def _constant(self, array: Array) -> str:
+        name = f"constant:{array.dtype}:{array.shape}:{array.tobytes().hex()}" if array.size <= 8 else f"constant:{len(self.constants)}"
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    # Small compositions that several layers share ------------------------------------------------
+
+    def scaled(self, x: str, scale: float, shift: float = 0.0) -> str:
+        """scale · x + shift, leaving out what does nothing."""
+        if scale != 1:
+            x = self.op("Mul", x, self.floats(scale))
+        return self.op("Add", x, self.floats(shift)) if shift != 0 else x
+
+    def reshape(self, x: str, *shape: int) -> str:
+        """0 copies a dimension, -1 takes what is left."""
+        return self.op("Reshape", x, self.ints(*shape))
+
+    def along(self, vector: str, shape: Sequence[int], axis: int, rank: int) -> str:
+        """A learned vector of this shape, laid along ``axis`` of a tensor of ``rank`` axes for broadcasting."""
+        behind = rank - axis - len(shape)
+        return self.reshape(vector, *shape, *([1] * behind)) if behind else vector
+
+    def size_bound(self) -> None:
+        """What is being lowered holds for the present input shapes only."""
+        self.any_size = False

@@ -1,0 +1,187 @@
+"""An image to a ClassMap: by the cast network, or crop by crop with the untouched one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.classmap import ClassMap, read_labels
+from fullconv.errors import BadInput, CannotCast, Refused
+from fullconv.geometry.axis import Extent
+from fullconv.geometry.field import Field, receptive_fields
+from fullconv.geometry.grid import Grid, Sampling
+from fullconv.images import read_image, to_channels, to_picture
+from fullconv.model import Model, load
+from fullconv.preprocess import Preprocess
+from fullconv.runtimes.runtime import Precision
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]  # done, of how many
+CROP_BATCH = 16
+
+
+def map_image(
+    model: Model | str | Path,
+    image: Any,
+    *,
+    preprocess: str | Path | Preprocess | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    by: Literal["cast", "crops"] = "cast",
+    stride: int | None = None,
+    output: str | None = None,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = CROP_BATCH,
+    notes: Callable[[str], None] = lambda note: None,
+    progress: Progress = lambda done, total: None,
+) -> ClassMap:
+    """Map an image.
+
+    Args:
+        model: a classifier, or one that is fully convolutional already.
+        image: a path, a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
+        preprocess: pixels to network input; the model's own where it states one, else ``raw``.
+        labels: a file of one label a line, or the labels.
+        by: ``cast`` runs the cast network once; ``crops`` the untouched one on every crop.
+        stride: step between crops in pixels (``crops`` only); the cast's by default.
+        output: which output, where there are several; the last by default.
+        batch: crops a run.
+        notes: told what was decided on the way.
+        progress: told crops done, of how many.
+
+    Raises:
+        CannotCast: ``by="cast"`` and the network cannot be cast; crops still work.
+        BadInput: the image is smaller than one crop or has other channels, labels do not fit, ...
+    """
+    model = load(model)
+    if by not in ("cast", "crops"):
+        raise BadInput(f"by {by!r}: not cast or crops")
+    if stride is not None and by != "crops":
+        raise BadInput("stride is the step between crops; it needs by='crops' (--by crops)")
+    pixels = read_image(image)
+    picture = to_picture(pixels)
+    given = preprocess if preprocess is not None else model.preprocess
+    values, told = prepare(pixels, given, model.image_shape[0])
+    if told:
+        notes(told)
+    if by == "cast":
+        full = model.cast()
+        name = full.output(output)
+        sampling = _square(model, name)
+    else:
+        full, name, sampling = model, *_crops_sampling(model, output, stride)
+    grid = sampling.over((values.shape[2], values.shape[3]))
+    _require_room(grid, image)
+    if by == "cast":
+        scores = run_cast(full, values, name, runtime, precision)[:, : grid.rows, : grid.cols]
+        exactness = model.plan.exactness
+    else:
+        scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
+        exactness = "crops: every cell is the untouched network's own answer"
+    scores = np.ascontiguousarray(scores, np.float32)
+    return ClassMap(scores, grid, read_labels(labels, len(scores)), name, by, exactness, picture)
+
+
+def prepare(pixels: Array, preprocess: str | Path | Preprocess | None, channels: int) -> tuple[npt.NDArray[np.float32], str | None]:
+    """(H, W, C) pixels to (1, C, H, W) network input, and what was done to the channels."""
+    fitted, told = to_channels(pixels, channels)
+    return Preprocess.of(preprocess).apply(fitted), told
+
+
+def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", precision: Precision = "fp32") -> Array:
+    """One run of the cast network over (1, C, H, W); (classes, rows, cols)."""
+    found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
+    if found.ndim != 4:
+        raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")
+    return np.asarray(found[0])
+
+
+def run_crops(
+    model: Model,
+    values: Array,
+    output: str,
+    grid: Grid,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = CROP_BATCH,
+    progress: Progress = lambda done, total: None,
+) -> Array:
+    """The network over every crop of the grid, ``batch`` at a time; (classes, rows, cols)."""
+    found: list[Array] = []
+    total = grid.rows * grid.cols
+    for crops in _batches(values, grid, max(1, batch)):
+        scores = model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
+        if scores[0].size != scores.shape[1] and scores[0].size != scores[0].shape[0]:
+            raise BadInput(f"output {output!r} has the shape {scores.shape} for one crop, which is no row of classes; choose another output")
+        found.append(scores.reshape(len(crops), -1))
+        progress(sum(map(len, found)), total)
+    return np.concatenate(found).T.reshape(-1, grid.rows, grid.cols)
+
+
+def _batches(values: Array, grid: Grid, batch: int) -> Iterator[Array]:
+    windows = []
+    for row in range(grid.rows):
+        for col in range(grid.cols):
+            x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
+            windows.append(values[0, :, y0:y1, x0:x1])
+            if len(windows) == batch:
+                yield np.stack(windows)
+                windows = []
+    if windows:
+        yield np.stack(windows)
+
+
+def _square(model: Model, output: str) -> Sampling:
+    """Sampling of an output, with steps that are whole pixels."""
+    sampling = model.sampling(output)
+    if any(step.denominator != 1 for step in sampling.stride):
+        raise BadInput(f"output {output!r} steps by {sampling.stride[0]}×{sampling.stride[1]} px; a map needs whole pixels")
+    return sampling
+
+
+def _crops_sampling(model: Model, output: str | None, stride: int | None) -> tuple[str, Sampling]:
+    """The output and sampling of crops: the cast's, or, where there is no cast, whole crops a stride apart."""
+    if stride is not None and stride < 1:
+        raise BadInput(f"stride {stride}: must be at least 1")
+    castable = not model.plan.refusals
+    if castable:
+        cast_name = model.output(output, model.plan.predicted)
+        sampling = _square(model, cast_name)
+        # An untouched net's output can carry another name: a flatten behind the head is gone in the cast.
+        index = (model.plan.predicted or model.graph).outputs.index(cast_name)
+        name = model.graph.outputs[index]
+    else:
+        name = model.output(output)
+        sampling = _whole_crops(model, name, stride)
+    if stride is not None:
+        step = Fraction(stride)
+        sampling = Sampling((step, step), sampling.crop, sampling.field)
+    return name, sampling
+
+
+def _whole_crops(model: Model, output: str, stride: int | None) -> Sampling:
+    _, height, width = model.image_shape
+    step = (Fraction(1), Fraction(1))
+    if stride is None:
+        try:
+            step = receptive_fields(model.graph)[output].stride
+        except (Refused, KeyError):
+            raise BadInput("the network has no stride of its own; give the step between crops with --stride (stride=)") from None
+    whole = [Extent(Fraction(length), s, Fraction(0)) for length, s in zip((height, width), step, strict=True)]
+    return Sampling(step, (Fraction(height), Fraction(width)), Field(*whole))
+
+
+def _require_room(grid: Grid, image: Any) -> None:
+    if grid.rows < 1 or grid.cols < 1:
+        name = f"{image}: " if isinstance(image, str | Path) else ""
+        height, width = grid.image
+        least = f"{grid.crop[1]}×{grid.crop[0]}"
+        raise BadInput(f"{name}the image is {width}×{height}, smaller than one crop; the least size is {least} (width × height)")
+
+
+__all__ = ["CannotCast", "map_image", "prepare", "run_cast", "run_crops"]

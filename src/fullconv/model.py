@@ -1,0 +1,190 @@
+"""A network read from a file: its graph, its cast, and its answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput, BrokenPromise, CannotCast
+from fullconv.formats.format import Format
+from fullconv.formats.registry import format_of
+from fullconv.geometry.grid import Sampling, sampling
+from fullconv.graph import Graph
+from fullconv.preprocess import Preprocess
+from fullconv.runtimes.runtime import Precision, Session, compiler
+from fullconv.surgery.plan import Plan, make_plan
+
+Array = npt.NDArray[Any]
+_MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
+
+
+class Model:
+    """A network in its own format. Casting makes another Model and never changes this one."""
+
+    def __init__(self, native: Any, format: Format, path: Path | None = None) -> None:
+        self.native = native
+        self.format = format
+        self.path = path
+        self._sessions: OrderedDict[Any, Session] = OrderedDict()
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Names, touches and shapes at training size."""
+        return self.format.graph(self.native)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What a cast would do; pure, no weight is read."""
+        return make_plan(self.graph, self.format.rename)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the reader left out or changed, in words."""
+        return self.format.notes(self.native)
+
+    @property
+    def preprocess(self) -> Preprocess | None:
+        """The preprocessing that the file itself states, if any."""
+        return self.format.preprocess(self.native)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the image that the network states."""
+        image = self.graph.image
+        if image is None:
+            raise BadInput("the network has no image input of (N, C, H, W)")
+        channels, height, width = self.graph.values[image].shape[1:]
+        return channels, height, width
+
+    def cast(self) -> Model:
+        """The fully convolutional network; the same weights, the same answer for one crop.
+
+        Raises:
+            CannotCast: with every refusal.
+        """
+        plan = self.plan
+        if plan.refusals:
+            name = self.path or "the network"
+            raise CannotCast(f"{name}: cannot be cast (crops still give a map: --by crops)", plan.refusals)
+        if plan.is_empty:
+            return self
+        full = Model(self.format.apply(self.native, plan), self.format, self.path)
+        assert plan.predicted is not None
+        difference = plan.predicted.difference(full.graph)
+        if difference is not None:
+            raise BrokenPromise(f"the cast network is not the planned one: {difference}")
+        return full
+
+    @property
+    def is_fully_convolutional(self) -> bool:
+        return self.plan.is_empty
+
+    def sampling(self, output: str | None = None) -> Sampling:
+        """Stride, crop and field of an output's cells; of a classifier, those of its cast."""
+        graph = self.plan.predicted or self.graph
+        return sampling(graph, self.output(output, graph))
+
+    def output(self, name: str | None = None, graph: Graph | None = None) -> str:
+        """An output's name as the cast network has it; the last one by default."""
+        outputs = (graph or self.graph).outputs
+        if name is None:
+            return outputs[-1]
+        if name not in outputs:
+            raise BadInput(f"no output is named {name!r}; the network's outputs are {', '.join(outputs)}")
+        return name
+
+    def resized(self, height: int, width: int) -> Model:
+        """The same network with its input stated at another size (for files that state one)."""
+        return Model(self.format.resize(self.native, height, width), self.format, self.path)
+
+    def run(
+        self,
+        inputs: Array | Mapping[str, Array],
+        *,
+        outputs: Sequence[str] | None = None,
+        runtime: str = "auto",
+        precision: Precision = "fp32",
+    ) -> dict[str, Array]:
+        """Run the network.
+
+        Args:
+            inputs: (N, C, H, W) for its image input, or arrays by input name; made float32.
+            outputs: names of values wanted, the network's outputs by default.
+            runtime: ``auto``, ``onnxruntime`` or ``openvino``.
+
+        Returns:
+            Output name to array, (N, K) or (N, K, rows, cols).
+
+        Raises:
+            BadInput: an input is missing or has a shape that the network cannot take.
+        """
+        feeds = self._feeds(inputs)
+        names = tuple(outputs or self.graph.outputs)
+        session = self._session({name: value.shape for name, value in feeds.items()}, names, runtime, precision)
+        return dict(zip(names, session.run(feeds, names), strict=True))
+
+    def save(self, path: str | Path, weights: str | Path | None = None) -> list[Path]:
+        """Write the network in its own format, weights beside it unless named; the paths written."""
+        return self.format.write(self.native, Path(path), None if weights is None else Path(weights))
+
+    def _feeds(self, inputs: Array | Mapping[str, Array]) -> dict[str, Array]:
+        if not isinstance(inputs, Mapping):
+            image = self.graph.image or self.graph.inputs[0]
+            inputs = {image: inputs}
+        missing = [name for name in self.graph.inputs if name not in inputs]
+        unknown = [name for name in inputs if name not in self.graph.inputs]
+        if missing or unknown:
+            raise BadInput(f"inputs are {', '.join(self.graph.inputs)}; missing {missing}, unknown {unknown}")
+        feeds = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        for name, value in feeds.items():
+            want = self.graph.values[name].shape
+            if value.ndim != len(want) or (len(want) > 1 and value.shape[1] != want[1]) or 0 in value.shape:
+                raise BadInput(f"input {name!r} has the shape {value.shape}; the network takes {want}, with any batch")
+        return feeds
+
+    def _session(self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision) -> Session:
+        compile_, any_size = compiler(runtime, precision)
+        exact = (runtime, precision, names, tuple(shapes.items()))
+        general = (runtime, precision, names, None)
+        for key in (general, exact):
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+                return self._sessions[key]
+        lowered = self.format.lower(self.native, shapes)
+        session = compile_(lowered, names, precision)
+        self._sessions[general if any_size and lowered.any_size else exact] = session
+        while len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+
+def load(source: str | Path | Model, weights: str | Path | None = None, input_shape: Sequence[int] | None = None) -> Model:
+    """Read a network.
+
+    Args:
+        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2).
+        weights: its ``.caffemodel`` or ``.caffemodel.h5``; without them the network can be inspected, not run.
+        input_shape: (C, H, W) that it was trained on, where the file does not say.
+
+    Raises:
+        BadInput: the file is missing, damaged, or not what it claims to be.
+        CannotRun: it has layers that nothing here can compute.
+    """
+    if isinstance(source, Model):
+        return source
+    path = Path(source)
+    if input_shape is not None and (len(input_shape) != 3 or min(input_shape) < 1):
+        raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
+    beside = None if weights is None else Path(weights)
+    if beside is not None and not beside.exists():
+        raise BadInput(f"{beside}: no such file (weights)")
+    if beside is not None and beside.is_dir():
+        raise BadInput(f"{beside}: is a folder; name the weights file")
+    found = format_of(path)
+    return Model(found.read(path, beside, input_shape), found, path)

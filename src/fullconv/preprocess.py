@@ -1,0 +1,131 @@
+"""Pixels to the numbers that a network was trained on: value = (pixel · scale - mean) / std."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+
+Channels = Literal["RGB", "BGR", "grey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How pixels (0..255) become a network's input.
+
+    Attributes:
+        channels: order in which the network takes colours; ``grey`` for one channel.
+        scale: multiplies the pixel.
+        mean, std: one number, or one a channel in the network's order.
+    """
+
+    channels: Channels = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("RGB", "BGR", "grey"):
+            raise BadInput(f"preprocess: channels is {self.channels!r}, not RGB, BGR or grey")
+        numbers = (self.scale, *self.mean, *self.std)
+        if not all(np.isfinite(numbers)) or any(value == 0 for value in self.std):
+            raise BadInput("preprocess: scale, mean and std must be finite, and std not 0")
+
+    def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """(H, W, C) pixels, colours as RGB, to (1, C, H, W) float32."""
+        count = pixels.shape[2]
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, count):
+                raise BadInput(f"preprocess: {name} has {len(getattr(self, name))} values for {count} channels")
+        if self.channels == "BGR" and count == 3:
+            pixels = pixels[:, :, ::-1]
+        # (H, W, C) to (C, H, W), then in place: one copy of the image as float32
+        out = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
+        if out.base is not None or out is pixels:
+            out = out.copy()
+        out *= np.float32(self.scale)
+        out -= np.asarray(self.mean, np.float32)[:, None, None]
+        out /= np.asarray(self.std, np.float32)[:, None, None]
+        return out[None]
+
+    @staticmethod
+    def of(given: str | Path | Preprocess | None) -> Preprocess:
+        """By name (``raw``, ``unit``, ``signed``, ``imagenet``, ``caffe``), from a JSON file, or as it is."""
+        if isinstance(given, Preprocess):
+            return given
+        if given is None:
+            return NAMED["raw"]
+        if str(given) in NAMED:
+            return NAMED[str(given)]
+        path = Path(given)
+        if path.suffix == ".json" or path.exists():
+            return _from_json(path)
+        raise BadInput(f"preprocess {str(given)!r}: not one of {', '.join(NAMED)}, and no such JSON file")
+
+
+NAMED: Mapping[str, Preprocess] = {
+    "raw": Preprocess(),
+    "unit": Preprocess(scale=1 / 255),
+    "signed": Preprocess(scale=2 / 255, mean=(1.0,)),
+    "imagenet": Preprocess(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "caffe": Preprocess(channels="BGR", mean=(104.0, 117.0, 123.0)),
+}
+
+
+def _from_json(path: Path) -> Preprocess:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"{path}: not valid JSON: {error}") from None
+    fields = ("channels", "scale", "mean", "std")
+    if not isinstance(data, dict) or set(data) - set(fields):
+        raise BadInput(f"{path}: must be a JSON object with the fields {', '.join(fields)}; found {data!r:.120}")
+    values: dict[str, Any] = dict(data)
+    try:
+        if "scale" in values:
+            values["scale"] = float(values["scale"])
+        for name in ("mean", "std"):
+            if name in values:
+                values[name] = _numbers(values[name], path)
+    except (TypeError, ValueError):
+        raise BadInput(f"{path}: scale, mean and std must be numbers or lists of numbers") from None
+    return Preprocess(**values)
+
+
+def _numbers(value: Any, beside: Path) -> tuple[float, ...]:
+    if isinstance(value, str):
+        return mean_file(beside.parent / value)
+    if isinstance(value, Sequence):
+        return tuple(float(v) for v in value)
+    return (float(value),)
+
+
+def mean_file(path: Path) -> tuple[float, ...]:
+    """One mean a channel from a ``.npy`` or ``.binaryproto`` of (C,) or (C, H, W), in the network's channel order.
+
+    A mean image is averaged over its pixels: on a map a position of the crop has no fixed place.
+    """
+    if not path.exists():
+        raise BadInput(f"{path}: no such mean file")
+    if path.suffix == ".binaryproto":
+        from fullconv.formats.caffe.meanfile import read_binaryproto
+
+        mean = read_binaryproto(path)
+    else:
+        try:
+            mean = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise BadInput(f"{path}: not a readable .npy file ({error})") from None
+    if mean.ndim not in (1, 3) or mean.size == 0 or mean.dtype.kind not in "fiu":
+        raise BadInput(f"{path}: a mean must have the shape (C,) or (C, H, W), found {mean.shape} of {mean.dtype}")
+    values = mean if mean.ndim == 1 else mean.mean(axis=(1, 2), dtype=np.float64)
+    return tuple(float(v) for v in values)

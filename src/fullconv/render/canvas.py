@@ -1,0 +1,137 @@
+"""What every picture shares: the image in grey at a readable size, cells laid where their centres are, a legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from fullconv.geometry.grid import Grid
+
+Rgb = tuple[int, int, int]
+LEGEND = 260  # px, width of the legend beside the image
+MARGIN = 16
+_LEAST, _MOST = 640, 1600  # px, the longer side of the image as drawn
+INK: Rgb = (32, 32, 32)
+FAINT: Rgb = (110, 110, 110)
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A picture in the making. ``scale`` is drawn pixels an image pixel."""
+
+    image: Image.Image
+    scale: float
+    size: tuple[int, int]  # of the image as drawn: width, height
+
+    @property
+    def draw(self) -> ImageDraw.ImageDraw:
+        return ImageDraw.Draw(self.image)
+
+
+def start(picture: Image.Image | None, grid: Grid, least_height: int = 420) -> Canvas:
+    """The image, paled so that colour means score, on white with room for the legend."""
+    height, width = grid.image
+    source = picture if picture is not None else Image.new("RGB", (width, height), "white")
+    longer = max(width, height)
+    scale: float = 1.0
+    if longer < _LEAST:
+        scale = float(-(-_LEAST // longer))  # whole steps keep pixels square and sharp
+    elif longer > _MOST:
+        scale = _MOST / longer
+    drawn = max(1, round(width * scale)), max(1, round(height * scale))
+    resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    grey = source.convert("L").convert("RGB").resize(drawn, resample)
+    page = Image.new("RGB", (drawn[0] + LEGEND + 3 * MARGIN, max(drawn[1], least_height) + 2 * MARGIN), "white")
+    page.paste(grey, (MARGIN, MARGIN))
+    return Canvas(page, scale, drawn)
+
+
+def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha: npt.NDArray[np.floating]) -> None:
+    """Blend one colour a cell, (rows, cols, 3), over the stride × stride pixels around its centre.
+
+    No interpolation: a cell is one answer. Where a cell's square reaches past the image it is cut.
+    """
+    base = np.asarray(canvas.image, np.float32).copy()
+    width, height = canvas.size
+    area = base[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+    # The centre of pixel i is drawn at (i + 0.5) · scale.
+    rows = _edges(float(grid.centre0[0]), float(grid.stride[0]), grid.rows, canvas.scale, height)
+    cols = _edges(float(grid.centre0[1]), float(grid.stride[1]), grid.cols, canvas.scale, width)
+    row_of = _index(rows, height)
+    col_of = _index(cols, width)
+    inside = (row_of >= 0)[:, None] & (col_of >= 0)[None, :]
+    r, c = np.clip(row_of, 0, None)[:, None], np.clip(col_of, 0, None)[None, :]
+    weight = np.where(inside, alpha[r, c], 0.0)[..., None].astype(np.float32)
+    area += (colours[r, c].astype(np.float32) - area) * weight
+    canvas.image.paste(Image.fromarray(np.rint(base).astype(np.uint8)))
+
+
+def _edges(centre: float, step: float, count: int, scale: float, length: int) -> npt.NDArray[np.float64]:
+    first = (centre + 0.5 - step / 2) * scale
+    return first + np.arange(count + 1) * step * scale
+
+
+def _index(edges: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
+    """The cell of each drawn pixel, -1 outside all."""
+    at = np.searchsorted(edges, np.arange(length) + 0.5, side="right") - 1
+    return np.where((at >= 0) & (at < len(edges) - 1), at, -1)
+
+
+def outline(canvas: Canvas, box: tuple[float, float, float, float], colour: Rgb = (255, 255, 255)) -> None:
+    """A box of image pixels as a line that shows on light and dark."""
+    x0, y0, x1, y1 = (MARGIN + v * canvas.scale for v in box)
+    canvas.draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=INK, width=4)
+    canvas.draw.rectangle((x0 + 1, y0 + 1, x1 - 2, y1 - 2), outline=colour, width=2)
+
+
+def text_lines(canvas: Canvas, y: float, lines: list[tuple[str, int, Rgb]]) -> float:
+    """Lines of text in the legend, wrapped to its width; the y below them."""
+    x = canvas.size[0] + 2 * MARGIN
+    for text, size, ink in lines:
+        for line in _wrap(canvas.draw, text, size):
+            canvas.draw.text((x, y), line, fill=ink, font=font(size))
+            y += round(size * 1.35)
+    return y
+
+
+def _wrap(draw: ImageDraw.ImageDraw, text: str, size: int) -> list[str]:
+    lines: list[str] = []
+    for word in text.split(" "):
+        trial = f"{lines[-1]} {word}" if lines else word
+        if lines and draw.textlength(trial, font=font(size)) <= LEGEND:
+            lines[-1] = trial
+        else:
+            lines.append(shortened(draw, word, size, LEGEND))
+    return lines
+
+
+def shortened(draw: ImageDraw.ImageDraw, text: str, size: int, width: float) -> str:
+    """The text, cut with dots where it is wider than ``width`` (the built-in font has ASCII only)."""
+    if draw.textlength(text, font=font(size)) <= width:
+        return text
+    while text and draw.textlength(text + "...", font=font(size)) > width:
+        text = text[:-1]
+    return text.rstrip(" ,") + "..."
+
+
+def scale_bar(canvas: Canvas, y: float) -> float:
+    """A bar of a round number of image pixels."""
+    x = canvas.size[0] + 2 * MARGIN
+    longest = (LEGEND - 80) / canvas.scale
+    power = 10 ** int(np.floor(np.log10(longest)))
+    length = max(step * power for step in (1, 2, 5) if step * power <= longest)
+    drawn = length * canvas.scale
+    canvas.draw.line((x, y + 8, x + drawn, y + 8), fill=INK, width=3)
+    for end in (x, x + drawn):
+        canvas.draw.line((end, y + 3, end, y + 13), fill=INK, width=2)
+    canvas.draw.text((x + drawn + 8, y), f"{length:g} px", fill=INK, font=font(13))
+    return y + 26

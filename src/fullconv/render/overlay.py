@@ -1,0 +1,101 @@
+"""The two pictures of a class map: one class as heat, and the winning class of every cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fullconv.render import canvas as on
+from fullconv.render.palette import CATEGORIES, OTHER, viridis
+
+if TYPE_CHECKING:
+    from fullconv.classmap import ClassMap
+
+_ALPHA = 0.62
+
+
+def heat_picture(found: ClassMap, index: int, picture: Image.Image | None) -> Image.Image:
+    """One class's scores over the image, with the colour scale, the best cell and its crop."""
+    scores = found.scores[index]
+    low, high = _limits(found.scores, scores)
+    page = on.start(picture, found.grid)
+    shown = (scores - low) / (high - low)
+    on.lay_cells(page, found.grid, viridis(shown), np.where(np.isnan(scores), 0.0, _ALPHA))
+    row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
+    on.outline(page, found.box(row, col))
+    y = on.text_lines(page, on.MARGIN, [(found.labels[index], 20, on.INK), (f"score of {found.output}", 13, on.FAINT)])
+    y = _colour_bar(page, y + 8, low, high)
+    x, y_centre = found.centre(row, col)
+    lines = [
+        (f"best {scores[row, col]:.3f} at ({x:g}, {y_centre:g})", 15, on.INK),
+        ("its crop is outlined", 13, on.FAINT),
+    ]
+    _about(page, found, on.text_lines(page, y + 10, lines))
+    return page.image
+
+
+def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
+    """The winning class of every cell, the most frequent ones by colour, with their share."""
+    winners = found.top1
+    classes, counts = np.unique(winners, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    shown = [int(classes[i]) for i in order[: len(CATEGORIES)]]
+    lookup = np.tile(np.array(OTHER, np.uint8), (len(found.labels), 1))
+    for i, colour in zip(shown, CATEGORIES, strict=False):
+        lookup[i] = colour
+    page = on.start(picture, found.grid)
+    empty = np.isnan(found.scores).any(axis=0)
+    on.lay_cells(page, found.grid, lookup[winners], np.where(empty, 0.0, _ALPHA))
+    y = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
+    share = {int(classes[i]): counts[i] / winners.size for i in order}
+    y += 8
+    for i, colour in zip(shown, CATEGORIES, strict=False):
+        y = _swatch(page, y, colour, found.labels[i], share[i])
+    rest = 1 - sum(share[i] for i in shown)
+    if len(classes) > len(shown):
+        y = _swatch(page, y, OTHER, f"{len(classes) - len(shown)} others", rest)
+    _about(page, found, y + 6)
+    return page.image
+
+
+def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """0..1 for probabilities, else the class's own range."""
+    if np.nanmin(every) >= 0 and np.nanmax(every) <= 1 + 1e-6:
+        return 0.0, 1.0
+    low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _colour_bar(page: on.Canvas, y: float, low: float, high: float) -> float:
+    x, width = page.size[0] + 2 * on.MARGIN, 200
+    ramp = viridis(np.linspace(0, 1, width))[None].repeat(18, axis=0)
+    page.image.paste(Image.fromarray(ramp), (round(x), round(y)))
+    for part in (0.0, 0.5, 1.0):
+        at = x + part * width
+        page.draw.line((at, y + 18, at, y + 23), fill=on.INK)
+        anchor = {0.0: "la", 0.5: "ma", 1.0: "ra"}[part]
+        page.draw.text((at, y + 25), f"{low + part * (high - low):.3g}", fill=on.INK, font=on.font(13), anchor=anchor)
+    return y + 44
+
+
+def _swatch(page: on.Canvas, y: float, colour: tuple[int, int, int], label: str, share: float) -> float:
+    x = page.size[0] + 2 * on.MARGIN
+    page.draw.rectangle((x, y + 2, x + 16, y + 18), fill=colour, outline=on.INK)
+    page.draw.text((x + 24, y), on.shortened(page.draw, label, 15, on.LEGEND - 84), fill=on.INK, font=on.font(15))
+    told = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    page.draw.text((x + on.LEGEND, y), told, fill=on.FAINT, font=on.font(15), anchor="ra")
+    return y + 24
+
+
+def _about(page: on.Canvas, found: ClassMap, y: float) -> None:
+    grid = found.grid
+    lines = [
+        (f"{grid.rows} x {grid.cols} cells, one every {grid.stride[1]} x {grid.stride[0]} px", 13, on.FAINT),
+        (f"each stands for a crop of {grid.crop[1]} x {grid.crop[0]} px", 13, on.FAINT),
+    ]
+    if found.exactness:
+        lines.append((found.exactness.split("(")[0].strip(), 13, on.FAINT))
+    y = on.text_lines(page, y + 8, lines)
+    on.scale_bar(page, y + 10)

@@ -1,0 +1,57 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from fullconv.errors import FullconvError
+from fullconv.lowering import Lowered
+
+Array = npt.NDArray[Any]
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeSession:
+    """One InferenceSession. Weights are bound as they are and shared with the network."""
+
+    def __init__(self, lowered: Lowered, names: Sequence[str], *, live_weights: bool = False) -> None:
+        """``live_weights``: learned arrays are fed at every run, so that a change to them takes effect."""
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        # A plan of memory a shape would be kept for every shape ever seen.
+        options.enable_mem_pattern = False
+        self._outputs = {name: lowered.outputs[name] for name in names}
+        self._arrays: list[Array] = []
+        if not live_weights:
+            arrays = [np.require(a, requirements=["C", "A"]) for a in lowered.weights.values()]
+            self._arrays = arrays  # the session reads them where they are
+            values = [ort.OrtValue.ortvalue_from_numpy(a) for a in arrays]
+            self._values = values
+            if arrays:
+                options.add_external_initializers(list(lowered.weights), values)
+        model = lowered.message(weights="inputs" if live_weights else "external", names=names)
+        self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        self._last: dict[str, tuple[int, ...]] | None = None
+
+    def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
+        shapes = {name: value.shape for name, value in feeds.items()}
+        config = ort.RunOptions()
+        config.log_severity_level = _ERRORS_ONLY
+        if self._last is not None and shapes != self._last:
+            # Another shape: give back what the last one held, so that memory follows the largest input only.
+            config.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._last = shapes
+        try:
+            found: list[Array] = self._session.run([self._outputs[name] for name in names], dict(feeds), config)
+        except Exception as error:  # the engine has its own error types
+            raise FullconvError(f"the engine failed on inputs of {shapes}: {error}") from error
+        return found
+
+
+def compile_onnxruntime(lowered: Lowered, names: Sequence[str], precision: str) -> OnnxRuntimeSession:
+    return OnnxRuntimeSession(lowered, names)

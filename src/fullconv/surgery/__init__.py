@@ -1,0 +1,1 @@
+"""Casting as a plan: pure rules from a Graph to small edits and the graph that must come out."""
