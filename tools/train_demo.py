@@ -67,7 +67,7 @@ def paper(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 def ink(rng: np.random.Generator, scan: np.ndarray) -> np.ndarray:
     """A scan (8×8, 0..16) as a soft mask of 0..1, about 24 px large, a little turned and scaled."""
     large = Image.fromarray((scan * (255 / 16)).astype(np.float32))
-    side = int(round(DIGIT * rng.uniform(0.88, 1.12)))
+    side = round(DIGIT * rng.uniform(0.88, 1.12))
     large = large.resize((side, side), Image.Resampling.BICUBIC)
     large = large.rotate(rng.uniform(-10, 10), Image.Resampling.BICUBIC, expand=False)
     mask = np.clip(np.asarray(large) / 255, 0, 1)
@@ -76,7 +76,7 @@ def ink(rng: np.random.Generator, scan: np.ndarray) -> np.ndarray:
 
 def lay(page: np.ndarray, mask: np.ndarray, x: float, y: float, darkness: float) -> None:
     """Ink a mask onto the page around (x, y), cut at the edges."""
-    top, left = int(round(y - mask.shape[0] / 2)), int(round(x - mask.shape[1] / 2))
+    top, left = round(y - mask.shape[0] / 2), round(x - mask.shape[1] / 2)
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + mask.shape[0], page.shape[0]), min(left + mask.shape[1], page.shape[1])
     if y1 > y0 and x1 > x0:
@@ -104,7 +104,9 @@ def crop(rng: np.random.Generator, scans: np.ndarray, labels: np.ndarray) -> tup
     return page, label
 
 
-def draw_page(rng: np.random.Generator, scans: np.ndarray, labels: np.ndarray, height: int, width: int, count: int) -> tuple[Image.Image, list[dict]]:
+def draw_page(
+    rng: np.random.Generator, scans: np.ndarray, labels: np.ndarray, height: int, width: int, count: int
+) -> tuple[Image.Image, list[dict]]:
     """A page of digits at random places, no two nearer than 34 px, and what is where."""
     page, darkness = paper(rng, height, width), rng.uniform(0.65, 0.85)
     order = rng.permutation(len(scans))
@@ -128,7 +130,9 @@ def network() -> nn.Sequential:
     )  # fmt: skip
 
 
-def batch_of(rng: np.random.Generator, scans: np.ndarray, labels: np.ndarray, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_of(
+    rng: np.random.Generator, scans: np.ndarray, labels: np.ndarray, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     pages, classes = zip(*(crop(rng, scans, labels) for _ in range(size)), strict=True)
     return torch.tensor(np.stack(pages)[:, None] / 255, dtype=torch.float32), torch.tensor(classes)
 
@@ -154,7 +158,9 @@ def train(scans: np.ndarray, labels: np.ndarray) -> nn.Sequential:
 
 
 def write_caffe(net: nn.Sequential) -> None:
-    layers = dict(zip(("conv1", "conv2", "ip1", "ip2"), (m for m in net if isinstance(m, nn.Conv2d | nn.Linear)), strict=True))
+    layers = dict(
+        zip(("conv1", "conv2", "ip1", "ip2"), (m for m in net if isinstance(m, nn.Conv2d | nn.Linear)), strict=True)
+    )
     saved = []
     for name, module in layers.items():
         arrays = [p.detach().numpy() for p in (module.weight, module.bias)]
@@ -173,7 +179,12 @@ def over_pages(scans: np.ndarray, labels: np.ndarray, pages: int = 30) -> dict[s
         found = find_digits(map_image(model, page, preprocess="unit", labels=OUT / "labels.txt"))
         _, read, wrong = count(found, truth)
         digits, right, false, finds = digits + len(truth), right + read, false + wrong, finds + len(found)
-    return {"pages": pages, "threshold": THRESHOLD, "found_and_right": round(right / digits, 4), "false_finds": round(false / finds, 4)}
+    return {
+        "pages": pages,
+        "threshold": THRESHOLD,
+        "found_and_right": round(right / digits, 4),
+        "false_finds": round(false / finds, 4),
+    }
 
 
 def main() -> None:
@@ -187,7 +198,7 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     write_caffe(net)
     (OUT / "labels.txt").write_text("\n".join([*map(str, range(10)), "nothing here"]) + "\n", encoding="utf-8")
-    page, truth = draw_page(np.random.default_rng(SEED + 2), scans[-HELD_OUT:], labels[-HELD_OUT:], 480, 720, 90)
+    page, truth = draw_page(np.random.default_rng(SEED + 2), scans[-HELD_OUT:], labels[-HELD_OUT:], 640, 960, 160)
     page.save(OUT / "page.png", optimize=True)
     (OUT / "page.json").write_text(json.dumps({"digits": truth}, indent=1) + "\n", encoding="utf-8")
     metrics = {

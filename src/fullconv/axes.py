@@ -186,9 +186,7 @@ class Axes:
         sizes = dict(zip(SPACE, (height, width), strict=True))
         return Axes(
             tuple(
-                (whole(axis[0].root, sizes[axis[0].root]),)
-                if len(axis) == 1 and axis[0].is_space
-                else axis
+                (whole(axis[0].root, sizes[axis[0].root]),) if len(axis) == 1 and axis[0].is_space else axis
                 for axis in self.axes
             )
         )

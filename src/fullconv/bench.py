@@ -52,7 +52,14 @@ class BenchResult:
         )
 
 
-def bench(model: Model, size: tuple[int, int] | None = None, *, runs: int = 5, runtime: str = "auto", precision: Precision = "fp32") -> BenchResult:
+def bench(
+    model: Model,
+    size: tuple[int, int] | None = None,
+    *,
+    runs: int = 5,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+) -> BenchResult:
     """Time one crop, all crops in the best batch size, and the map.
 
     Args:
@@ -75,11 +82,21 @@ def bench(model: Model, size: tuple[int, int] | None = None, *, runs: int = 5, r
     }
     for batch in BATCHES:
         if batch <= cells:
-            jobs[f"batch {batch}"] = lambda batch=batch: run_crops(model, values, untouched, grid, runtime, precision, batch)  # type: ignore[misc]
+            jobs[f"batch {batch}"] = lambda batch=batch: run_crops(
+                model, values, untouched, grid, runtime, precision, batch
+            )  # type: ignore[misc]
     times = interleaved(jobs, runs)
     best = min((name for name in times if name.startswith("batch")), key=lambda name: times[name])
     return BenchResult(
-        (height, width), cells, times["one"], times[best], int(best.split()[1]), times["map"], processor(), len(os.sched_getaffinity(0)), runtime
+        (height, width),
+        cells,
+        times["one"],
+        times[best],
+        int(best.split()[1]),
+        times["map"],
+        processor(),
+        cores(),
+        runtime,
     )
 
 
@@ -93,6 +110,11 @@ def interleaved(jobs: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, f
             if i:
                 times[name].append(perf_counter() - start)
     return {name: median(taken) for name, taken in times.items()}
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

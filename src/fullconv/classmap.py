@@ -48,7 +48,7 @@ class ClassMap:
         output: the network's output that this is.
         by: ``cast`` or ``crops``.
         exactness: whether cells equal their crops, in words.
-        picture: the image, where it is at hand (not saved).
+        pixels: the image as (H, W, C) on 0..255, where it is at hand (not saved).
     """
 
     scores: Scores
@@ -57,12 +57,14 @@ class ClassMap:
     output: str = ""
     by: str = "cast"
     exactness: str = ""
-    picture: Image.Image | None = field(default=None, compare=False, repr=False)
+    pixels: npt.NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
         if self.scores.shape != shape:
-            raise BadInput(f"scores of {self.scores.shape} do not fit {shape[0]} labels and a grid of {shape[1]}×{shape[2]} cells")
+            raise BadInput(
+                f"scores of {self.scores.shape} do not fit {shape[0]} labels and a grid of {shape[1]}×{shape[2]} cells"
+            )
 
     def class_index(self, name: str | int) -> int:
         """Index of a class by label, by the one label that contains the words, or by number.
@@ -83,9 +85,13 @@ class ClassMap:
             return words[0]
         if words:
             shown = "; ".join(self.labels[i] for i in words[:5])
-            raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{' ...' if len(words) > 5 else ''}; name one whole")
+            raise BadInput(
+                f"class {name!r} could be {len(words)} classes: {shown}{' ...' if len(words) > 5 else ''}; name one whole"
+            )
         close = get_close_matches(name, self.labels, 3, 0.5) or list(self.labels[:5])
-        raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(self.labels)} classes)")
+        raise BadInput(
+            f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(self.labels)} classes)"
+        )
 
     def box(self, row: int, col: int) -> Box:
         """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for."""
@@ -103,7 +109,8 @@ class ClassMap:
     @cached_property
     def top1(self) -> npt.NDArray[np.intp]:
         """The winning class of every cell, (rows, cols)."""
-        return self.scores.argmax(axis=0)
+        winners: npt.NDArray[np.intp] = self.scores.argmax(axis=0)
+        return winners
 
     @property
     def best(self) -> Peak:
@@ -138,13 +145,15 @@ class ClassMap:
 
     def overlay(self, name: str | int | None = None, image: Any = None) -> Image.Image:
         """A picture: one class as heat over the image, or, without a name, the winning class of each cell."""
+        from fullconv.images import read_image, to_picture
         from fullconv.render.overlay import heat_picture, top1_picture
 
-        picture = self.picture
-        if image is not None:
-            from fullconv.images import read_image, to_picture
-
-            picture = to_picture(read_image(image))
+        pixels = self.pixels if image is None else read_image(image)
+        picture = None if pixels is None else to_picture(pixels)
+        if picture is not None and picture.size != self.grid.image[::-1]:
+            raise BadInput(
+                f"the image is {picture.size[0]}×{picture.size[1]}, the map is of {self.grid.image[1]}×{self.grid.image[0]}"
+            )
         return top1_picture(self, picture) if name is None else heat_picture(self, self.class_index(name), picture)
 
     def save(self, path: str | Path) -> None:
@@ -167,13 +176,15 @@ class ClassMap:
         """Read what ``save`` wrote."""
         source = Path(path)
         try:
-            with np.load(source, allow_pickle=False) as data:
+            with source.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 about = json.loads(str(data["about"]))
                 if about.get("format") != _FORMAT:
                     raise BadInput(f"{source}: is {about.get('format')!r}, not {_FORMAT!r}")
                 labels = tuple(str(label) for label in data["labels"])
                 scores = data["scores"].astype(np.float32, copy=False)
-                return ClassMap(scores, Grid.from_json(about["grid"]), labels, about["output"], about["by"], about["exactness"])
+                return ClassMap(
+                    scores, Grid.from_json(about["grid"]), labels, about["output"], about["by"], about["exactness"]
+                )
         except FileNotFoundError:
             raise BadInput(f"{source}: no such file") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -199,5 +210,7 @@ def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple
     else:
         labels, where = [str(label) for label in given], "labels"
     if len(labels) != classes:
-        raise BadInput(f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order")
+        raise BadInput(
+            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order"
+        )
     return tuple(labels)

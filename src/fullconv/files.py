@@ -26,14 +26,16 @@ def written_whole(*targets: Path) -> Iterator[list[Path]]:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
             os.close(handle)
-            os.chmod(name, 0o666 & ~_umask())
             temporary.append(Path(name))
+            temporary[-1].chmod(0o666 & ~_umask())
         yield temporary
         for part, target in zip(temporary, targets, strict=True):
-            os.replace(part, target)
+            part.replace(target)
     except OSError as error:
         where = ", ".join(map(str, targets))
-        raise BadInput(f"{where}: cannot be written: {error.strerror or error}; choose another place or free some space") from None
+        raise BadInput(
+            f"{where}: cannot be written: {error.strerror or error}; choose another place or free some space"
+        ) from None
     finally:
         for part in temporary:
             part.unlink(missing_ok=True)

@@ -43,7 +43,9 @@ def _read_file(path: Path) -> Pixels:
                 return _pixels(image)
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise BadInput(f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; cut it into smaller images") from None
+        raise BadInput(
+            f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; cut it into smaller images"
+        ) from None
     except UnidentifiedImageError:
         raise BadInput(f"{path}: not an image that can be read (PNG, JPEG, TIFF and WebP can)") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:

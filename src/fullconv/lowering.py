@@ -64,7 +64,10 @@ class Lowered:
                 tensor.external_data.add(key="location", value="bound-at-run-time")
                 initializers.append(tensor)
         wanted = list(self.outputs) if names is None else list(names)
-        outputs = [helper.make_value_info(self.outputs[n], helper.make_tensor_type_proto(TensorProto.FLOAT, None)) for n in wanted]
+        outputs = [
+            helper.make_value_info(self.outputs[n], helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+            for n in wanted
+        ]
         graph = helper.make_graph(list(self.nodes), "fullconv", inputs, outputs, initializers)
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fullconv"
@@ -96,7 +99,11 @@ class OnnxBuilder:
         return self._constant(np.asarray(values, np.int64))
 
     def _constant(self, array: Array) -> str:
-        name = f"constant:{array.dtype}:{array.shape}:{array.tobytes().hex()}" if array.size <= 8 else f"constant:{len(self.constants)}"
+        name = (
+            f"constant:{array.dtype}:{array.shape}:{array.tobytes().hex()}"
+            if array.size <= 8
+            else f"constant:{len(self.constants)}"
+        )
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(array, name)
         return name

@@ -15,7 +15,7 @@ from fullconv.errors import BadInput, CannotCast, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
-from fullconv.images import read_image, to_channels, to_picture
+from fullconv.images import read_image, to_channels
 from fullconv.model import Model, load
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
@@ -64,7 +64,6 @@ def map_image(
     if stride is not None and by != "crops":
         raise BadInput("stride is the step between crops; it needs by='crops' (--by crops)")
     pixels = read_image(image)
-    picture = to_picture(pixels)
     given = preprocess if preprocess is not None else model.preprocess
     values, told = prepare(pixels, given, model.image_shape[0])
     if told:
@@ -84,10 +83,12 @@ def map_image(
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
         exactness = "crops: every cell is the untouched network's own answer"
     scores = np.ascontiguousarray(scores, np.float32)
-    return ClassMap(scores, grid, read_labels(labels, len(scores)), name, by, exactness, picture)
+    return ClassMap(scores, grid, read_labels(labels, len(scores)), name, by, exactness, pixels)
 
 
-def prepare(pixels: Array, preprocess: str | Path | Preprocess | None, channels: int) -> tuple[npt.NDArray[np.float32], str | None]:
+def prepare(
+    pixels: Array, preprocess: str | Path | Preprocess | None, channels: int
+) -> tuple[npt.NDArray[np.float32], str | None]:
     """(H, W, C) pixels to (1, C, H, W) network input, and what was done to the channels."""
     fitted, told = to_channels(pixels, channels)
     return Preprocess.of(preprocess).apply(fitted), told
@@ -117,7 +118,9 @@ def run_crops(
     for crops in _batches(values, grid, max(1, batch)):
         scores = model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
         if scores[0].size != scores.shape[1] and scores[0].size != scores[0].shape[0]:
-            raise BadInput(f"output {output!r} has the shape {scores.shape} for one crop, which is no row of classes; choose another output")
+            raise BadInput(
+                f"output {output!r} has the shape {scores.shape} for one crop, which is no row of classes; choose another output"
+            )
         found.append(scores.reshape(len(crops), -1))
         progress(sum(map(len, found)), total)
     return np.concatenate(found).T.reshape(-1, grid.rows, grid.cols)
@@ -140,7 +143,9 @@ def _square(model: Model, output: str) -> Sampling:
     """Sampling of an output, with steps that are whole pixels."""
     sampling = model.sampling(output)
     if any(step.denominator != 1 for step in sampling.stride):
-        raise BadInput(f"output {output!r} steps by {sampling.stride[0]}×{sampling.stride[1]} px; a map needs whole pixels")
+        raise BadInput(
+            f"output {output!r} steps by {sampling.stride[0]}×{sampling.stride[1]} px; a map needs whole pixels"
+        )
     return sampling
 
 
@@ -171,7 +176,9 @@ def _whole_crops(model: Model, output: str, stride: int | None) -> Sampling:
         try:
             step = receptive_fields(model.graph)[output].stride
         except (Refused, KeyError):
-            raise BadInput("the network has no stride of its own; give the step between crops with --stride (stride=)") from None
+            raise BadInput(
+                "the network has no stride of its own; give the step between crops with --stride (stride=)"
+            ) from None
     whole = [Extent(Fraction(length), s, Fraction(0)) for length, s in zip((height, width), step, strict=True)]
     return Sampling(step, (Fraction(height), Fraction(width)), Field(*whole))
 
@@ -181,7 +188,9 @@ def _require_room(grid: Grid, image: Any) -> None:
         name = f"{image}: " if isinstance(image, str | Path) else ""
         height, width = grid.image
         least = f"{grid.crop[1]}×{grid.crop[0]}"
-        raise BadInput(f"{name}the image is {width}×{height}, smaller than one crop; the least size is {least} (width × height)")
+        raise BadInput(
+            f"{name}the image is {width}×{height}, smaller than one crop; the least size is {least} (width × height)"
+        )
 
 
 __all__ = ["CannotCast", "map_image", "prepare", "run_cast", "run_crops"]

@@ -27,11 +27,12 @@ _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the 
 class Model:
     """A network in its own format. Casting makes another Model and never changes this one."""
 
-    def __init__(self, native: Any, format: Format, path: Path | None = None) -> None:
+    def __init__(self, native: Any, kind: Format, path: Path | None = None) -> None:
         self.native = native
-        self.format = format
+        self.format = kind
         self.path = path
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
+        self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
 
     @cached_property
     def graph(self) -> Graph:
@@ -148,10 +149,15 @@ class Model:
                 raise BadInput(f"input {name!r} has the shape {value.shape}; the network takes {want}, with any batch")
         return feeds
 
-    def _session(self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision) -> Session:
+    def _session(
+        self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision
+    ) -> Session:
         compile_, any_size = compiler(runtime, precision)
         exact = (runtime, precision, names, tuple(shapes.items()))
         general = (runtime, precision, names, None)
+        if exact[3] not in self._fit:
+            self.format.check(self.native, shapes)
+            self._fit.add(exact[3])
         for key in (general, exact):
             if key in self._sessions:
                 self._sessions.move_to_end(key)
@@ -164,7 +170,9 @@ class Model:
         return session
 
 
-def load(source: str | Path | Model, weights: str | Path | None = None, input_shape: Sequence[int] | None = None) -> Model:
+def load(
+    source: str | Path | Model, weights: str | Path | None = None, input_shape: Sequence[int] | None = None
+) -> Model:
     """Read a network.
 
     Args:

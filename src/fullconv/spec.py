@@ -29,7 +29,8 @@ def check(graph: Graph) -> Graph:
                 _require(graph.values[value].is_map, f"{node.name}: a window over {graph.values[value]}, no map")
         if node.linear is not None:
             _require(
-                isinstance(node.touch, Whole | Pointwise) and set(node.linear.over) <= set(graph.values[node.inputs[0]].atoms),
+                isinstance(node.touch, Whole | Pointwise)
+                and set(node.linear.over) <= set(graph.values[node.inputs[0]].atoms),
                 f"{node.name}: its matrix is not over its input's axes",
             )
     for value in (*known, *graph.outputs):

@@ -15,7 +15,14 @@ from fullconv.cli.options import SIZE, engine_options, json_option, model_option
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; the median counts.")
 @engine_options
 @json_option
-def command(model: str, weights: str | None, input_shape: tuple[int, ...] | None, size: tuple[int, int] | None, as_json: bool, **options: Any) -> None:
+def command(
+    model: str,
+    weights: str | None,
+    input_shape: tuple[int, ...] | None,
+    size: tuple[int, int] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Time the map against the same cells crop by crop, in the best batch size.
 
     \b

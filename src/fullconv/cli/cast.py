@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_options
-@click.option("--output", "-o", "out", type=click.Path(), help="The network to write, in MODEL's own format (.prototxt).")
-@click.option("--out-weights", type=click.Path(), help="Its weights (.caffemodel or .h5); beside the network by default.")
-@click.option("--input-size", type=SIZE, help="Input size to state in the written network, HxW; MODEL's own by default.")
+@click.option(
+    "--output", "-o", "out", type=click.Path(), help="The network to write, in MODEL's own format (.prototxt)."
+)
+@click.option(
+    "--out-weights", type=click.Path(), help="Its weights (.caffemodel or .h5); beside the network by default."
+)
+@click.option(
+    "--input-size", type=SIZE, help="Input size to state in the written network, HxW; MODEL's own by default."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @json_option
 def command(

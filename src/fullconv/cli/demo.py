@@ -8,7 +8,9 @@ from fullconv.cli.options import json_option, print_json, waiting
 
 
 @click.command()
-@click.option("--output-dir", "-o", "out", type=click.Path(), default="demo", show_default=True, help="Folder for the pictures.")
+@click.option(
+    "--output-dir", "-o", "out", type=click.Path(), default="demo", show_default=True, help="Folder for the pictures."
+)
 @json_option
 def command(out: str, as_json: bool) -> None:
     """Cast the packaged digit network, map a page of handwritten digits, and count what was read.

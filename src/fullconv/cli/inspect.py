@@ -52,7 +52,9 @@ def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:
     for name in graph.inputs:
         rows.append(_row(name, "input", "", graph.values[name].shape, fields.get(name)))
     for node in graph.nodes:
-        rows.append(_row(node.name, node.op, _touch(node), graph.values[node.outputs[0]].shape, fields.get(node.outputs[0])))
+        rows.append(
+            _row(node.name, node.op, _touch(node), graph.values[node.outputs[0]].shape, fields.get(node.outputs[0]))
+        )
     return rows, problem
 
 
@@ -74,7 +76,15 @@ def _touch(node: Node) -> str:
 def _row(name: str, op: str, touch: str, shape: tuple[int, ...], field: Field | None) -> dict[str, Any]:
     pairs = (None, None, None) if field is None else (field.size, field.stride, field.offset)
     size, stride, offset = (None if pair is None else [str(pair[0]), str(pair[1])] for pair in pairs)
-    return {"name": name, "operator": op, "touch": touch, "shape": list(shape), "field": size, "stride": stride, "offset": offset}
+    return {
+        "name": name,
+        "operator": op,
+        "touch": touch,
+        "shape": list(shape),
+        "field": size,
+        "stride": stride,
+        "offset": offset,
+    }
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -92,7 +102,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     for row in rows:
         shape = "×".join(map(str, row["shape"]))
-        table.add_row(row["name"], row["operator"], row["touch"], shape, *(pair(row[k]) for k in ("field", "stride", "offset")))
+        table.add_row(
+            row["name"], row["operator"], row["touch"], shape, *(pair(row[k]) for k in ("field", "stride", "offset"))
+        )
     console = Console()
     console.print(table) if console.is_terminal else Console(width=200).print(table)
 

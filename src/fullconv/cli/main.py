@@ -78,7 +78,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("FULLCONV_DEBUG"):
             raise
-        _say(f"unexpected {type(error).__name__}: {error}\nThis is a bug in fullconv; set FULLCONV_DEBUG=1 for its trace and report it.")
+        _say(
+            f"unexpected {type(error).__name__}: {error}\nThis is a bug in fullconv; set FULLCONV_DEBUG=1 for its trace and report it."
+        )
         sys.exit(70)
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import engine_options, json_option, model_options, note, open_model, print_json, progress, waiting
+from fullconv.cli.options import (
+    engine_options,
+    json_option,
+    model_options,
+    note,
+    open_model,
+    print_json,
+    progress,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from fullconv.classmap import ClassMap, Peak
@@ -19,12 +28,24 @@ _TOP = 5
 @click.command()
 @model_options
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
-@click.option("--output-dir", "-o", "out", required=True, type=click.Path(), help="Folder for <stem>.npz and <stem>.png.")
-@click.option("--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std).")
+@click.option(
+    "--output-dir", "-o", "out", required=True, type=click.Path(), help="Folder for <stem>.npz and <stem>.png."
+)
+@click.option(
+    "--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std)."
+)
 @click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
 @click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
-@click.option("--threshold", type=float, default=0.5, show_default=True, help="Least score of the places listed for --class.")
-@click.option("--by", type=click.Choice(["cast", "crops"]), default="cast", show_default=True, help="The cast network, or crop by crop.")
+@click.option(
+    "--threshold", type=float, default=0.5, show_default=True, help="Least score of the places listed for --class."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["cast", "crops"]),
+    default="cast",
+    show_default=True,
+    help="The cast network, or crop by crop.",
+)
 @click.option("--stride", type=click.IntRange(1), help="Pixels between crops (--by crops only).")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
@@ -68,7 +89,9 @@ def _check_stems(images: tuple[str, ...]) -> None:
     for image in images:
         other = stems.setdefault(Path(image).stem, image)
         if other != image:
-            raise BadInput(f"{other} and {image} would both be written as {Path(image).stem}.npz; map them into two folders")
+            raise BadInput(
+                f"{other} and {image} would both be written as {Path(image).stem}.npz; map them into two folders"
+            )
 
 
 def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
@@ -92,7 +115,9 @@ def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
     return run
 
 
-def _write(found: ClassMap, image: Path, folder: Path, name: str | None, threshold: float, as_json: bool) -> dict[str, Any]:
+def _write(
+    found: ClassMap, image: Path, folder: Path, name: str | None, threshold: float, as_json: bool
+) -> dict[str, Any]:
     from fullconv.files import written_whole
 
     picture = found.overlay(name)  # before anything is written: an unknown class must leave nothing

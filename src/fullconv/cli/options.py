@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Dimensions(click.ParamType):
+class Dimensions(click.ParamType[tuple[int, ...]]):
     """Numbers with a separator: ``3,227,227`` or ``451x451``."""
 
     def __init__(self, separator: str, count: int, names: str) -> None:
@@ -39,7 +39,9 @@ SIZE = Dimensions("xX×", 2, "HxW")
 def model_options(command: F) -> F:
     """MODEL, --weights and --input-shape."""
     for option in (
-        click.option("--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."),
+        click.option(
+            "--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."
+        ),
         click.option("--weights", "-w", type=click.Path(), help="Caffe weights: .caffemodel or .caffemodel.h5."),
         click.argument("model", type=click.Path()),
     ):
@@ -50,8 +52,20 @@ def model_options(command: F) -> F:
 def engine_options(command: F) -> F:
     """--runtime and --precision."""
     for option in (
-        click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="bf16 needs OpenVINO and a processor that has it."),
-        click.option("--runtime", type=click.Choice(["auto", "onnxruntime", "openvino"]), default="auto", show_default=True, help="Engine that computes."),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "bf16"]),
+            default="fp32",
+            show_default=True,
+            help="bf16 needs OpenVINO and a processor that has it.",
+        ),
+        click.option(
+            "--runtime",
+            type=click.Choice(["auto", "onnxruntime", "openvino"]),
+            default="auto",
+            show_default=True,
+            help="Engine that computes.",
+        ),
     ):
         command = option(command)
     return command
@@ -76,6 +90,7 @@ def note(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
+    """One JSON object on stdout."""
     click.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
@@ -83,7 +98,15 @@ def print_json(data: Any) -> None:
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr with rate and time left; shown on a terminal only."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     class Rate(ProgressColumn):

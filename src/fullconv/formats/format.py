@@ -32,6 +32,9 @@ class Format(Protocol):
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""
 
+    def check(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Raise BadInput where inputs of these shapes do not fit; quick, for every new shape."""
+
     def resize(self, native: Any, height: int, width: int) -> Any:
         """The same network with its image input stated at another size."""
 

@@ -27,7 +27,10 @@ def format_of(path: Path) -> Format:
         raise BadInput(f"{path}: is a folder; name a network's .prototxt")
     suffix = path.suffix.lower()
     if suffix not in _BY_SUFFIX:
-        hint = _HINTS.get(suffix, f"{suffix or 'a file without a suffix'} is not a format that fullconv reads; it reads Caffe networks (.prototxt)")
+        hint = _HINTS.get(
+            suffix,
+            f"{suffix or 'a file without a suffix'} is not a format that fullconv reads; it reads Caffe networks (.prototxt)",
+        )
         raise BadInput(f"{path}: {hint}")
     module, name = _BY_SUFFIX[suffix]
     found: Format = getattr(import_module(module), name)()

@@ -46,7 +46,9 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
     sizes = graph.values[node.inputs[0]].map_size
     reach = [_overhang(span, length) for span, length in zip(spans, sizes, strict=True)]
     if any(reach):
-        yield Cause("ceil overhang", node.name, f"the last window reaches {reach[0]} rows, {reach[1]} columns past the crop")
+        yield Cause(
+            "ceil overhang", node.name, f"the last window reaches {reach[0]} rows, {reach[1]} columns past the crop"
+        )
 
 
 def _overhang(span: Span, length: int) -> int:

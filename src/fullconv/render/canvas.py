@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ FAINT: Rgb = (110, 110, 110)
 
 @lru_cache(maxsize=8)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The built-in font at a size in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -64,8 +66,8 @@ def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha:
     width, height = canvas.size
     area = base[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
     # The centre of pixel i is drawn at (i + 0.5) · scale.
-    rows = _edges(float(grid.centre0[0]), float(grid.stride[0]), grid.rows, canvas.scale, height)
-    cols = _edges(float(grid.centre0[1]), float(grid.stride[1]), grid.cols, canvas.scale, width)
+    rows = _edges(float(grid.centre0[0]), float(grid.stride[0]), grid.rows, canvas.scale)
+    cols = _edges(float(grid.centre0[1]), float(grid.stride[1]), grid.cols, canvas.scale)
     row_of = _index(rows, height)
     col_of = _index(cols, width)
     inside = (row_of >= 0)[:, None] & (col_of >= 0)[None, :]
@@ -75,12 +77,12 @@ def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha:
     canvas.image.paste(Image.fromarray(np.rint(base).astype(np.uint8)))
 
 
-def _edges(centre: float, step: float, count: int, scale: float, length: int) -> npt.NDArray[np.float64]:
+def _edges(centre: float, step: float, count: int, scale: float) -> npt.NDArray[Any]:
     first = (centre + 0.5 - step / 2) * scale
     return first + np.arange(count + 1) * step * scale
 
 
-def _index(edges: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.int64]:
+def _index(edges: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
     """The cell of each drawn pixel, -1 outside all."""
     at = np.searchsorted(edges, np.arange(length) + 0.5, side="right") - 1
     return np.where((at >= 0) & (at < len(edges) - 1), at, -1)

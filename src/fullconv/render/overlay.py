@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fullconv.classmap import ClassMap
 
 _ALPHA = 0.62
+_FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score
+_PAPER = 225.0  # grey behind the colour bar: what a light part of the image looks like
 
 
 def heat_picture(found: ClassMap, index: int, picture: Image.Image | None) -> Image.Image:
@@ -22,7 +24,7 @@ def heat_picture(found: ClassMap, index: int, picture: Image.Image | None) -> Im
     low, high = _limits(found.scores, scores)
     page = on.start(picture, found.grid)
     shown = (scores - low) / (high - low)
-    on.lay_cells(page, found.grid, viridis(shown), np.where(np.isnan(scores), 0.0, _ALPHA))
+    on.lay_cells(page, found.grid, viridis(shown), np.where(np.isnan(scores), 0.0, _opacity(shown)))
     row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
     on.outline(page, found.box(row, col))
     y = on.text_lines(page, on.MARGIN, [(found.labels[index], 20, on.INK), (f"score of {found.output}", 13, on.FAINT)])
@@ -60,6 +62,11 @@ def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
     return page.image
 
 
+def _opacity(shown: np.ndarray) -> np.ndarray:
+    """Low scores leave the image to be seen."""
+    return np.asarray(_FAINTEST + (_STRONGEST - _FAINTEST) * np.clip(np.nan_to_num(shown), 0, 1))
+
+
 def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """0..1 for probabilities, else the class's own range."""
     if np.nanmin(every) >= 0 and np.nanmax(every) <= 1 + 1e-6:
@@ -70,13 +77,15 @@ def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
 
 def _colour_bar(page: on.Canvas, y: float, low: float, high: float) -> float:
     x, width = page.size[0] + 2 * on.MARGIN, 200
-    ramp = viridis(np.linspace(0, 1, width))[None].repeat(18, axis=0)
+    at = np.linspace(0, 1, width)
+    blended = _PAPER + (viridis(at) - _PAPER) * _opacity(at)[:, None]
+    ramp = np.rint(blended).astype(np.uint8)[None].repeat(18, axis=0)
     page.image.paste(Image.fromarray(ramp), (round(x), round(y)))
     for part in (0.0, 0.5, 1.0):
-        at = x + part * width
-        page.draw.line((at, y + 18, at, y + 23), fill=on.INK)
+        tick = x + part * width
+        page.draw.line((tick, y + 18, tick, y + 23), fill=on.INK)
         anchor = {0.0: "la", 0.5: "ma", 1.0: "ra"}[part]
-        page.draw.text((at, y + 25), f"{low + part * (high - low):.3g}", fill=on.INK, font=on.font(13), anchor=anchor)
+        page.draw.text((tick, y + 25), f"{low + part * (high - low):.3g}", fill=on.INK, font=on.font(13), anchor=anchor)
     return y + 44
 
 

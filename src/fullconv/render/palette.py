@@ -29,4 +29,5 @@ def viridis(values: npt.NDArray[np.floating]) -> Colours:
     """Values in 0..1 of any shape to RGB (..., 3)."""
     at = np.clip(np.nan_to_num(values), 0, 1) * (len(_VIRIDIS) - 1)
     channels = [np.interp(at, np.arange(len(_VIRIDIS)), _VIRIDIS[:, c]) for c in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    out: Colours = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return out

@@ -54,4 +54,5 @@ class OnnxRuntimeSession:
 
 
 def compile_onnxruntime(lowered: Lowered, names: Sequence[str], precision: str) -> OnnxRuntimeSession:
+    """A session; this engine computes in fp32."""
     return OnnxRuntimeSession(lowered, names)

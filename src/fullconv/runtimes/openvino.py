@@ -39,4 +39,5 @@ def has_bf16(core: Any = None) -> bool:
 
 
 def compile_openvino(lowered: Lowered, names: Sequence[str], precision: str) -> OpenVinoSession:
+    """A session for the shapes of ``lowered``."""
     return OpenVinoSession(lowered, names, precision)

@@ -89,7 +89,9 @@ def make_plan(graph: Graph, rename: Callable[[str], str] = lambda name: name) ->
     """
     if graph.image is None:
         names = ", ".join(f"{name} {graph.values[name].shape}" for name in graph.inputs) or "none"
-        return Plan(graph, (), (Refusal("input", f"no input is an image with height and width (inputs: {names})"),), None)
+        return Plan(
+            graph, (), (Refusal("input", f"no input is an image with height and width (inputs: {names})"),), None
+        )
     walk = _Walk(graph, rename)
     for node in graph.nodes:
         walk.visit(node)
@@ -207,7 +209,9 @@ class _Walk:
         maps = {v: axes.map_size for v, axes in zip(site.inputs, site.new, strict=True) if axes.is_map}
         if isinstance(touch, Pointwise) and len(set(maps.values())) > 1:
             told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
-            raise AxesError(f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives")
+            raise AxesError(
+                f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives"
+            )
         if isinstance(touch, Pointwise) and site.became_map:
             touch = replace(touch, axis=self._channel_axis(site, touch), flat=False)
             height, width = site.new[0].map_size

@@ -112,5 +112,3 @@ def _remove(message: Any, layer: Any, top: str) -> None:
         if writes:
             break
     message.layer.remove(layer)
-
-

@@ -60,7 +60,9 @@ def to_deploy(net: Any, input_shape: Sequence[int] | None, channels: int | None)
             labels.update(layer.top)
             done.notes.append(f"{layer.name} ({layer.type}) left out: it reads labels only")
         elif read_labels:
-            raise LayerError(f"layer {layer.name!r} ({layer.type}) mixes the label {read_labels[0]!r} with the image; give a deploy prototxt")
+            raise LayerError(
+                f"layer {layer.name!r} ({layer.type}) mixes the label {read_labels[0]!r} with the image; give a deploy prototxt"
+            )
         else:
             done.net.layer.append(layer)
     if input_shape is not None and not any(layer.type in DATA for layer in net.layer):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe import apply as surgery
-from fullconv.formats.caffe.lower import lower
+from fullconv.formats.caffe.lower import fitted, lower
 from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
@@ -38,6 +38,9 @@ class Caffe:
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
 
+    def check(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> None:
+        fitted(native, shapes)
+
     def resize(self, native: CaffeNet, height: int, width: int) -> CaffeNet:
         image = self.graph(native).image
         message = pb.NetParameter()
@@ -52,8 +55,8 @@ class Caffe:
     def write(self, native: CaffeNet, path: Path, weights: Path | None) -> list[Path]:
         if path.suffix not in (".prototxt", ".pbtxt", ".txt"):
             raise BadInput(f"{path}: a Caffe network is written as .prototxt (weights beside it as .caffemodel or .h5)")
-        beside = weights or path.with_suffix(".caffemodel")
-        if beside.suffix not in (".caffemodel", ".h5", ".hdf5"):
+        beside: Path | None = weights or path.with_suffix(".caffemodel")
+        if beside is not None and beside.suffix not in (".caffemodel", ".h5", ".hdf5"):
             raise BadInput(f"{beside}: Caffe weights are written as .caffemodel or .h5")
         if native.weights is None:
             beside = None
@@ -71,5 +74,7 @@ class Caffe:
     def notes(self, native: CaffeNet) -> Sequence[str]:
         notes = list(native.notes)
         if native.transform is not None and native.transform.mean_file:
-            notes.append(f"its mean file {native.transform.mean_file} is not read; give the preprocessing with --preprocess")
+            notes.append(
+                f"its mean file {native.transform.mean_file} is not read; give the preprocessing with --preprocess"
+            )
         return notes

@@ -20,16 +20,35 @@ Array = npt.NDArray[Any]
 
 def lower(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
     """Lower the whole net for inputs of these shapes (and, where it says so, for any image size)."""
-    placement = place(net.message, net.source, shapes)
-    if net.weights is None and any(p.layer.learned(p.ins) for p in placement.layers):
-        raise BadInput(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
+    placement = fitted(net, shapes)
     arrays = {
         weight_name(layer, i): array for layer, blobs in (net.weights or {}).items() for i, array in enumerate(blobs)
     }
     return lower_layers(placement, placement.layers, arrays, net.source)
 
 
+def fitted(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Placement:
+    """The net placed for inputs of these shapes.
+
+    Raises:
+        BadInput: it has no weights, an input is too small for a window, or a weight matrix is for another size.
+    """
+    placement = place(net.message, net.source, shapes)
+    if net.weights is None and any(p.learned for p in placement.layers):
+        raise BadInput(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
+    for placed in placement.layers:
+        for spec, array in zip(placed.learned, (net.weights or {}).get(placed.name, ()), strict=False):
+            if spec.shape != array.shape:
+                given = " and ".join("×".join(map(str, shape)) for shape in shapes.values())
+                raise BadInput(
+                    f"{net.source}: layer {placed.name!r} ({placed.kind}) has weights of {array.shape}; an input of {given} "
+                    f"would need {spec.shape}. The network takes its training size only; cast it for others"
+                )
+    return placement
+
+
 def weight_name(layer: str, index: int) -> str:
+    """The lowered network's name of a learned blob."""
     return f"weight:{layer}:{index}"
 
 
@@ -55,7 +74,7 @@ def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping
                 inputs[value] = placement.axes[value].shape
                 emitted[value] = value
         blobs = []
-        for i in range(len(placed.layer.learned(placed.ins))):
+        for i in range(len(placed.learned)):
             name = weight_name(*shared[placed.name, i])
             array = arrays[name]
             weights[name] = array if array.dtype == np.float32 else array.astype(np.float32)

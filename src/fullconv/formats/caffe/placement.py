@@ -15,8 +15,8 @@ from fullconv import spec
 from fullconv.axes import Axes, AxesError
 from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.formats.caffe.layers import make_layer
-from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused
-from fullconv.graph import Graph, Node
+from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, Learned
+from fullconv.graph import Graph, Linear, Node, Touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Placed:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     ins: tuple[Axes, ...]
+    touch: Touch
+    linear: Linear | None
+    learned: tuple[Learned, ...]
 
     @property
     def name(self) -> str:
@@ -49,7 +52,7 @@ class Placement:
 
     def graph(self) -> Graph:
         nodes = tuple(
-            Node(p.name, p.kind, p.inputs, p.outputs, p.layer.touch(p.ins), p.layer.linear(p.ins)) for p in self.layers if p.kind != "Input"
+            Node(p.name, p.kind, p.inputs, p.outputs, p.touch, p.linear) for p in self.layers if p.kind != "Input"
         )
         return spec.check(Graph(self.inputs, self.outputs, nodes, self.axes))
 
@@ -90,6 +93,7 @@ def place(net: Any, source: str, shapes: Mapping[str, Sequence[int]] | None = No
         try:
             layer.check_bottoms(ins)
             outs = layer.outputs(ins)
+            told = layer.touch(ins), layer.linear(ins), layer.learned(ins)
             if message.type == "Input" and shapes:
                 outs = tuple(Axes.image(shapes.get(top, a.shape)) for top, a in zip(message.top, outs, strict=True))
         except (LayerError, AxesError) as error:
@@ -112,7 +116,7 @@ def place(net: Any, source: str, shapes: Mapping[str, Sequence[int]] | None = No
         read.update(values)
         if message.type == "Input":
             inputs.extend(tops)
-        placed.append(Placed(layer, values, tuple(tops), ins))
+        placed.append(Placed(layer, values, tuple(tops), ins, *told))
     outputs = tuple(value for value in axes if value not in read and value not in inputs)
     if not inputs:
         raise BadInput(f"{source}: the net has no input; declare one with an Input layer")

@@ -23,11 +23,14 @@ def read_prototxt(path: Path) -> Any:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text or raw.startswith(b"\x89HDF"):
-        raise BadInput(f"{path}: this is a binary file, not a prototxt; give the network (.prototxt) here and the weights with --weights")
+        raise BadInput(
+            f"{path}: this is a binary file, not a prototxt; give the network (.prototxt) here and the weights with --weights"
+        )
     return parse_prototxt(text, str(path))
 
 
 def parse_prototxt(text: str, name: str = "prototxt") -> Any:
+    """A NetParameter from text; ``name`` is told in errors, with line and column."""
     net = pb.NetParameter()
     try:
         text_format.Parse(text, net)
@@ -43,4 +46,5 @@ def parse_prototxt(text: str, name: str = "prototxt") -> Any:
 
 
 def print_prototxt(message: Any) -> str:
+    """The text of a message."""
     return text_format.MessageToString(message)

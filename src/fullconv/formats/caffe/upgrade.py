@@ -117,7 +117,9 @@ def _v0_to_v1(net: Any) -> None:
             padding = pads.get(bottom)
             if padding is not None:
                 if v0.type not in ("conv", "pool"):
-                    raise UpgradeError(f"padding layer {padding.layer.name!r} is read by {v0.name!r}, which is {v0.type}")
+                    raise UpgradeError(
+                        f"padding layer {padding.layer.name!r} is read by {v0.name!r}, which is {v0.type}"
+                    )
                 v0.pad = padding.layer.pad
                 bottom = padding.bottom[0]
             new.bottom.append(bottom)

@@ -24,7 +24,7 @@ def owners(layers: Sequence[Placed]) -> dict[tuple[str, int], tuple[str, int]]:
     found = {}
     for placed in layers:
         specs = placed.layer.message.param
-        for i in range(len(placed.layer.learned(placed.ins))):
+        for i in range(len(placed.learned)):
             name = specs[i].name if i < len(specs) else ""
             found[placed.name, i] = first.setdefault(name, (placed.name, i)) if name else (placed.name, i)
     return found
@@ -37,14 +37,16 @@ def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, ne
         BadInput: layers are missing, counts or shapes differ, or values are not finite.
     """
     by_name = {layer.name: layer for layer in saved if layer.blobs}
-    wanted = {p.name: p.layer.learned(p.ins) for p in layers if p.layer.learned(p.ins)}
+    wanted = {p.name: p.learned for p in layers if p.learned}
     shared = owners(layers)
     own = {name for name, blobs in wanted.items() if any(shared[name, i] == (name, i) for i in range(len(blobs)))}
     missing = [name for name in wanted if name not in by_name and name in own]
     over = [name for name in by_name if name not in wanted]
     if missing:
         left = f"; it has {_names(over)}, which the net does not" if over else ""
-        raise BadInput(f"{source}: no weights for {_names(missing)} of {net}{left}. These are weights of another net, or layers were renamed")
+        raise BadInput(
+            f"{source}: no weights for {_names(missing)} of {net}{left}. These are weights of another net, or layers were renamed"
+        )
     arrays: dict[str, tuple[Array, ...]] = {}
     for placed in layers:
         specs = wanted.get(placed.name)
@@ -54,12 +56,18 @@ def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, ne
         where = f"{source}: layer {placed.name!r} ({placed.kind})"
         if blobs and len(blobs) != len(specs):
             raise BadInput(f"{where}: holds {len(blobs)} blobs, {net} needs {len(specs)} {[s.shape for s in specs]}")
-        arrays[placed.name] = tuple(_fit(blob, spec, placed, i, where, net) for i, (blob, spec) in enumerate(zip(blobs, specs, strict=False)))
+        arrays[placed.name] = tuple(
+            _fit(blob, spec, placed, i, where, net) for i, (blob, spec) in enumerate(zip(blobs, specs, strict=False))
+        )
     notes = [f"weights of {_names(over)} are not used: the net has no such layer that learns"] if over else []
     return _share(arrays, wanted, shared), notes
 
 
-def _share(arrays: Mapping[str, tuple[Array, ...]], wanted: Mapping[str, tuple[Learned, ...]], shared: Mapping[tuple[str, int], tuple[str, int]]) -> Weights:
+def _share(
+    arrays: Mapping[str, tuple[Array, ...]],
+    wanted: Mapping[str, tuple[Learned, ...]],
+    shared: Mapping[tuple[str, int], tuple[str, int]],
+) -> Weights:
     out = {}
     for name, specs in wanted.items():
         row = []
@@ -73,10 +81,16 @@ def _share(arrays: Mapping[str, tuple[Array, ...]], wanted: Mapping[str, tuple[L
 def _fit(blob: SavedBlob, spec: Learned, placed: Placed, i: int, where: str, net: str) -> Array:
     have, want = blob.shape, spec.shape
     trimmed = tuple(have[len(have) - len(want) :]) if blob.legacy else have
-    same = (trimmed == want and all(d == 1 for d in have[: len(have) - len(want)])) or (blob.values.size == 1 and all(d == 1 for d in want))
-    permissive = i < len(placed.layer.message.param) and placed.layer.message.param[i].share_mode == pb.ParamSpec.PERMISSIVE
+    same = (trimmed == want and all(d == 1 for d in have[: len(have) - len(want)])) or (
+        blob.values.size == 1 and all(d == 1 for d in want)
+    )
+    permissive = (
+        i < len(placed.layer.message.param) and placed.layer.message.param[i].share_mode == pb.ParamSpec.PERMISSIVE
+    )
     if not same and not (permissive and blob.values.size == int(np.prod(want))):
-        raise BadInput(f"{where}: blob {i} has the shape {have}, but {net} makes it {want}. These are weights of another net")
+        raise BadInput(
+            f"{where}: blob {i} has the shape {have}, but {net} makes it {want}. These are weights of another net"
+        )
     if not _finite(blob.values):
         raise BadInput(f"{where}: blob {i} holds NaN or infinite values; the training diverged or the file is damaged")
     return blob.values.reshape(want)

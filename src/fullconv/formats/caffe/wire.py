@@ -25,7 +25,7 @@ from fullconv.formats.caffe.proto import caffe_pb2 as pb
 
 Array = npt.NDArray[Any]
 
-_DATA = {5: np.dtype("<f4"), 8: np.dtype("<f8")}
+_DATA: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 8: np.dtype("<f8")}
 _BLOBS: dict[str, dict[int, str]] = {
     "net": {100: "layer", 2: "layers"},
     "layer": {7: "blob"},
@@ -66,13 +66,15 @@ def read_caffemodel(path: Path) -> list[SavedLayer]:
         raise BadInput(f"{path}: this is an HDF5 file; name it .h5 so that it is read as one")
     found: list[Array | None] = []
     try:
-        skeleton = _scan(memoryview(buffer), 0, len(buffer), "net", found)
+        skeleton = _scan(buffer.data, 0, len(buffer), "net", found)
         net = pb.NetParameter()
         net.ParseFromString(skeleton)
     except (_Damaged, DecodeError) as error:
         text = all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head)
         if text and head:
-            raise BadInput(f"{path}: this is a text file, not binary weights; give the .caffemodel as weights") from None
+            raise BadInput(
+                f"{path}: this is a text file, not binary weights; give the .caffemodel as weights"
+            ) from None
         raise BadInput(
             f"{path}: truncated or damaged, not a readable caffemodel ({error}); copy or download the file again"
         ) from None
@@ -97,7 +99,10 @@ def _saved(path: Path, messages: Sequence[Any], found: Iterator[Array | None]) -
 def saved_blob(blob: Any, values: Array | None, where: str) -> SavedBlob:
     """A BlobProto as a SavedBlob; ``values`` where they were taken out of it."""
     if values is None:
-        values = np.array(blob.double_data if len(blob.double_data) else blob.data, np.float64 if len(blob.double_data) else np.float32)
+        values = np.array(
+            blob.double_data if len(blob.double_data) else blob.data,
+            np.float64 if len(blob.double_data) else np.float32,
+        )
     legacy = not blob.HasField("shape")
     shape = (blob.num, blob.channels, blob.height, blob.width) if legacy else tuple(blob.shape.dim)
     if legacy and not any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
@@ -108,7 +113,9 @@ def saved_blob(blob: Any, values: Array | None, where: str) -> SavedBlob:
             raise BadInput(f"{where}: a blob has the shape {shape}; the file is damaged")
         count *= dim
     if count != values.size:
-        raise BadInput(f"{where}: a blob of shape {shape} holds {values.size} values, not {count}; the file is truncated or damaged")
+        raise BadInput(
+            f"{where}: a blob of shape {shape} holds {values.size} values, not {count}; the file is truncated or damaged"
+        )
     return SavedBlob(values, shape, legacy)
 
 
@@ -214,4 +221,4 @@ def _blob_head(array: Array) -> bytes:
     """A BlobProto up to its values: the shape, then the tag and length of the packed run."""
     shape = pb.BlobProto(shape=pb.BlobShape(dim=array.shape)).SerializeToString()
     number = 8 if array.dtype == np.float64 else 5
-    return shape + _tag(number, 2) + _number(array.nbytes)
+    return bytes(shape) + _tag(number, 2) + _number(array.nbytes)

@@ -30,7 +30,10 @@ def _write_weights(net: CaffeNet, path: Path, *, hdf5: bool) -> None:
     head = pb.NetParameter()
     head.CopyFrom(net.message)
     del head.layer[:]
-    layers = [(_with_unknown(layer, net.extra.get(layer.name)), net.weights.get(layer.name, ())) for layer in net.message.layer]
+    layers = [
+        (_with_unknown(layer, net.extra.get(layer.name)), net.weights.get(layer.name, ()))
+        for layer in net.message.layer
+    ]
     with path.open("wb") as file:
         write_caffemodel(file, head, layers)
 

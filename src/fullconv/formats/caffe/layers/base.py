@@ -37,7 +37,7 @@ class Layer(ABC):
         self.message = message
         self.setup()
 
-    def setup(self) -> None:
+    def setup(self) -> None:  # noqa: B027 - most layers have nothing to check
         """Read and check the layer's own parameters. Raises LayerError or LayerRefused."""
 
     def check_bottoms(self, ins: Sequence[Axes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import onnx
 
@@ -105,7 +106,7 @@ class Slice(Layer):
                 raise LayerError(f"{length} does not divide into {count} tops; give slice_point")
             return [length // count] * count
         bounds = [0, *points, length]
-        sizes = [high - low for low, high in zip(bounds, bounds[1:], strict=False)]
+        sizes = [high - low for low, high in pairwise(bounds)]
         if len(sizes) != count or min(sizes) <= 0:
             raise LayerError(f"slice points {points} of {length} do not give {count} tops")
         return sizes

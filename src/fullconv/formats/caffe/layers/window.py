@@ -206,7 +206,8 @@ class Pooling(Layer):
         # The overhang is wider than runtimes pad: average zeros in, and divide by the share that is no overhang.
         ones = b.op("Add", b.op("Mul", x, b.floats(0.0)), b.floats(1.0))
         mean, share = (
-            b.op("AveragePool", b.op("Pad", value, b.ints(0, 0, 0, 0, 0, 0, *overhang)), **self._window()) for value in (x, ones)
+            b.op("AveragePool", b.op("Pad", value, b.ints(0, 0, 0, 0, 0, 0, *overhang)), **self._window())
+            for value in (x, ones)
         )
         # A window that holds no cell at all (Caffe divides 0 by 0 there) gives 0.
         return b.op("Div", mean, b.op("Max", share, b.floats(float(np.finfo(np.float32).tiny))))

@@ -1,0 +1,61 @@
+# Every target sets itself up: a virtual environment with pinned versions, and what it needs in it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+.PHONY: help install demo test check lint types imports wheel docs bench proto clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	$(PIP) -e '.[dev,openvino]'
+	@touch $@
+
+install: $(VENV)/.installed  ## the package alone, in .venv
+
+demo: $(VENV)/.installed  ## find the digits on the packaged page
+	$(BIN)/fullconv demo -o demo
+
+test: $(VENV)/.developer  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developer lint types imports test wheel  ## what CI runs
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developer
+	$(BIN)/mypy
+
+imports: $(VENV)/.developer
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+# The wheel alone, in an environment of its own, must run the demo.
+wheel: $(VENV)/.developer
+	rm -rf .wheel-check dist
+	$(PIP) build
+	$(BIN)/python -m build --quiet --wheel --outdir dist
+	$(PYTHON) -m venv .wheel-check
+	.wheel-check/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd .wheel-check && bin/fullconv demo -o demo-output
+	rm -rf .wheel-check
+
+bench: $(VENV)/.developer  ## CaffeNet against crops and peers (see benchmarks/README.md)
+	$(PIP) -e '.[bench]'
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.caffenet
+
+proto:  ## compile Caffe's schema (needs protoc 3.20 or newer)
+	cd src && protoc --python_out=. fullconv/formats/caffe/proto/caffe.proto
+
+clean:
+	rm -rf $(VENV) .wheel-check dist build demo

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from fullconv.errors import Refused
+from fullconv.geometry.field import receptive_fields
+from fullconv.geometry.grid import Grid, sampling
+from fullconv.geometry.lengths import map_sizes
+from fullconv.surgery.plan import make_plan
+from tests import helpers as h
+
+INCEPTION = (
+    h.data(1, 3, 40, 33) + h.conv("stem", "data", 4, 3, "stride: 2")
+    + h.conv("a", "stem", 3, 1) + h.conv("b", "stem", 3, 3, "pad: 1") + h.conv("c", "stem", 3, 5, "pad: 2")
+    + h.pool("p", "stem", 3, 1, "pad: 1") + h.layer("cat", "Concat", "a b c p") + h.fc("ip", "cat", 5)
+)  # fmt: skip
+
+
+def support(text: str, size: tuple[int, int], output: str, cell: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows and columns of the image on which one cell depends: every pixel changed in turn (positive weights)."""
+    net = h.network(text)
+    weights = {name: tuple(np.abs(a) + 0.1 for a in blobs) for name, blobs in net.weights.items()}
+    model = h.Model(net.with_message(net.message, weights), h.Caffe()).cast()
+    base = np.ones((1, model.image_shape[0], *size), np.float32)
+    at = model.run(base)[output][0, :, cell[0], cell[1]].sum()
+    rows = [y for y in range(size[0]) if _changed(model, base, at, output, cell, (slice(None), slice(None), y))]
+    cols = [
+        x for x in range(size[1]) if _changed(model, base, at, output, cell, (slice(None), slice(None), slice(None), x))
+    ]
+    return rows[0], rows[-1] + 1, cols[0], cols[-1] + 1
+
+
+def _changed(model, base, at, output, cell, where) -> bool:
+    image = base.copy()
+    image[where] += 1
+    return bool(abs(model.run(image)[output][0, :, cell[0], cell[1]].sum() - at) > 1e-3)
+
+
+def test_field_over_branches_is_the_support_of_a_cell() -> None:
+    predicted = make_plan(h.graph(INCEPTION)).predicted
+    assert predicted is not None
+    field = receptive_fields(predicted)["ip"]
+    row, col = 6, 5
+    y0, y1, x0, x1 = support(INCEPTION, (70, 60), "ip", (row, col))
+    assert (y0, x0) == tuple(o + i * s for o, i, s in zip(field.offset, (row, col), field.stride, strict=True))
+    assert (y1 - y0, x1 - x0) == field.size
+
+
+def test_branches_that_step_differently_are_refused_by_name() -> None:
+    text = (
+        h.data(1, 3, 20, 20)
+        + h.conv("a", "data", 2, 3, "stride: 2")
+        + h.layer("like", "Pooling", "data", "b", "pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }")
+    )
+    text += h.layer("up", "Deconvolution", "b", "up", "convolution_param { num_output: 2 kernel_size: 2 stride: 2 }")
+    text += h.layer("cut", "Crop", "up a", "cut", "crop_param { axis: 2 offset: 0 }") + h.layer(
+        "sum", "Eltwise", "a cut"
+    )
+    with pytest.raises(Refused, match="sum: branches meet with strides 2×2 and 1×1 px"):
+        receptive_fields(h.graph(text))
+
+
+def test_map_sizes_follow_the_image() -> None:
+    predicted = make_plan(h.graph(INCEPTION)).predicted
+    assert predicted is not None
+    sizes = map_sizes(predicted, (71, 90))
+    found = h.model(INCEPTION).cast().run(np.zeros((1, 3, 71, 90), np.float32), outputs=["stem", "cat", "ip"])
+    assert {name: found[name].shape[2:] for name in found} == {name: sizes[name] for name in ("stem", "cat", "ip")}
+
+
+def test_cells_are_told_as_pixels() -> None:
+    predicted = make_plan(h.graph(h.LENET)).predicted
+    assert predicted is not None
+    grid = sampling(predicted, "prob").over((61, 75))
+    assert (grid.rows, grid.cols) == ((61 - 28) // 4 + 1, (75 - 28) // 4 + 1)
+    assert grid.box(2, 3) == (12, 8, 40, 36)
+    assert grid.centre(2, 3) == (12 + 13.5, 8 + 13.5)
+    assert grid.nearest(25.5, 21.5) == (2, 3)
+    assert grid.nearest(0, 0) == (0, 0)
+    assert grid.nearest(74.9, 60.9) == (grid.rows - 1, grid.cols - 1)
+    with pytest.raises(IndexError, match="outside the image"):
+        grid.nearest(75, 0)
+    with pytest.raises(IndexError, match="outside the map"):
+        grid.box(grid.rows, 0)
+    assert Grid.from_json(grid.to_json()) == grid
+
+
+def test_a_net_cast_and_stated_at_another_size_keeps_its_crop() -> None:
+    full = h.model(h.LENET).cast().resized(60, 72)
+    assert full.sampling().crop == (28, 28)
+    assert full.sampling().stride == (Fraction(4), Fraction(4))
+
+
+def test_upsampling_gives_rational_strides() -> None:
+    text = h.data(1, 2, 16, 16) + h.conv("a", "data", 2, 3, "stride: 2")
+    text += h.layer(
+        "up", "Deconvolution", "a", "up", "convolution_param { num_output: 2 kernel_size: 8 stride: 4 pad: 2 }"
+    )
+    field = receptive_fields(h.graph(text))["up"]
+    assert field.stride == (Fraction(1, 2), Fraction(1, 2))

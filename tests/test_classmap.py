@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fullconv.classmap import ClassMap, read_labels
+from fullconv.errors import BadInput
+from fullconv.geometry.grid import Grid
+
+
+def grid(rows: int = 4, cols: int = 5) -> Grid:
+    step, crop, centre = (Fraction(4), Fraction(8)), (Fraction(10), Fraction(20)), (Fraction(9, 2), Fraction(19, 2))
+    return Grid(rows, cols, step, crop, centre, crop, (22, 52))
+
+
+def example() -> ClassMap:
+    scores = np.zeros((3, 4, 5), np.float32)
+    scores[1, 2, 3], scores[1, 0, 0], scores[1, 2, 2], scores[2, 3, 4] = 0.9, 0.8, 0.85, 0.7
+    return ClassMap(scores, grid(), ("n01 tabby, tabby cat", "tiger cat", "dog"), "prob")
+
+
+def test_cells_are_pixels() -> None:
+    found = example()
+    assert found.box(2, 3) == (24, 8, 44, 18)
+    assert found.centre(2, 3) == (33.5, 12.5)
+    assert found.at(34, 12).tolist() == found.scores[:, 2, 3].tolist()
+
+
+def test_peaks_are_apart_and_best_first() -> None:
+    peaks = example().peaks("tiger cat", 0.5)
+    assert [(p.row, p.col, round(p.score, 2)) for p in peaks] == [(2, 3, 0.9), (0, 0, 0.8)]
+    assert peaks[0].box == (24, 8, 44, 18)
+    assert len(example().peaks("tiger cat", 0.5, distance=1)) == 3
+    assert example().peaks("dog", 0.75) == []
+
+
+@pytest.mark.parametrize(("name", "index"), [("dog", 2), ("tabby", 0), ("TIGER", 1), ("1", 1), (2, 2)])
+def test_classes_answer_to_label_words_and_number(name, index: int) -> None:
+    assert example().class_index(name) == index
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("cat", "could be 2 classes"), ("dgo", "did you mean 'dog'"), (7, "0 to 2"), ("", "could be 3")]
+)
+def test_unknown_and_ambiguous_classes_are_told(name, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        example().class_index(name)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    found = example()
+    found.save(tmp_path / "deep" / "map.npz")
+    again = ClassMap.load(tmp_path / "deep" / "map.npz")
+    np.testing.assert_array_equal(again.scores, found.scores)
+    assert (again.grid, again.labels, again.output, again.by) == (found.grid, found.labels, "prob", "cast")
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["map.npz"]
+
+
+def test_what_is_no_class_map_is_told(tmp_path: Path) -> None:
+    for name, write in (
+        ("text.npz", lambda p: p.write_text("hello")),
+        ("other.npz", lambda p: np.savez(p, a=np.zeros(3))),
+        ("cut.npz", lambda p: (example().save(p), p.write_bytes(p.read_bytes()[:200]))),
+        ("pickle.npz", lambda p: np.savez(p, about=np.array([{}], object), allow_pickle=True)),
+    ):
+        write(tmp_path / name)
+        with pytest.raises(BadInput, match=name):
+            ClassMap.load(tmp_path / name)
+    with pytest.raises(BadInput, match="no such file"):
+        ClassMap.load(tmp_path / "none.npz")
+
+
+def test_scores_must_fit_labels_and_grid() -> None:
+    with pytest.raises(BadInput, match="do not fit 2 labels"):
+        ClassMap(np.zeros((3, 4, 5), np.float32), grid(), ("a", "b"))
+
+
+def test_labels(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("\ufeffeins\nzwei\n drei \n\n\n", encoding="utf-8")
+    assert read_labels(path, 3) == ("eins", "zwei", "drei")
+    assert read_labels(None, 2) == ("0", "1")
+    assert read_labels(["a"], 1) == ("a",)
+    with pytest.raises(BadInput, match=r"labels\.txt: holds 3 labels, the network has 4"):
+        read_labels(path, 4)
+    with pytest.raises(BadInput, match="no such label file"):
+        read_labels(tmp_path / "none.txt", 4)
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="not a readable text file"):
+        read_labels(tmp_path / "binary.txt", 4)
+
+
+def test_the_shared_labels_are_caffes(shared: Path) -> None:
+    labels = read_labels(shared / "labels_imagenet" / "synset_words.txt", 1000)
+    assert labels[281] == "n02123045 tabby, tabby cat"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fullconv.errors import BadInput
+from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.preprocess import NAMED, Preprocess, mean_file
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named(name: str) -> None:
+    expected = {
+        "raw": lambda p: p,
+        "unit": lambda p: p / 255,
+        "signed": lambda p: p / 127.5 - 1,
+        "imagenet": lambda p: (p / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225],
+        "caffe": lambda p: p[:, :, ::-1] - [104.0, 117.0, 123.0],
+    }[name](PIXELS.astype(np.float64))
+    found = Preprocess.of(name).apply(PIXELS)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found[0], expected.transpose(2, 0, 1), atol=1e-4)
+
+
+def test_the_image_is_not_changed() -> None:
+    pixels = PIXELS.astype(np.float32)
+    before = pixels.copy()
+    Preprocess(scale=2.0).apply(pixels)
+    one = np.ascontiguousarray(pixels[:, :, :1])
+    Preprocess(scale=2.0).apply(one)
+    np.testing.assert_array_equal(pixels, before)
+    np.testing.assert_array_equal(one, before[:, :, :1])
+
+
+def test_json_with_numbers_and_a_mean_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "mean.npy", np.stack([np.full((4, 5), v) for v in (1.0, 2.0, 3.0)]))
+    (tmp_path / "p.json").write_text(
+        json.dumps({"channels": "BGR", "scale": 0.5, "mean": "mean.npy", "std": [1, 2, 4]})
+    )
+    found = Preprocess.of(tmp_path / "p.json")
+    assert found == Preprocess("BGR", 0.5, (1, 2, 3), (1, 2, 4))
+
+
+def test_mean_files(tmp_path: Path, shared: Path) -> None:
+    real = mean_file(shared / "images" / "caffe" / "ilsvrc_2012_mean.npy")
+    np.testing.assert_allclose(real, [104.0, 116.7, 122.7], atol=0.1)
+    blob = pb.BlobProto(num=1, channels=3, height=1, width=2, data=[1, 3, 5, 7, 9, 11])
+    (tmp_path / "mean.binaryproto").write_bytes(blob.SerializeToString())
+    assert mean_file(tmp_path / "mean.binaryproto") == (2, 6, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "must be a JSON object"),
+        ('{"mean": 1, "mena": 2}', "the fields"),
+        ('{"std": 0}', "std not 0"),
+        ('{"scale": "a"}', "must be numbers"),
+        ('{"channels": "GBR"}', "not RGB, BGR or grey"),
+        ('{"mean": "none.npy"}', "no such mean file"),
+        ('{"mean": "bad.npy"}', "must have the shape"),
+        ('{"mean": "text.npy"}', "not a readable"),
+        ('{"mean": "cut.binaryproto"}', "not a readable"),
+    ],
+)
+def test_bad_files_are_told(tmp_path: Path, text: str, told: str) -> None:
+    np.save(tmp_path / "bad.npy", np.zeros((2, 2)))
+    (tmp_path / "text.npy").write_text("hello")
+    (tmp_path / "cut.binaryproto").write_bytes(b"\x2a\x50abc")
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(BadInput, match=told):
+        Preprocess.of(tmp_path / "p.json")
+
+
+def test_unknown_names_are_told() -> None:
+    with pytest.raises(BadInput, match="not one of raw, unit"):
+        Preprocess.of("wat")
