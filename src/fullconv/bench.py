@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -100,11 +100,16 @@ def bench(
     )
 
 
-def interleaved(jobs: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Median seconds of each job; one warm-up, then the jobs in turn, so that a busy moment hits all alike."""
+def interleaved(jobs: Mapping[str, Callable[[], Any]], runs: int, pause: float = 0.0) -> dict[str, float]:
+    """Median seconds of each job; one warm-up, then the jobs in turn, so that a busy moment hits all alike.
+
+    Args:
+        pause: seconds before each run, in which the threads of another engine stop spinning for work.
+    """
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for i in range(runs + 1):
         for name, job in jobs.items():
+            sleep(pause)
             start = perf_counter()
             job()
             if i:

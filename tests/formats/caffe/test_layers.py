@@ -141,3 +141,17 @@ def test_layers_that_cannot_run_are_refused(body: str, told: str) -> None:
         h.graph(h.data(1, 2, 8, 8) + body)
     assert [r.node for r in error.value.refusals] == ["x"]
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+def test_lrn_across_channels_by_both_ways_is_its_formula(beta: float) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 7, 3, 4)).astype(np.float32) * 30
+    y = run(
+        h.data(2, 7, 3, 4)
+        + h.layer("y", "LRN", "data", "y", f"lrn_param {{ local_size: 5 alpha: 0.01 beta: {beta} k: 2 }}"),
+        x,
+        "y",
+    )
+    squares = np.pad(x.astype(np.float64) ** 2, ((0, 0), (2, 2), (0, 0), (0, 0)))
+    total = sum(squares[:, i : i + 7] for i in range(5))
+    np.testing.assert_allclose(y, x / (2 + 0.01 / 5 * total) ** beta, rtol=2e-6)
