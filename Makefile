@@ -28,7 +28,7 @@ demo: $(VENV)/.installed  ## find the digits on the packaged page
 test: $(VENV)/.developer  ## all tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.developer lint types imports test wheel  ## what CI runs
+check: $(VENV)/.developer lint types imports test demo wheel  ## what CI runs
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .

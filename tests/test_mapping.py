@@ -97,6 +97,15 @@ def test_bf16_is_refused_where_it_is_not_to_be_had(lenet, cat: Path) -> None:
             map_image(lenet, cat, precision="bf16")
 
 
+def test_bf16_says_what_it_costs(lenet, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On processors without bf16 the engine computes in fp32 all the same: the cost told is noise."""
+    monkeypatch.setattr("fullconv.runtimes.openvino.has_bf16", lambda core=None: True)
+    notes: list[str] = []
+    map_image(lenet, cat, preprocess="unit", precision="bf16", notes=notes.append)
+    (told,) = [note for note in notes if note.startswith("bf16 moves the first crop's scores by up to ")]
+    assert float(told.rsplit(" ", 1)[1]) < 0.1
+
+
 def test_a_net_that_cannot_be_cast_still_maps_by_crops() -> None:
     text = (
         h.data(1, 2, 16, 12)

@@ -76,6 +76,8 @@ def map_image(
         full, name, sampling = model, *_crops_sampling(model, output, stride)
     grid = sampling.over((values.shape[2], values.shape[3]))
     _require_room(grid, image)
+    if precision == "bf16":
+        notes(_bf16_cost(full, values, name, grid, runtime))
     if by == "cast":
         scores = run_cast(full, values, name, runtime, precision)[:, : grid.rows, : grid.cols]
         exactness = model.plan.exactness
@@ -124,6 +126,15 @@ def run_crops(
         found.append(scores.reshape(len(crops), -1))
         progress(sum(map(len, found)), total)
     return np.concatenate(found).T.reshape(-1, grid.rows, grid.cols)
+
+
+def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: str) -> str:
+    """What bf16 does to the first crop's answer, in words."""
+    height, width = (int(side) for side in grid.crop)
+    crop = np.ascontiguousarray(values[:, :, :height, :width])
+    rough = model.run(crop, outputs=[output], runtime=runtime, precision="bf16")[output]
+    exact = model.run(crop, outputs=[output])[output]
+    return f"bf16 moves the first crop's scores by up to {float(np.abs(rough - exact).max()):.1e}"
 
 
 def _batches(values: Array, grid: Grid, batch: int) -> Iterator[Array]:

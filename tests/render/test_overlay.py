@@ -50,7 +50,7 @@ def test_heat_lies_around_the_centre_of_its_cell() -> None:
 def test_winners_have_their_own_colours() -> None:
     page = np.asarray(example().overlay()).astype(float)
     area = page[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800]
-    blend = [255 + (np.array(colour) - 255) * 0.62 for colour in CATEGORIES[:2]]
+    blend = [255 + (np.array(colour) - 255) * alpha for colour, alpha in zip(CATEGORIES, (0.25, 0.75), strict=False)]
     np.testing.assert_allclose(area[350, 350], blend[0], atol=1)
     np.testing.assert_allclose(area[300, 600], blend[1], atol=1)
 

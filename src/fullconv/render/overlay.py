@@ -13,7 +13,7 @@ from fullconv.render.palette import CATEGORIES, OTHER, viridis
 if TYPE_CHECKING:
     from fullconv.classmap import ClassMap
 
-_ALPHA = 0.62
+_ALPHA, _PALED = 0.75, 0.25
 _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score
 _PAPER = 225.0  # grey behind the colour bar: what a light part of the image looks like
 
@@ -49,15 +49,19 @@ def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
         lookup[i] = colour
     page = on.start(picture, found.grid)
     empty = np.isnan(found.scores).any(axis=0)
-    on.lay_cells(page, found.grid, lookup[winners], np.where(empty, 0.0, _ALPHA))
-    y = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
     share = {int(classes[i]): counts[i] / winners.size for i in order}
+    common = max(share, key=lambda i: share[i])
+    # A class that fills most of the map is background more often than not: it is paled, so that the rest shows.
+    opacity = np.where((winners == common) & (share[common] > 0.5), _PALED, _ALPHA)
+    on.lay_cells(page, found.grid, lookup[winners], np.where(empty, 0.0, opacity))
+    y = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
     y += 8
     for i, colour in zip(shown, CATEGORIES, strict=False):
-        y = _swatch(page, y, colour, found.labels[i], share[i])
+        alpha = _PALED if i == common and share[i] > 0.5 else _ALPHA
+        y = _swatch(page, y, _on_paper(colour, alpha), found.labels[i], share[i])
     rest = 1 - sum(share[i] for i in shown)
     if len(classes) > len(shown):
-        y = _swatch(page, y, OTHER, f"{len(classes) - len(shown)} others", rest)
+        y = _swatch(page, y, _on_paper(OTHER, _ALPHA), f"{len(classes) - len(shown)} others", rest)
     _about(page, found, y + 6)
     return page.image
 
@@ -87,6 +91,12 @@ def _colour_bar(page: on.Canvas, y: float, low: float, high: float) -> float:
         anchor = {0.0: "la", 0.5: "ma", 1.0: "ra"}[part]
         page.draw.text((tick, y + 25), f"{low + part * (high - low):.3g}", fill=on.INK, font=on.font(13), anchor=anchor)
     return y + 44
+
+
+def _on_paper(colour: on.Rgb, alpha: float) -> on.Rgb:
+    """A colour as it shows over a light part of the image."""
+    red, green, blue = (round(_PAPER + (channel - _PAPER) * alpha) for channel in colour)
+    return red, green, blue
 
 
 def _swatch(page: on.Canvas, y: float, colour: tuple[int, int, int], label: str, share: float) -> float:

@@ -1,7 +1,7 @@
 """Colours that people with any colour vision can tell apart.
 
 The sequential scale is viridis (Smith & van der Walt, 2015, CC0), given by anchors and interpolated; categories
-are the palette of Okabe & Ito (2008).
+are Paul Tol's muted scheme (2021), nine colours and grey for the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _VIRIDIS = np.array(
 )  # fmt: skip
 
 CATEGORIES: tuple[tuple[int, int, int], ...] = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+    (51, 34, 136), (204, 102, 119), (17, 119, 51), (136, 204, 238), (221, 204, 119),
+    (136, 34, 85), (68, 170, 153), (170, 68, 153), (153, 153, 51),
 )  # fmt: skip
 OTHER = (120, 120, 120)
 

@@ -1,0 +1,74 @@
+"""Every code block of the README and the documents runs, in the order in which it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fullconv.demo import demo_files
+from tests.conftest import ROOT
+
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the documents speak of: the packaged network and its page."""
+    with demo_files() as data:
+        for source, name in (
+            ("digits.prototxt", "deploy.prototxt"),
+            ("digits.caffemodel", "net.caffemodel"),
+            ("page.png", "photo.png"),
+            ("labels.txt", "labels.txt"),
+        ):
+            shutil.copy(data / source, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_blocks_run(document: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope: dict[str, object] = {}
+    for language, code in BLOCK.findall(document.read_text(encoding="utf-8")):
+        if language == "python":
+            exec(compile(code, str(document), "exec"), scope)
+        elif language == "bash":
+            for line in code.splitlines():
+                run_line(line, folder)
+        elif language == "json":
+            json.loads(code)
+        else:
+            assert language in ("text", ""), f"a block of {language!r} is not run"
+
+
+def run_line(line: str, folder: Path) -> None:
+    if line.startswith("pip install"):
+        return  # the wheel is built and installed alone by `make wheel`
+    if line.startswith("make "):  # `make check` runs these very targets
+        subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+        return
+    assert line.startswith("fullconv "), line
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
