@@ -143,8 +143,13 @@ class ClassMap:
     def _peak(self, i: int, row: int, col: int) -> Peak:
         return Peak(self.labels[i], float(self.scores[i, row, col]), row, col, self.box(row, col))
 
-    def overlay(self, name: str | int | None = None, image: Any = None) -> Image.Image:
-        """A picture: one class as heat over the image, or, without a name, the winning class of each cell."""
+    def overlay(self, name: str | int | None = None, image: Any = None, *, interpolate: bool = False) -> Image.Image:
+        """A picture: one class as heat over the image, or, without a name, the winning class of each cell.
+
+        Args:
+            image: the image, for a map that was loaded from a file.
+            interpolate: smooth the heat between cells; off by default, since a cell is one answer.
+        """
         from fullconv.images import read_image, to_picture
         from fullconv.render.overlay import heat_picture, top1_picture
 
@@ -154,7 +159,11 @@ class ClassMap:
             raise BadInput(
                 f"the image is {picture.size[0]}×{picture.size[1]}, the map is of {self.grid.image[1]}×{self.grid.image[0]}"
             )
-        return top1_picture(self, picture) if name is None else heat_picture(self, self.class_index(name), picture)
+        return (
+            top1_picture(self, picture)
+            if name is None
+            else heat_picture(self, self.class_index(name), picture, interpolate)
+        )
 
     def save(self, path: str | Path) -> None:
         """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle."""

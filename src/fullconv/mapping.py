@@ -93,7 +93,12 @@ def prepare(
 ) -> tuple[npt.NDArray[np.float32], str | None]:
     """(H, W, C) pixels to (1, C, H, W) network input, and what was done to the channels."""
     fitted, told = to_channels(pixels, channels)
-    return Preprocess.of(preprocess).apply(fitted), told
+    try:
+        return Preprocess.of(preprocess).apply(fitted), told
+    except BadInput as error:
+        if isinstance(preprocess, str | Path) and str(preprocess) not in str(error):
+            raise BadInput(f"{preprocess}: {error}") from None
+        raise
 
 
 def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", precision: Precision = "fp32") -> Array:

@@ -92,3 +92,14 @@ def test_scores_that_are_no_probabilities_have_their_own_scale() -> None:
 def test_viridis_rises_in_lightness() -> None:
     lightness = viridis(np.linspace(0, 1, 64)) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > 0).all()
+
+
+def test_interpolation_is_asked_for_and_keeps_the_cells_own_scores() -> None:
+    found = example()
+    page = np.asarray(found.overlay("thing", interpolate=True)).astype(int)
+    area = page[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800]
+    x, y = (int(v + 0.5) for v in found.centre(2, 5))
+    row = area[y, x - 100 : x + 1, 0]
+    assert len(np.unique(row)) > 8  # a slope from the neighbour's score to the cell's own
+    assert (area[y, x] > [200, 200, 0]).all()
+    assert area[y, x, 2] < 120

@@ -72,6 +72,12 @@ def main() -> None:
         # The reader of our output went away (| head): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename is not None or os.environ.get("FULLCONV_DEBUG"):
+            raise
+        _say(f"cannot write the output: {error.strerror}")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - nothing more is flushed into the full device
+        sys.exit(2)
     except MemoryError:
         _say("out of memory; map a smaller image, or cut it into parts")
         sys.exit(1)

@@ -36,6 +36,7 @@ _TOP = 5
 )
 @click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
 @click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
+@click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture.")
 @click.option(
     "--threshold", type=float, default=0.5, show_default=True, help="Least score of the places listed for --class."
 )
@@ -70,7 +71,7 @@ def command(images: tuple[str, ...], out: str, name: str | None, as_json: bool, 
     for image in images:
         try:
             found = mapper(image)
-            done.append(_write(found, Path(image), folder, name, options["threshold"], as_json))
+            done.append(_write(found, Path(image), folder, name, options, as_json))
         except BadInput as error:
             if len(images) == 1:
                 raise
@@ -96,10 +97,9 @@ def _check_stems(images: tuple[str, ...]) -> None:
 
 def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
     from fullconv.mapping import map_image
-    from fullconv.preprocess import Preprocess
 
     model = open_model(options["model"], options["weights"], options["input_shape"])
-    chosen = Preprocess.of(options["preprocess"]) if options["preprocess"] else model.preprocess
+    chosen = options["preprocess"] or model.preprocess
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
     crops = options["by"] == "crops"
@@ -116,11 +116,14 @@ def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
 
 
 def _write(
-    found: ClassMap, image: Path, folder: Path, name: str | None, threshold: float, as_json: bool
+    found: ClassMap, image: Path, folder: Path, name: str | None, options: dict[str, Any], as_json: bool
 ) -> dict[str, Any]:
     from fullconv.files import written_whole
 
-    picture = found.overlay(name)  # before anything is written: an unknown class must leave nothing
+    threshold = options["threshold"]
+    picture = found.overlay(
+        name, interpolate=options["interpolate"]
+    )  # before anything is written: an unknown class must leave nothing
     scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
     found.save(scores)
     with written_whole(overlay) as (part,):

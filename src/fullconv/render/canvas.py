@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -75,6 +75,20 @@ def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha:
     weight = np.where(inside, alpha[r, c], 0.0)[..., None].astype(np.float32)
     area += (colours[r, c].astype(np.float32) - area) * weight
     canvas.image.paste(Image.fromarray(np.rint(base).astype(np.uint8)))
+
+
+def between(grid: Grid, scores: npt.NDArray[Any]) -> tuple[Grid, npt.NDArray[Any]]:
+    """A finer grid with scores interpolated (bilinear) between the centres of the cells: smooth, and no answer of the net's."""
+    factor = max(1, min(16, *(int(step) for step in grid.stride)))
+    rows, cols = ((count - 1) * factor + 1 for count in scores.shape)
+    y, x = (np.arange(count) / factor for count in (rows, cols))
+    top, left = (np.minimum(at.astype(int), limit - 1) for at, limit in zip((y, x), scores.shape, strict=True))
+    below, right = np.minimum(top + 1, scores.shape[0] - 1), np.minimum(left + 1, scores.shape[1] - 1)
+    down, along = (y - top)[:, None], (x - left)[None, :]
+    upper = scores[np.ix_(top, left)] * (1 - along) + scores[np.ix_(top, right)] * along
+    lower = scores[np.ix_(below, left)] * (1 - along) + scores[np.ix_(below, right)] * along
+    step = (grid.stride[0] / factor, grid.stride[1] / factor)
+    return replace(grid, rows=rows, cols=cols, stride=step), upper * (1 - down) + lower * down
 
 
 def _edges(centre: float, step: float, count: int, scale: float) -> npt.NDArray[Any]:

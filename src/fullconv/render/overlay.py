@@ -18,13 +18,14 @@ _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest scor
 _PAPER = 225.0  # grey behind the colour bar: what a light part of the image looks like
 
 
-def heat_picture(found: ClassMap, index: int, picture: Image.Image | None) -> Image.Image:
+def heat_picture(found: ClassMap, index: int, picture: Image.Image | None, interpolate: bool = False) -> Image.Image:
     """One class's scores over the image, with the colour scale, the best cell and its crop."""
     scores = found.scores[index]
     low, high = _limits(found.scores, scores)
     page = on.start(picture, found.grid)
-    shown = (scores - low) / (high - low)
-    on.lay_cells(page, found.grid, viridis(shown), np.where(np.isnan(scores), 0.0, _opacity(shown)))
+    grid, drawn = on.between(found.grid, scores) if interpolate else (found.grid, scores)
+    shown = (drawn - low) / (high - low)
+    on.lay_cells(page, grid, viridis(shown), np.where(np.isnan(drawn), 0.0, _opacity(shown)))
     row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
     on.outline(page, found.box(row, col))
     y = on.text_lines(page, on.MARGIN, [(found.labels[index], 20, on.INK), (f"score of {found.output}", 13, on.FAINT)])
@@ -115,6 +116,6 @@ def _about(page: on.Canvas, found: ClassMap, y: float) -> None:
         (f"each stands for a crop of {grid.crop[1]} x {grid.crop[0]} px", 13, on.FAINT),
     ]
     if found.exactness:
-        lines.append((found.exactness.split("(")[0].strip(), 13, on.FAINT))
+        lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))
     y = on.text_lines(page, y + 8, lines)
     on.scale_bar(page, y + 10)

@@ -67,9 +67,9 @@ class Plan:
         """One sentence: exact, or how many nodes make the map differ from crops."""
         if not self.inexact:
             return "exact: every cell equals its crop's answer to floating-point noise"
-        kinds = " and ".join(dict.fromkeys(cause.kind for cause in self.inexact))
-        nodes = ", ".join(dict.fromkeys(cause.node for cause in self.inexact))
-        return f"not exact: {kinds} make cells differ from their crops ({nodes})"
+        kinds = dict.fromkeys(cause.kind for cause in self.inexact)
+        told = " and ".join(f"{kind} in {_some([c.node for c in self.inexact if c.kind == kind])}" for kind in kinds)
+        return f"not exact: cells differ from their crops through {told}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -78,6 +78,12 @@ class Plan:
             "exact": self.predicted is not None and not self.inexact,
             "causes": [{"kind": c.kind, "node": c.node, "detail": c.detail} for c in self.inexact],
         }
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    """The first few names, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def make_plan(graph: Graph, rename: Callable[[str], str] = lambda name: name) -> Plan:

@@ -158,8 +158,8 @@ class Broadcast(Layer):
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         axis, shape = self._place(ins)
         operand, *rest = [*names[1:], *blobs]
-        if len(ins) > 1 and len(shape) > 1 and any(axes.is_map for axes in ins):
-            b.size_bound()
+        if len(ins) > 1 and shape and axis + len(shape) < ins[0].rank:
+            b.size_bound()  # a bottom is laid along by its present sizes, the batch among them
         y = b.op(self.operator, names[0], b.along(operand, shape, axis, ins[0].rank))
         for bias in rest:
             y = b.op("Add", y, b.along(bias, shape, axis, ins[0].rank))
