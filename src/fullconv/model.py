@@ -171,7 +171,10 @@ class Model:
 
 
 def load(
-    source: str | Path | Model, weights: str | Path | None = None, input_shape: Sequence[int] | None = None
+    source: str | Path | Model,
+    weights: str | Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    stages: Sequence[str] = (),
 ) -> Model:
     """Read a network.
 
@@ -179,6 +182,7 @@ def load(
         source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2).
         weights: its ``.caffemodel`` or ``.caffemodel.h5``; without them the network can be inspected, not run.
         input_shape: (C, H, W) that it was trained on, where the file does not say.
+        stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
 
     Raises:
         BadInput: the file is missing, damaged, or not what it claims to be.
@@ -195,4 +199,4 @@ def load(
     if beside is not None and beside.is_dir():
         raise BadInput(f"{beside}: is a folder; name the weights file")
     found = format_of(path)
-    return Model(found.read(path, beside, input_shape), found, path)
+    return Model(found.read(path, beside, input_shape, stages), found, path)

@@ -19,6 +19,7 @@ def command(
     model: str,
     weights: str | None,
     input_shape: tuple[int, ...] | None,
+    stages: tuple[str, ...],
     size: tuple[int, int] | None,
     as_json: bool,
     **options: Any,
@@ -31,7 +32,7 @@ def command(
     """
     from fullconv.bench import bench
 
-    found = open_model(model, weights, input_shape)
+    found = open_model(model, weights, input_shape, stages)
     with waiting("timing"):
         result = bench(found, size, **options)
     if as_json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, json_option, model_options, note, open_model, print_json
+from fullconv.cli.options import SIZE, json_option, model_options, note, open_model, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ def command(
     model: str,
     weights: str | None,
     input_shape: tuple[int, ...] | None,
+    stages: tuple[str, ...],
     out: str | None,
     out_weights: str | None,
     input_size: tuple[int, int] | None,
@@ -47,7 +48,7 @@ def command(
 
     if out is None and not dry_run:
         raise BadInput("name the network to write with -o, or use --dry-run")
-    found = open_model(model, weights, input_shape)
+    found = open_model(model, weights, input_shape, stages)
     written: list[Path] = []
     if found.plan.refusals:
         _print(found.plan, written, as_json)
@@ -76,6 +77,6 @@ def _print(plan: Any, written: list[Path], as_json: bool) -> None:
         return
     if plan.is_empty:
         click.echo("nothing to do: the network is fully convolutional already")
-    click.echo(plan.exactness)
+    say(plan.exactness)
     for path in written:
         click.echo(f"wrote {path}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import json_option, model_options, open_model, print_json
+from fullconv.cli.options import json_option, model_options, open_model, print_json, say
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @json_option
-def command(model: str, weights: str | None, input_shape: tuple[int, ...] | None, as_json: bool) -> None:
+def command(as_json: bool, **given: Any) -> None:
     """Show every node of a network, whether it can be cast, and how exact its map will be.
 
     No weights are needed. Field, stride and offset are in pixels of the image (one number where height and
@@ -27,13 +27,13 @@ def command(model: str, weights: str | None, input_shape: tuple[int, ...] | None
     Example:
       fullconv inspect deploy.prototxt
     """
-    found = open_model(model, weights, input_shape)
+    found = open_model(**given)
     rows, problem = _rows(found.graph)
     if as_json:
         print_json(_report(found, rows, problem))
     else:
         _print_table(rows)
-        click.echo(_verdict(found, problem))
+        say(_verdict(found, problem))
     if found.plan.refusals:
         raise SystemExit(1)
 

@@ -16,6 +16,7 @@ from fullconv.cli.options import (
     open_model,
     print_json,
     progress,
+    say,
     waiting,
 )
 
@@ -98,7 +99,7 @@ def _check_stems(images: tuple[str, ...]) -> None:
 def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
     from fullconv.mapping import map_image
 
-    model = open_model(options["model"], options["weights"], options["input_shape"])
+    model = open_model(*(options[key] for key in ("model", "weights", "input_shape", "stages")))
     chosen = options["preprocess"] or model.preprocess
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
@@ -160,7 +161,7 @@ def _print(found: ClassMap, image: Path, name: str | None, threshold: float, pea
         f"{image}: {grid.rows} × {grid.cols} cells of {len(found.labels)} classes, one every {grid.stride[1]} px, "
         f"each for a crop of {grid.crop[1]} × {grid.crop[0]} px"
     )
-    click.echo(f"  {found.exactness}")
+    say(f"  {found.exactness}")
     if name is None:
         click.echo("  strongest, with the crop (x0, y0, x1, y1):")
     else:

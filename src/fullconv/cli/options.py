@@ -37,8 +37,9 @@ SIZE = Dimensions("xX×", 2, "HxW")
 
 
 def model_options(command: F) -> F:
-    """MODEL, --weights and --input-shape."""
+    """MODEL, --weights, --input-shape and --stage."""
     for option in (
+        click.option("--stage", "stages", multiple=True, help="Stage whose layers take part (Caffe); may be repeated."),
         click.option(
             "--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."
         ),
@@ -74,19 +75,30 @@ def engine_options(command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-def open_model(path: str, weights: str | None, input_shape: tuple[int, ...] | None) -> Model:
+def open_model(model: str, weights: str | None, input_shape: tuple[int, ...] | None, stages: tuple[str, ...]) -> Model:
     """Load a model and tell what its reader left out or changed."""
     from fullconv.model import load
 
-    model = load(path, weights, input_shape)
-    for text in model.notes:
+    opened = load(model, weights, input_shape, stages)
+    for text in opened.notes:
         note(text)
-    return model
+    return opened
 
 
 def note(text: str) -> None:
     """A message for people: to stderr, so that results on stdout stay clean."""
     click.echo(f"note: {text}", err=True)
+
+
+def say(text: str) -> None:
+    """A result on stdout; on a terminal, lines are wrapped between words."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=False)
+    if console.is_terminal:
+        console.print(text, markup=False, highlight=False)
+    else:
+        click.echo(text)
 
 
 def print_json(data: Any) -> None:

@@ -17,7 +17,7 @@ class Format(Protocol):
 
     name: str
 
-    def read(self, path: Path, weights: Path | None, input_shape: Sequence[int] | None) -> Any:
+    def read(self, path: Path, weights: Path | None, input_shape: Sequence[int] | None, stages: Sequence[str]) -> Any:
         """Read a network; BadInput or CannotRun where it cannot be."""
 
     def graph(self, native: Any) -> Graph:

@@ -200,3 +200,14 @@ def test_a_net_without_input_or_layers_is_told() -> None:
         build_network(
             parse_prototxt(h.layer("p", "Parameter", "", "p", "parameter_param { shape { dim: 2 } }")), "x.prototxt"
         )
+
+
+def test_a_stage_can_be_named(tmp_path: Path) -> None:
+    text = (
+        h.data(1, 1, 4, 4)
+        + h.layer("d", "ReLU", "data", "d", 'include { stage: "deploy" }')
+        + h.layer("v", "TanH", "data", "v", 'exclude { stage: "deploy" }')
+    )
+    (tmp_path / "n.prototxt").write_text(text)
+    assert load(tmp_path / "n.prototxt").graph.outputs == ("v",)
+    assert load(tmp_path / "n.prototxt", stages=("deploy",)).graph.outputs == ("d",)

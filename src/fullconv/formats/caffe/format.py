@@ -23,8 +23,10 @@ class Caffe:
 
     name = "caffe"
 
-    def read(self, path: Path, weights: Path | None, input_shape: Sequence[int] | None) -> CaffeNet:
-        return read_network(path, weights, input_shape)
+    def read(
+        self, path: Path, weights: Path | None, input_shape: Sequence[int] | None, stages: Sequence[str]
+    ) -> CaffeNet:
+        return read_network(path, weights, input_shape, stages=stages)
 
     def graph(self, native: CaffeNet) -> Graph:
         return native.placement.graph()
