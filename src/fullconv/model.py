@@ -138,11 +138,15 @@ class Model:
         if not isinstance(inputs, Mapping):
             image = self.graph.image or self.graph.inputs[0]
             inputs = {image: inputs}
-        missing = [name for name in self.graph.inputs if name not in inputs]
+        missing = [name for name in self.graph.inputs if name not in inputs and self.graph.consumers(name)]
         unknown = [name for name in inputs if name not in self.graph.inputs]
         if missing or unknown:
             raise BadInput(f"inputs are {', '.join(self.graph.inputs)}; missing {missing}, unknown {unknown}")
-        feeds = {name: np.ascontiguousarray(value, np.float32) for name, value in inputs.items()}
+        feeds = {
+            name: np.ascontiguousarray(value, np.float32)
+            for name, value in inputs.items()
+            if self.graph.consumers(name)
+        }
         for name, value in feeds.items():
             want = self.graph.values[name].shape
             if value.ndim != len(want) or (len(want) > 1 and value.shape[1] != want[1]) or 0 in value.shape:

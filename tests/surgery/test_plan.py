@@ -215,3 +215,36 @@ def test_planning_is_pure() -> None:
     graph = h.graph(h.LENET)
     assert make_plan(graph) == make_plan(graph)
     assert graph == h.graph(h.LENET)
+
+
+def test_a_decoder_runs_and_is_refused_where_it_makes_space() -> None:
+    text = (
+        h.data(1, 2, 8, 8)
+        + h.fc("code", "data", 18)
+        + h.layer("grid", "Reshape", "code", "grid", "reshape_param { shape { dim: 0 dim: 2 dim: 3 dim: 3 } }")
+    )
+    text += h.layer("up", "Deconvolution", "grid", "up", "convolution_param { num_output: 1 kernel_size: 2 stride: 2 }")
+    model = h.model(text)
+    assert model.run(np.zeros((1, 2, 8, 8), np.float32))["up"].shape == (1, 1, 6, 6)
+    assert [r.node for r in model.plan.refusals] == ["grid"]
+    assert "mixes other axes into height and width" in model.plan.refusals[0].reason
+
+
+def test_a_blob_of_fixed_size_cannot_meet_the_map() -> None:
+    text = h.data(1, 2, 8, 8) + h.layer(
+        "k", "DummyData", "", "k", "dummy_data_param { shape { dim: 1 dim: 2 dim: 8 dim: 8 } }"
+    )
+    text += h.layer("sum", "Eltwise", "data k") + h.fc("ip", "sum", 3)
+    assert [(r.node, "fixed size" in r.reason) for r in plan(text).refusals] == [("sum", True)]
+
+
+def test_a_vector_input_cannot_meet_what_became_a_map() -> None:
+    text = (
+        h.data(1, 2, 8, 8) + h.data(1, 3, name="extra") + h.fc("ip", "data", 3) + h.layer("sum", "Eltwise", "ip extra")
+    )
+    assert [(r.node, "stays n c" in r.reason) for r in plan(text).refusals] == [("sum", True)]
+
+
+def test_an_input_that_nothing_reads_needs_no_value() -> None:
+    model = h.model(h.data(1, 2, 8, 8) + h.data(1, 1, 1, 1, name="label") + h.fc("ip", "data", 3))
+    assert model.run(np.zeros((1, 2, 8, 8), np.float32))["ip"].shape == (1, 3)

@@ -132,15 +132,19 @@ class _Walk:
     new: dict[str, Axes] = field(default_factory=dict)
     alias: dict[str, str] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
+    follow: set[str] = field(default_factory=set)  # values whose size follows an input's
 
     def __post_init__(self) -> None:
         self.new = {name: self.graph.values[name] for name in self.graph.inputs}
+        self.follow = set(self.graph.inputs)
 
     def visit(self, node: Node) -> None:
         inputs = tuple(self.alias.get(value, value) for value in node.inputs)
         if self.lost.intersection(inputs):
             self.lost.update(node.outputs)  # one refusal a chain is enough
             return
+        if self.follow.intersection(inputs):
+            self.follow.update(node.outputs)
         old = tuple(self.graph.values[value] for value in node.inputs)
         site = _Site(node, inputs, old, tuple(self.new[value] for value in inputs))
         try:
@@ -212,12 +216,8 @@ class _Walk:
 
     def _stay(self, site: _Site) -> None:
         node, touch = site.node, site.node.touch
-        maps = {v: axes.map_size for v, axes in zip(site.inputs, site.new, strict=True) if axes.is_map}
-        if isinstance(touch, Pointwise) and len(set(maps.values())) > 1:
-            told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
-            raise AxesError(
-                f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives"
-            )
+        if isinstance(touch, Pointwise):
+            self._check_sides(site)
         if isinstance(touch, Pointwise) and site.became_map:
             touch = replace(touch, axis=self._channel_axis(site, touch), flat=False)
             height, width = site.new[0].map_size
@@ -229,6 +229,21 @@ class _Walk:
             self.nodes.append(replace(node, inputs=site.inputs, touch=touch))
         else:
             self._emit(replace(node, inputs=site.inputs), *(self.graph.values[v] for v in node.outputs))
+
+    def _check_sides(self, site: _Site) -> None:
+        """Inputs of one cell each must still be maps of one size, whatever the image's."""
+        maps = {v: axes.map_size for v, axes in zip(site.inputs, site.new, strict=True) if axes.is_map}
+        if len(set(maps.values())) > 1:
+            told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
+            raise AxesError(
+                f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives"
+            )
+        fixed = [v for v in maps if v not in self.follow]
+        if fixed and len(fixed) < len(maps):
+            raise AxesError(f"{fixed[0]} has a fixed size, which a larger map does not")
+        for value, old, new in zip(site.inputs, site.old, site.new, strict=True):
+            if old.rank == site.old[0].rank and new.is_map != site.new[0].is_map:
+                raise AxesError(f"{value} stays {new} where {site.inputs[0]} is {site.new[0]}")
 
     def _channel_axis(self, site: _Site, touch: Pointwise) -> int | None:
         if not touch.flat and touch.axis in (None, CHANNELS):

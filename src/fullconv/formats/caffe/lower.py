@@ -87,5 +87,6 @@ def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping
         emitted.update(zip(placed.outputs, outs, strict=True))
     used = {name for node in builder.nodes for name in node.input}  # a layer may not need all that it learned
     weights = {name: array for name, array in weights.items() if name in used}
+    inputs = {value: shape for value, shape in inputs.items() if value in used}
     made = {v: emitted[v] for p in layers for v in p.outputs if v not in inputs}
     return Lowered(builder.nodes, list(builder.constants.values()), inputs, made, weights, builder.any_size)

@@ -61,17 +61,28 @@ class Reshape(Layer):
         return (*have[:start], *part, *have[end:])
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
-        shape = self._shape(ins)
-        try:
-            return (ins[0].reshape(shape),)
-        except AxesError:
-            return (Axes.image(shape),)
+        out = self._moved(ins)
+        # Four axes are a map to the layers behind, even where height and width are made of other axes.
+        if out is None or (out.rank == 4 and not out.is_map):
+            return (Axes.image(self._shape(ins)),)
+        return (out,)
 
-    def touch(self, ins: Sequence[Axes]) -> Touch:
+    def _moved(self, ins: Sequence[Axes]) -> Axes | None:
+        """The bottom's axes in the new shape, or None where they do not fall into it."""
         try:
             out = ins[0].reshape(self._shape(ins))
-        except AxesError as error:
-            return Opaque(str(error))
+        except AxesError:
+            return None
+        if out.rank == 4 and out.axes[2] == out.axes[3] == ():  # (N, C) as a map of one cell
+            return Axes((*out.axes[:2], (whole("h", 1),), (whole("w", 1),)))
+        return out
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        out = self._moved(ins)
+        if out is None or (out.rank == 4 and not out.is_map):
+            return Opaque(
+                f"it makes {'×'.join(map(str, self._shape(ins)))} of {ins[0]}, which mixes other axes into height and width"
+            )
         start, dims, _ = self._dims(ins)
         space = [out.space_axis(root) for root in ("h", "w")]
         free = out.is_map and all(
