@@ -60,7 +60,7 @@ def model(text: str, seed: int = 0) -> Model:
 def network(text: str, seed: int = 0):
     raw = parse_prototxt(text)
     rng = np.random.default_rng(seed)
-    return build_network(raw, "test.prototxt", random_weights(upgrade(raw), rng), "random")
+    return build_network(raw, "test.prototxt", random_weights(upgrade(raw), rng))
 
 
 def random_weights(net, rng: np.random.Generator) -> list[SavedLayer]:

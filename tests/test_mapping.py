@@ -134,6 +134,26 @@ def test_a_fully_convolutional_net_is_mapped_as_it_is(tmp_path: Path, lenet, cat
     np.testing.assert_allclose(crops.scores[:, 1, 1], b.scores[:, 10, 10], atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_every_cell_of_a_finer_stride_equals_its_crop(lenet, stride: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (43, 38), np.uint8)
+    seen: list[tuple[int, int]] = []
+    fine = map_image(lenet, image, preprocess="unit", stride=stride, progress=lambda *told: seen.append(told))
+    crops = map_image(lenet, image, preprocess="unit", stride=stride, by="crops", batch=64)
+    assert fine.scores.shape == (10, 15 // stride + 1, 10 // stride + 1)
+    assert fine.grid == crops.grid
+    assert np.abs(fine.scores - crops.scores).max() <= 1e-5
+    own = map_image(lenet, image, preprocess="unit").scores
+    np.testing.assert_allclose(fine.scores[:, :: 4 // stride, :: 4 // stride], own, atol=1e-6)
+    assert not seen or seen[-1] == ((4 // stride) ** 2,) * 2
+
+
+def test_a_finer_stride_of_a_padded_net_is_the_net_on_the_shifted_image(quick) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 45, 3), np.uint8)
+    fine = map_image(quick, image, stride=4).scores
+    np.testing.assert_allclose(fine[:, 1::2, 1::2], map_image(quick, image[4:, 4:]).scores, atol=1e-6)
+
+
 def test_cells_past_the_image_are_cut() -> None:
     """A ceil pool answers for windows that reach past the image; no crop is there."""
     model = h.model(h.data(1, 1, 6, 6) + h.pool("p", "data", 2, 2) + h.fc("ip", "p", 2))
@@ -149,7 +169,8 @@ def test_cells_past_the_image_are_cut() -> None:
         ({"image": np.zeros((40, 40, 4), np.uint8)}, "4 channels and the network takes 1"),
         ({"labels": ["a", "b"]}, "2 labels, the network has 10 classes"),
         ({"output": "nope"}, "no output is named 'nope'"),
-        ({"stride": 2}, "needs by='crops'"),
+        ({"stride": 3}, "it can step by 1, 2, 4"),
+        ({"stride": 0}, "must be at least 1"),
         ({"by": "magic"}, "not cast or crops"),
         ({"runtime": "abacus"}, "not one of auto"),
         ({"preprocess": "wat"}, "no such JSON file"),

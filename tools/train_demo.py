@@ -165,7 +165,7 @@ def write_caffe(net: nn.Sequential) -> None:
     for name, module in layers.items():
         arrays = [p.detach().numpy() for p in (module.weight, module.bias)]
         saved.append(SavedLayer(name, tuple(SavedBlob(a.reshape(-1), a.shape) for a in arrays)))
-    caffe = build_network(parse_prototxt(PROTOTXT), "digits.prototxt", saved, "torch")
+    caffe = build_network(parse_prototxt(PROTOTXT), "digits.prototxt", saved)
     write_network(caffe, OUT / "digits.prototxt", OUT / "digits.caffemodel")
     (OUT / "digits.prototxt").write_text(PROTOTXT, encoding="utf-8")
 

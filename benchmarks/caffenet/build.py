@@ -71,6 +71,6 @@ def build(folder: Path, seed: int = 0) -> tuple[Path, Path]:
         values = rng.standard_normal(int(np.prod(shape)), np.float32) * np.float32(np.sqrt(2 / fan_in))
         bias = rng.standard_normal(shape[0], np.float32) * np.float32(0.1)
         saved.append(SavedLayer(name, (SavedBlob(values, shape), SavedBlob(bias, (shape[0],)))))
-    net = build_network(parse_prototxt(prototxt()), "caffenet.prototxt", saved, "random")
+    net = build_network(parse_prototxt(prototxt()), "caffenet.prototxt", saved)
     write_network(net, network, weights)
     return network, weights

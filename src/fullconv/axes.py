@@ -206,12 +206,12 @@ class Axes:
 def _deal(atoms: Axis, shape: Sequence[int]) -> tuple[Axis, ...]:
     """Deal atoms, outermost first, to axes of the given sizes, splitting atoms where needed.
 
-    Atoms of size 1 carry no values but do carry meaning (the 1×1 map under a classifier's head):
-    one goes to an axis of size 1 that waits for it, else it stays with the axis before it.
+    Atoms of size 1 carry no values but do carry meaning (the 1×1 map under a classifier's head): they go to
+    the next axis, and those that are left at the end to the last.
     """
     todo = list(atoms)
     axes: list[Axis] = []
-    for i, size in enumerate(shape):
+    for size in shape:
         taken: list[Atom] = []
         need = size
         if size == 1 and todo and todo[0].size == 1:
@@ -230,9 +230,6 @@ def _deal(atoms: Axis, shape: Sequence[int]) -> tuple[Axis, ...]:
                 need = 1
             else:
                 raise AxesError(f"a reshape cuts {atom} (size {atom.size}) into pieces that are no divisors")
-        follows_one = i + 1 < len(shape) and shape[i + 1] == 1
-        while todo and todo[0].size == 1 and not follows_one:
-            taken.append(todo.pop(0))
         axes.append(fuse(taken))
     if todo:
         axes[-1] = (*axes[-1], *todo)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.classmap import ClassMap, read_labels
-from fullconv.errors import BadInput, CannotCast, Refused
+from fullconv.errors import BadInput, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
@@ -48,7 +49,8 @@ def map_image(
         preprocess: pixels to network input; the model's own where it states one, else ``raw``.
         labels: a file of one label a line, or the labels.
         by: ``cast`` runs the cast network once; ``crops`` the untouched one on every crop.
-        stride: step between crops in pixels (``crops`` only); the cast's by default.
+        stride: step between cells in pixels; the network's own by default. The cast network takes divisors of its own
+            stride, running once for each shift of the image; crops take any.
         output: which output, where there are several; the last by default.
         batch: crops a run.
         notes: told what was decided on the way.
@@ -61,8 +63,8 @@ def map_image(
     model = load(model)
     if by not in ("cast", "crops"):
         raise BadInput(f"by {by!r}: not cast or crops")
-    if stride is not None and by != "crops":
-        raise BadInput("stride is the step between crops; it needs by='crops' (--by crops)")
+    if stride is not None and stride < 1:
+        raise BadInput(f"stride {stride}: must be at least 1")
     pixels = read_image(image)
     given = preprocess if preprocess is not None else model.preprocess
     values, told = prepare(pixels, given, model.image_shape[0])
@@ -72,6 +74,8 @@ def map_image(
         full = model.cast()
         name = full.output(output)
         sampling = _square(model, name)
+        shifts = _shifts(sampling, stride)
+        sampling = _with_stride(sampling, stride)
     else:
         full, name, sampling = model, *_crops_sampling(model, output, stride)
     grid = sampling.over((values.shape[2], values.shape[3]))
@@ -79,7 +83,7 @@ def map_image(
     if precision == "bf16":
         notes(_bf16_cost(full, values, name, grid, runtime))
     if by == "cast":
-        scores = run_cast(full, values, name, runtime, precision)[:, : grid.rows, : grid.cols]
+        scores = run_shifted(full, values, name, grid, shifts, runtime, precision, progress)
         exactness = model.plan.exactness
     else:
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
@@ -107,6 +111,47 @@ def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", pre
     if found.ndim != 4:
         raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")
     return np.asarray(found[0])
+
+
+def run_shifted(
+    full: Model,
+    values: Array,
+    output: str,
+    grid: Grid,
+    shifts: tuple[int, int] = (1, 1),
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    progress: Progress = lambda done, total: None,
+) -> Array:
+    """The cast network over the image and its shifts; (classes, rows, cols) of the grid, cells past the image cut.
+
+    With a grid of stride N and a network of stride k·N, shifting the image by 0, N, ..., (k - 1)·N pixels a side
+    gives every cell of the finer map, each exactly what the network says there.
+
+    Args:
+        shifts: k for rows and columns.
+    """
+    down, right = (int(step) for step in grid.stride)
+    scores: Array | None = None
+    for i, (row, col) in enumerate(product(range(shifts[0]), range(shifts[1]))):
+        part = values[:, :, row * down :, col * right :]
+        room = _room(grid, row, col, shifts)
+        if min(room) < 1:
+            continue
+        found = run_cast(full, np.ascontiguousarray(part), output, runtime, precision)
+        if shifts == (1, 1):
+            return found[:, : grid.rows, : grid.cols]
+        if scores is None:
+            scores = np.empty((len(found), grid.rows, grid.cols), np.float32)
+        scores[:, row :: shifts[0], col :: shifts[1]] = found[:, : room[0], : room[1]]
+        progress(i + 1, shifts[0] * shifts[1])
+    assert scores is not None, "a grid with cells has one at the first shift"
+    return scores
+
+
+def _room(grid: Grid, row: int, col: int, shifts: tuple[int, int]) -> tuple[int, int]:
+    """(rows, cols) of the finer grid that the shift (row, col) fills."""
+    return -(-(grid.rows - row) // shifts[0]), -(-(grid.cols - col) // shifts[1])
 
 
 def run_crops(
@@ -167,8 +212,6 @@ def _square(model: Model, output: str) -> Sampling:
 
 def _crops_sampling(model: Model, output: str | None, stride: int | None) -> tuple[str, Sampling]:
     """The output and sampling of crops: the cast's, or, where there is no cast, whole crops a stride apart."""
-    if stride is not None and stride < 1:
-        raise BadInput(f"stride {stride}: must be at least 1")
     castable = not model.plan.refusals
     if castable:
         cast_name = model.output(output, model.plan.predicted)
@@ -179,10 +222,26 @@ def _crops_sampling(model: Model, output: str | None, stride: int | None) -> tup
     else:
         name = model.output(output)
         sampling = _whole_crops(model, name, stride)
-    if stride is not None:
-        step = Fraction(stride)
-        sampling = Sampling((step, step), sampling.crop, sampling.field)
-    return name, sampling
+    return name, _with_stride(sampling, stride)
+
+
+def _with_stride(sampling: Sampling, stride: int | None) -> Sampling:
+    if stride is None:
+        return sampling
+    return Sampling((Fraction(stride), Fraction(stride)), sampling.crop, sampling.field)
+
+
+def _shifts(sampling: Sampling, stride: int | None) -> tuple[int, int]:
+    """How many shifts of the image a stride needs, for rows and columns."""
+    own = [int(step) for step in sampling.stride]
+    if stride is None:
+        return 1, 1
+    if any(step % stride for step in own):
+        fits = [n for n in range(1, min(own) + 1) if all(step % n == 0 for step in own)]
+        raise BadInput(
+            f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}, or use --by crops"
+        )
+    return own[0] // stride, own[1] // stride
 
 
 def _whole_crops(model: Model, output: str, stride: int | None) -> Sampling:
@@ -207,6 +266,3 @@ def _require_room(grid: Grid, image: Any) -> None:
         raise BadInput(
             f"{name}the image is {width}×{height}, smaller than one crop; the least size is {least} (width × height)"
         )
-
-
-__all__ = ["CannotCast", "map_image", "prepare", "run_cast", "run_crops"]

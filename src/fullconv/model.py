@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
-from fullconv.formats.format import Format
+from fullconv.formats.format import Format, Reading
 from fullconv.formats.registry import format_of
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.graph import Graph
@@ -179,6 +179,7 @@ def load(
     weights: str | Path | None = None,
     input_shape: Sequence[int] | None = None,
     stages: Sequence[str] = (),
+    ignore_unused_weights: bool = False,
 ) -> Model:
     """Read a network.
 
@@ -187,6 +188,7 @@ def load(
         weights: its ``.caffemodel`` or ``.caffemodel.h5``; without them the network can be inspected, not run.
         input_shape: (C, H, W) that it was trained on, where the file does not say.
         stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
+        ignore_unused_weights: go on where the weights file has layers that the network does not.
 
     Raises:
         BadInput: the file is missing, damaged, or not what it claims to be.
@@ -195,12 +197,16 @@ def load(
     if isinstance(source, Model):
         return source
     path = Path(source)
-    if input_shape is not None and (len(input_shape) != 3 or min(input_shape) < 1):
-        raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
+    shape = None
+    if input_shape is not None:
+        if len(input_shape) != 3 or min(input_shape) < 1:
+            raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
+        shape = (input_shape[0], input_shape[1], input_shape[2])
     beside = None if weights is None else Path(weights)
     if beside is not None and not beside.exists():
         raise BadInput(f"{beside}: no such file (weights)")
     if beside is not None and beside.is_dir():
         raise BadInput(f"{beside}: is a folder; name the weights file")
     found = format_of(path)
-    return Model(found.read(path, beside, input_shape, stages), found, path)
+    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
+    return Model(found.read(path, reading), found, path)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, engine_options, json_option, model_options, open_model, print_json, waiting
+from fullconv.cli.options import SIZE, engine_options, json_option, model_options, print_json, waiting
+
+if TYPE_CHECKING:
+    from fullconv.model import Model
 
 
 @click.command()
@@ -16,10 +20,7 @@ from fullconv.cli.options import SIZE, engine_options, json_option, model_option
 @engine_options
 @json_option
 def command(
-    model: str,
-    weights: str | None,
-    input_shape: tuple[int, ...] | None,
-    stages: tuple[str, ...],
+    model: Callable[[], Model],
     size: tuple[int, int] | None,
     as_json: bool,
     **options: Any,
@@ -32,7 +33,7 @@ def command(
     """
     from fullconv.bench import bench
 
-    found = open_model(model, weights, input_shape, stages)
+    found = model()
     with waiting("timing"):
         result = bench(found, size, **options)
     if as_json:

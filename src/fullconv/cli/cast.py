@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, json_option, model_options, note, open_model, print_json, say
+from fullconv.cli.options import SIZE, json_option, model_options, note, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fullconv.model import Model
 
 
 @click.command()
@@ -26,10 +29,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @json_option
 def command(
-    model: str,
-    weights: str | None,
-    input_shape: tuple[int, ...] | None,
-    stages: tuple[str, ...],
+    model: Callable[[], Model],
     out: str | None,
     out_weights: str | None,
     input_size: tuple[int, int] | None,
@@ -48,7 +48,7 @@ def command(
 
     if out is None and not dry_run:
         raise BadInput("name the network to write with -o, or use --dry-run")
-    found = open_model(model, weights, input_shape, stages)
+    found = model()
     written: list[Path] = []
     if found.plan.refusals:
         _print(found.plan, written, as_json)
@@ -58,9 +58,9 @@ def command(
         full = full.resized(*input_size)
     nothing = found.plan.is_empty and input_size is None
     if out is not None and not dry_run and not nothing:
-        if weights is None:
-            note("no --weights given: only the network is written")
         written = full.save(out, out_weights)
+        if len(written) == 1:
+            note("no --weights given: only the network is written")
     _print(found.plan, written, as_json)
 
 

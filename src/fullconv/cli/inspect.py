@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import json_option, model_options, open_model, print_json, say
+from fullconv.cli.options import json_option, model_options, print_json, say
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @json_option
-def command(as_json: bool, **given: Any) -> None:
+def command(model: Callable[[], Model], as_json: bool) -> None:
     """Show every node of a network, whether it can be cast, and how exact its map will be.
 
     No weights are needed. Field, stride and offset are in pixels of the image (one number where height and
@@ -27,7 +28,7 @@ def command(as_json: bool, **given: Any) -> None:
     Example:
       fullconv inspect deploy.prototxt
     """
-    found = open_model(**given)
+    found = model()
     rows, problem = _rows(found.graph)
     if as_json:
         print_json(_report(found, rows, problem))

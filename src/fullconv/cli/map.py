@@ -13,7 +13,6 @@ from fullconv.cli.options import (
     json_option,
     model_options,
     note,
-    open_model,
     print_json,
     progress,
     say,
@@ -48,7 +47,11 @@ _TOP = 5
     show_default=True,
     help="The cast network, or crop by crop.",
 )
-@click.option("--stride", type=click.IntRange(1), help="Pixels between crops (--by crops only).")
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    help="Pixels between cells: a divisor of the network's own stride; any with --by crops.",
+)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
 @engine_options
@@ -99,16 +102,17 @@ def _check_stems(images: tuple[str, ...]) -> None:
 def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
     from fullconv.mapping import map_image
 
-    model = open_model(*(options[key] for key in ("model", "weights", "input_shape", "stages")))
+    model = options["model"]()
     chosen = options["preprocess"] or model.preprocess
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
-    crops = options["by"] == "crops"
+    steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
+    counted = options["by"] == "crops" or options["stride"] is not None
 
     def run(image: str) -> ClassMap:
         keep = {key: options[key] for key in ("labels", "by", "stride", "output", "runtime", "precision", "batch")}
-        if crops:
-            with progress(Path(image).name, "crops") as told:
+        if counted:
+            with progress(Path(image).name, steps) as told:
                 return map_image(model, image, preprocess=chosen, notes=note, progress=told, **keep)
         with waiting(f"mapping {Path(image).name}"):
             return map_image(model, image, preprocess=chosen, notes=note, **keep)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -36,9 +37,25 @@ class Dimensions(click.ParamType[tuple[int, ...]]):
 SIZE = Dimensions("xX×", 2, "HxW")
 
 
-def model_options(command: F) -> F:
-    """MODEL, --weights, --input-shape and --stage."""
+def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """MODEL and how to read it; the command gets ``model``, a function that opens it."""
+
+    @wraps(command)
+    def with_model(
+        model: str,
+        weights: str | None,
+        input_shape: tuple[int, ...] | None,
+        stages: tuple[str, ...],
+        ignore_unused_weights: bool,
+        **rest: Any,
+    ) -> Any:
+        return command(model=lambda: _open(model, weights, input_shape, stages, ignore_unused_weights), **rest)
+
+    found: Callable[..., Any] = with_model
     for option in (
+        click.option(
+            "--ignore-unused-weights", is_flag=True, help="Go on where the weights have layers that MODEL has not."
+        ),
         click.option("--stage", "stages", multiple=True, help="Stage whose layers take part (Caffe); may be repeated."),
         click.option(
             "--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."
@@ -46,8 +63,8 @@ def model_options(command: F) -> F:
         click.option("--weights", "-w", type=click.Path(), help="Caffe weights: .caffemodel or .caffemodel.h5."),
         click.argument("model", type=click.Path()),
     ):
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
 def engine_options(command: F) -> F:
@@ -75,11 +92,11 @@ def engine_options(command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-def open_model(model: str, weights: str | None, input_shape: tuple[int, ...] | None, stages: tuple[str, ...]) -> Model:
+def _open(*how: Any) -> Model:
     """Load a model and tell what its reader left out or changed."""
     from fullconv.model import load
 
-    opened = load(model, weights, input_shape, stages)
+    opened = load(*how)
     for text in opened.notes:
         note(text)
     return opened

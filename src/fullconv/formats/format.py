@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,12 +13,29 @@ from fullconv.preprocess import Preprocess
 from fullconv.surgery.plan import Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader is told beside the file.
+
+    Attributes:
+        weights: the weights file, where weights lie apart.
+        input_shape: (C, H, W) that the network was trained on, where the file does not say.
+        stages: stages whose layers take part (Caffe).
+        ignore_unused_weights: go on where the weights file has layers that the network does not.
+    """
+
+    weights: Path | None = None
+    input_shape: tuple[int, int, int] | None = None
+    stages: tuple[str, ...] = ()
+    ignore_unused_weights: bool = False
+
+
 class Format(Protocol):
     """A format's functions over its own network object (``native``)."""
 
     name: str
 
-    def read(self, path: Path, weights: Path | None, input_shape: Sequence[int] | None, stages: Sequence[str]) -> Any:
+    def read(self, path: Path, reading: Reading) -> Any:
         """Read a network; BadInput or CannotRun where it cannot be."""
 
     def graph(self, native: Any) -> Graph:

@@ -17,11 +17,13 @@ from fullconv.errors import BadInput
 from fullconv.files import written_whole
 from fullconv.formats.caffe.hdf5 import read_hdf5, write_hdf5
 from fullconv.formats.caffe.lower import lower_layers, weight_name
-from fullconv.formats.caffe.network import read_network, read_weights
+from fullconv.formats.caffe.network import build_network, read_weights
 from fullconv.formats.caffe.placement import Placed, Placement, blob_of, place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.caffe.text import read_prototxt
 from fullconv.formats.caffe.weights import owners
 from fullconv.formats.caffe.wire import SavedLayer, write_caffemodel
+from fullconv.formats.format import Reading
 from fullconv.pycaffe.blob import Blob
 from fullconv.pycaffe.fillers import filled
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
@@ -72,7 +74,7 @@ class Net:
         path = Path(network_file)
         if not path.exists():
             raise BadInput(f"{path}: no such file")
-        read = read_network(path, phase=phase, level=level, stages=stages or ())
+        read = build_network(read_prototxt(path), str(path), None, Reading(stages=tuple(stages or ())), level)
         self._message, self._source = read.message, read.source
         self._placement = read.placement
         self.name = self._message.name

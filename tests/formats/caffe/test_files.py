@@ -217,10 +217,29 @@ def test_weights_of_another_net(tmp_path: Path, pair) -> None:
     assert "holds 2 blobs" in told(other, pair[1])
 
 
-def test_layers_left_over_are_said_and_not_used(tmp_path: Path, pair) -> None:
+def test_layers_left_over_are_told(tmp_path: Path, pair) -> None:
+    """Weights that go on where the network ends are those of another net, unless the user knows better."""
     other = tmp_path / "short.prototxt"
     other.write_text(h.LENET.split('layer { name: "ip2"')[0])
-    assert any("'ip2' are not used" in note for note in load(other, pair[1]).notes)
+    assert "has weights for 'ip2', which" in told(other, pair[1])
+    short = load(other, pair[1], ignore_unused_weights=True)
+    assert short.graph.outputs == ("ip1",)
+    assert any("'ip2' are not used" in note for note in short.notes)
+
+
+def test_auxiliary_heads_of_the_weights_file_are_left_out_and_said(tmp_path: Path) -> None:
+    """A training net's second head branches off inside the net that is deployed."""
+    training = (
+        h.LENET
+        + h.conv("aux1", "pool1", 2, 1)
+        + h.layer("split", "Split", "aux1", "x y")
+        + h.fc("aux2", "x", 3)
+        + h.fc("aux3", "y", 3)
+    )
+    _, weights = h.model(training).save(tmp_path / "train.prototxt")
+    (tmp_path / "deploy.prototxt").write_text(h.LENET)
+    model = load(tmp_path / "deploy.prototxt", weights)
+    assert any("'aux1', 'aux2', 'aux3' are not used" in note for note in model.notes)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -313,7 +332,7 @@ def test_hdf5_traps_are_not_walked_into(tmp_path: Path) -> None:
     with h5py.File(weights, "a") as file:
         file["data/conv1/loop"] = file["data"]
         file["data/other"] = h5py.ExternalLink("elsewhere.h5", "/data")
-    assert load(prototxt, weights).native.weights is not None
+    assert load(prototxt, weights, ignore_unused_weights=True).native.weights is not None
     with h5py.File(weights, "a") as file:
         del file["data/conv1/0"]
         file.create_dataset("data/conv1/0", (1 << 20, 1 << 20), np.float32, chunks=(1024, 1024))

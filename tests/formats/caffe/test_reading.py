@@ -13,6 +13,7 @@ from fullconv.formats.caffe.phase import filter_net
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.upgrade import upgrade
+from fullconv.formats.format import Reading
 from fullconv.model import load
 from tests import helpers as h
 
@@ -187,7 +188,7 @@ def test_in_place_layers_are_versions_of_a_blob() -> None:
 
 def test_shared_parameters_are_one_array(golden) -> None:
     case = golden("inplace_shared")
-    net = read_network(case.prototxt, case.weights)
+    net = read_network(case.prototxt, Reading(case.weights))
     assert net.weights is not None
     for mine, theirs in zip(net.weights["a"], net.weights["b"], strict=True):
         assert np.shares_memory(mine, theirs)

@@ -12,6 +12,7 @@ from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
+from fullconv.formats.format import Reading
 from fullconv.graph import Graph
 from fullconv.lowering import Lowered
 from fullconv.preprocess import Preprocess
@@ -23,10 +24,8 @@ class Caffe:
 
     name = "caffe"
 
-    def read(
-        self, path: Path, weights: Path | None, input_shape: Sequence[int] | None, stages: Sequence[str]
-    ) -> CaffeNet:
-        return read_network(path, weights, input_shape, stages=stages)
+    def read(self, path: Path, reading: Reading) -> CaffeNet:
+        return read_network(path, reading)
 
     def graph(self, native: CaffeNet) -> Graph:
         return native.placement.graph()

@@ -18,6 +18,9 @@ from fullconv.formats.caffe.text import read_prototxt
 from fullconv.formats.caffe.upgrade import UpgradeError, upgrade
 from fullconv.formats.caffe.weights import Weights, match
 from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel
+from fullconv.formats.format import Reading
+
+_NOTHING_SAID = Reading()
 
 
 @dataclass(frozen=True)
@@ -54,18 +57,10 @@ class CaffeNet:
         )
 
 
-def read_network(
-    path: Path,
-    weights: Path | None = None,
-    input_shape: Sequence[int] | None = None,
-    *,
-    phase: int = pb.TEST,
-    level: int = 0,
-    stages: Sequence[str] = (),
-) -> CaffeNet:
+def read_network(path: Path, reading: Reading = _NOTHING_SAID) -> CaffeNet:
     """Read a prototxt, and weights where given."""
-    saved = read_weights(weights) if weights is not None else None
-    return build_network(read_prototxt(path), str(path), saved, str(weights), input_shape, phase, level, stages)
+    saved = read_weights(reading.weights) if reading.weights is not None else None
+    return build_network(read_prototxt(path), str(path), saved, reading)
 
 
 def read_weights(path: Path) -> list[SavedLayer]:
@@ -76,19 +71,12 @@ def read_weights(path: Path) -> list[SavedLayer]:
 
 
 def build_network(
-    raw: Any,
-    source: str,
-    saved: Sequence[SavedLayer] | None = None,
-    weights_source: str = "",
-    input_shape: Sequence[int] | None = None,
-    phase: int = pb.TEST,
-    level: int = 0,
-    stages: Sequence[str] = (),
+    raw: Any, source: str, saved: Sequence[SavedLayer] | None = None, reading: Reading = _NOTHING_SAID, level: int = 0
 ) -> CaffeNet:
-    """A network from a NetParameter of any version."""
+    """A network in its test phase from a NetParameter of any version."""
     try:
-        filtered = filter_net(upgrade(raw), phase, level, stages)
-        deployed = to_deploy(filtered, input_shape, _image_channels(filtered, saved))
+        filtered = filter_net(upgrade(raw), pb.TEST, level, reading.stages)
+        deployed = to_deploy(filtered, reading.input_shape, _image_channels(filtered, saved))
     except (UpgradeError, RuleError, LayerError) as error:
         raise BadInput(f"{source}: {error}") from None
     placement = place(deployed.net, source)
@@ -96,7 +84,9 @@ def build_network(
     weights: Weights | None = None
     extra: dict[str, Any] = {}
     if saved is not None:
-        weights, left = match(placement.layers, saved, weights_source, source)
+        weights, left = match(
+            placement, saved, str(reading.weights or "weights"), source, reading.ignore_unused_weights
+        )
         notes += left
         extra = {layer.name: layer.message for layer in saved if layer.message is not None}
     return CaffeNet(deployed.net, source, placement, weights, extra, deployed.transform, tuple(notes))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.layers.base import Learned
-from fullconv.formats.caffe.placement import Placed
+from fullconv.formats.caffe.placement import Placed, Placement, blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 
@@ -30,12 +30,18 @@ def owners(layers: Sequence[Placed]) -> dict[tuple[str, int], tuple[str, int]]:
     return found
 
 
-def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, net: str) -> tuple[Weights, list[str]]:
+def match(
+    placement: Placement, saved: Sequence[SavedLayer], source: str, net: str, ignore_unused: bool = False
+) -> tuple[Weights, list[str]]:
     """Arrays for every layer that learns, in its own shape, and notes on what was left over.
 
+    Layers that only the file has may be auxiliary heads, which branch off inside the net and are told; any
+    other is a sign of another net.
+
     Raises:
-        BadInput: layers are missing, counts or shapes differ, or values are not finite.
+        BadInput: layers are missing or left over, counts or shapes differ, or values are not finite.
     """
+    layers = placement.layers
     by_name = {layer.name: layer for layer in saved if layer.blobs}
     wanted = {p.name: p.learned for p in layers if p.learned}
     shared = owners(layers)
@@ -46,6 +52,12 @@ def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, ne
         left = f"; it has {_names(over)}, which the net does not" if over else ""
         raise BadInput(
             f"{source}: no weights for {_names(missing)} of {net}{left}. These are weights of another net, or layers were renamed"
+        )
+    stray = [name for name in over if not _is_auxiliary(name, saved, placement)]
+    if stray and not ignore_unused:
+        raise BadInput(
+            f"{source}: it has weights for {_names(stray)}, which {net} does not. These are weights of another net, or "
+            "the network file is cut short; --ignore-unused-weights (ignore_unused_weights=True) goes on without them"
         )
     arrays: dict[str, tuple[Array, ...]] = {}
     for placed in layers:
@@ -61,6 +73,23 @@ def match(layers: Sequence[Placed], saved: Sequence[SavedLayer], source: str, ne
         )
     notes = [f"weights of {_names(over)} are not used: the net has no such layer that learns"] if over else []
     return _share(arrays, wanted, shared), notes
+
+
+def _is_auxiliary(name: str, saved: Sequence[SavedLayer], placement: Placement) -> bool:
+    """Whether a left-over layer branches off inside the net, by the bottoms that the file tells, back to the net's blobs."""
+    writers = {top: layer for layer in saved for top in layer.tops if top not in placement.versions}
+    ends = {blob_of(value) for value in placement.outputs}
+    todo = [bottom for layer in saved if layer.name == name for bottom in layer.bottoms]
+    reached: set[str] = set()
+    seen: set[str] = set()
+    while todo:
+        blob = todo.pop()
+        if blob in placement.versions:
+            reached.add(blob)
+        elif blob in writers and blob not in seen:
+            seen.add(blob)
+            todo.extend(writers[blob].bottoms)
+    return bool(reached) and not reached & ends
 
 
 def _share(

@@ -51,10 +51,17 @@ class SavedBlob:
 
 @dataclass(frozen=True, slots=True)
 class SavedLayer:
-    """A layer of a weights file. ``message`` (V2 binary only) keeps what fullconv does not interpret."""
+    """A layer of a weights file.
+
+    Attributes:
+        bottoms, tops: as the file has them; HDF5 files have none.
+        message: V2 binary only; keeps what fullconv does not interpret.
+    """
 
     name: str
     blobs: tuple[SavedBlob, ...]
+    bottoms: tuple[str, ...] = ()
+    tops: tuple[str, ...] = ()
     message: Any = None
 
 
@@ -93,7 +100,7 @@ def _saved(path: Path, messages: Sequence[Any], found: Iterator[Array | None]) -
             keep = pb.LayerParameter()
             keep.CopyFrom(message)
             del keep.blobs[:]
-        yield SavedLayer(inner.name, blobs, keep)
+        yield SavedLayer(inner.name, blobs, tuple(message.bottom), tuple(message.top), keep)
 
 
 def saved_blob(blob: Any, values: Array | None, where: str) -> SavedBlob:
