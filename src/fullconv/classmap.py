@@ -67,31 +67,8 @@ class ClassMap:
             )
 
     def class_index(self, name: str | int) -> int:
-        """Index of a class by label, by the one label that contains the words, or by number.
-
-        Raises:
-            BadInput: no class or several classes answer to the name.
-        """
-        if isinstance(name, int):
-            if 0 <= name < len(self.labels):
-                return name
-            raise BadInput(f"class {name}: there are {len(self.labels)} classes, 0 to {len(self.labels) - 1}")
-        if name in self.labels:
-            return self.labels.index(name)
-        if name.isdigit() and int(name) < len(self.labels):
-            return int(name)
-        words = [i for i, label in enumerate(self.labels) if name.lower() in label.lower()]
-        if len(words) == 1:
-            return words[0]
-        if words:
-            shown = "; ".join(self.labels[i] for i in words[:5])
-            raise BadInput(
-                f"class {name!r} could be {len(words)} classes: {shown}{' ...' if len(words) > 5 else ''}; name one whole"
-            )
-        close = get_close_matches(name, self.labels, 3, 0.5) or list(self.labels[:5])
-        raise BadInput(
-            f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(self.labels)} classes)"
-        )
+        """Index of a class by label, by the one label that contains the words, or by number."""
+        return class_index(self.labels, name)
 
     def box(self, row: int, col: int) -> Box:
         """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for."""
@@ -198,6 +175,31 @@ class ClassMap:
             raise BadInput(f"{source}: no such file") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
+
+
+def class_index(labels: Sequence[str], name: str | int) -> int:
+    """Index of a class by label, by the one label that contains the words, or by number.
+
+    Raises:
+        BadInput: no class or several classes answer to the name.
+    """
+    if isinstance(name, int):
+        if 0 <= name < len(labels):
+            return name
+        raise BadInput(f"class {name}: there are {len(labels)} classes, 0 to {len(labels) - 1}")
+    if name in labels:
+        return list(labels).index(name)
+    if name.isdigit() and int(name) < len(labels):
+        return int(name)
+    words = [i for i, label in enumerate(labels) if name.lower() in label.lower()]
+    if len(words) == 1:
+        return words[0]
+    if words:
+        shown = "; ".join(labels[i] for i in words[:5])
+        more = " ..." if len(words) > 5 else ""
+        raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{more}; name one whole")
+    close = get_close_matches(name, labels, 3, 0.5) or list(labels[:5])
+    raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)")
 
 
 def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:

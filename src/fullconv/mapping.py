@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from fullconv.errors import BadInput, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
+from fullconv.graph import Graph
 from fullconv.images import read_image, to_channels
 from fullconv.model import Model, load
 from fullconv.preprocess import Preprocess
@@ -65,6 +67,7 @@ def map_image(
         raise BadInput(f"by {by!r}: not cast or crops")
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
+    names = class_labels(model, labels, output, by)  # what is wrong is told before the work
     pixels = read_image(image)
     given = preprocess if preprocess is not None else model.preprocess
     values, told = prepare(pixels, given, model.image_shape[0])
@@ -72,7 +75,7 @@ def map_image(
         notes(told)
     if by == "cast":
         full = model.cast()
-        name = full.output(output)
+        name = _output_of(model, output, full.graph)
         sampling = _square(model, name)
         shifts = _shifts(sampling, stride)
         sampling = _with_stride(sampling, stride)
@@ -89,7 +92,29 @@ def map_image(
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
         exactness = "crops: every cell is the untouched network's own answer"
     scores = np.ascontiguousarray(scores, np.float32)
-    return ClassMap(scores, grid, read_labels(labels, len(scores)), name, by, exactness, pixels)
+    return ClassMap(scores, grid, names, name, by, exactness, pixels)
+
+
+def class_labels(
+    model: Model, labels: str | Path | Sequence[str] | None, output: str | None = None, by: str = "cast"
+) -> tuple[str, ...]:
+    """The labels of an output's classes, as many as it has."""
+    graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
+    shape = graph.values[_output_of(model, output, graph)].shape
+    return read_labels(labels, shape[1] if len(shape) == 4 else prod(shape[1:]))
+
+
+def _output_of(model: Model, output: str | None, graph: Graph) -> str:
+    """The output's name in this graph: by its own name, or by its place where a cast gave it another."""
+    outputs = graph.outputs
+    if output is None or output in outputs:
+        return model.output(output, graph)
+    named = model.plan.predicted.outputs if model.plan.predicted is not None else ()
+    if output in named:
+        return outputs[named.index(output)]
+    if output in model.graph.outputs:
+        return outputs[model.graph.outputs.index(output)]
+    return model.output(output, graph)
 
 
 def prepare(
@@ -212,15 +237,10 @@ def _square(model: Model, output: str) -> Sampling:
 
 def _crops_sampling(model: Model, output: str | None, stride: int | None) -> tuple[str, Sampling]:
     """The output and sampling of crops: the cast's, or, where there is no cast, whole crops a stride apart."""
-    castable = not model.plan.refusals
-    if castable:
-        cast_name = model.output(output, model.plan.predicted)
-        sampling = _square(model, cast_name)
-        # An untouched net's output can carry another name: a flatten behind the head is gone in the cast.
-        index = (model.plan.predicted or model.graph).outputs.index(cast_name)
-        name = model.graph.outputs[index]
+    name = _output_of(model, output, model.graph)
+    if model.plan.predicted is not None:
+        sampling = _square(model, _output_of(model, output, model.plan.predicted))
     else:
-        name = model.output(output)
         sampling = _whole_crops(model, name, stride)
     return name, _with_stride(sampling, stride)
 

@@ -70,7 +70,7 @@ def command(images: tuple[str, ...], out: str, name: str | None, as_json: bool, 
 
     folder = Path(out)
     _check_stems(images)
-    mapper = _mapper(options)
+    mapper = _mapper(name, options)
     done, failed = [], []
     for image in images:
         try:
@@ -99,10 +99,13 @@ def _check_stems(images: tuple[str, ...]) -> None:
             )
 
 
-def _mapper(options: dict[str, Any]) -> Callable[[str], ClassMap]:
-    from fullconv.mapping import map_image
+def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassMap]:
+    from fullconv.classmap import class_index
+    from fullconv.mapping import class_labels, map_image
 
     model = options["model"]()
+    if name is not None:  # an unknown class is told before the work
+        class_index(class_labels(model, options["labels"], options["output"], options["by"]), name)
     chosen = options["preprocess"] or model.preprocess
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
@@ -128,7 +131,7 @@ def _write(
     threshold = options["threshold"]
     picture = found.overlay(
         name, interpolate=options["interpolate"]
-    )  # before anything is written: an unknown class must leave nothing
+    )
     scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
     found.save(scores)
     with written_whole(overlay) as (part,):
