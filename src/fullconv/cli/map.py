@@ -129,9 +129,7 @@ def _write(
     from fullconv.files import written_whole
 
     threshold = options["threshold"]
-    picture = found.overlay(
-        name, interpolate=options["interpolate"]
-    )
+    picture = found.overlay(name, interpolate=options["interpolate"])
     scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
     found.save(scores)
     with written_whole(overlay) as (part,):
@@ -173,7 +171,13 @@ def _print(found: ClassMap, image: Path, name: str | None, threshold: float, pea
         click.echo("  strongest, with the crop (x0, y0, x1, y1):")
     else:
         label = found.labels[found.class_index(name)]
-        click.echo(f"  {len(peaks)} places of {label!r} score {threshold:g} or more, with the crop (x0, y0, x1, y1):")
+        told = f"{len(peaks)} places of {label!r} score" if peaks else f"no place of {label!r} scores"
+        best = (
+            ", with the crop (x0, y0, x1, y1):"
+            if peaks
+            else f"; its best is {found.scores[found.class_index(name)].max():.3g}"
+        )
+        click.echo(f"  {told} {threshold:g} or more{best}")
     for peak in peaks[:20]:
         box = ", ".join(f"{v:g}" for v in peak.box)
         click.echo(f"    {peak.score:8.4f}  {peak.label}  ({box})")

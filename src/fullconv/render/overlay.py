@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +29,13 @@ def heat_picture(found: ClassMap, index: int, picture: Image.Image | None, inter
     on.lay_cells(page, grid, viridis(shown), np.where(np.isnan(drawn), 0.0, _opacity(shown)))
     row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
     on.outline(page, found.box(row, col))
-    y = on.text_lines(page, on.MARGIN, [(found.labels[index], 20, on.INK), (f"score of {found.output}", 13, on.FAINT)])
+    y = on.text_lines(
+        page, on.MARGIN, [(_spoken(found.labels[index]), 20, on.INK), (f"score of {found.output}", 13, on.FAINT)]
+    )
     y = _colour_bar(page, y + 8, low, high)
     x, y_centre = found.centre(row, col)
     lines = [
-        (f"best {scores[row, col]:.3f} at ({x:g}, {y_centre:g})", 15, on.INK),
+        (f"best {scores[row, col]:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
         ("its crop is outlined", 13, on.FAINT),
     ]
     _about(page, found, on.text_lines(page, y + 10, lines))
@@ -59,7 +62,7 @@ def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
     y += 8
     for i, colour in zip(shown, CATEGORIES, strict=False):
         alpha = _PALED if i == common and share[i] > 0.5 else _ALPHA
-        y = _swatch(page, y, _on_paper(colour, alpha), found.labels[i], share[i])
+        y = _swatch(page, y, _on_paper(colour, alpha), _spoken(found.labels[i]), share[i])
     rest = 1 - sum(share[i] for i in shown)
     if len(classes) > len(shown):
         y = _swatch(page, y, _on_paper(OTHER, _ALPHA), f"{len(classes) - len(shown)} others", rest)
@@ -70,6 +73,11 @@ def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
 def _opacity(shown: np.ndarray) -> np.ndarray:
     """Low scores leave the image to be seen."""
     return np.asarray(_FAINTEST + (_STRONGEST - _FAINTEST) * np.clip(np.nan_to_num(shown), 0, 1))
+
+
+def _spoken(label: str) -> str:
+    """A label without the WordNet number that ImageNet's lists put first."""
+    return re.sub(r"^n\d{8} ", "", label)
 
 
 def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
