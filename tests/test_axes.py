@@ -105,6 +105,21 @@ def test_flatten_order_follows_split_channels() -> None:
     np.testing.assert_allclose(flat @ matrix.T, np.einsum("nchw,kchw->nk", image, kernel), rtol=1e-12)
 
 
+@given(st.sampled_from(factors(12)), st.permutations(range(4)))
+def test_flatten_order_follows_shuffled_channels(groups: int, order: list[int]) -> None:
+    """The kernel's channels are those of the map as it is, shuffled, not of the map that it once was."""
+    shuffled = MAP.split(1, (groups, 12 // groups)).permute((0, 2, 1, 3, 4)).merge(1, 3)
+    rng = np.random.default_rng(2)
+    image, matrix = rng.standard_normal(MAP.shape), rng.standard_normal((5, 288))
+    mixed = image.reshape(2, groups, 12 // groups, 4, 6).swapaxes(1, 2).reshape(MAP.shape)
+    inner = [0, *(i for i in order if i)]
+    flat = shuffled.permute(inner).merge(1, 4)
+    how = flatten_order(flat.axes[1], shuffled.axes[1])
+    kernel = matrix.reshape(5, *how.sizes).transpose(0, *(p + 1 for p in how.permutation)).reshape(5, 12, 4, 6)
+    expected = mixed.transpose(inner).reshape(2, -1) @ matrix.T
+    np.testing.assert_allclose(expected, np.einsum("nchw,kchw->nk", mixed, kernel), rtol=1e-9, atol=1e-9)
+
+
 def test_a_map_of_one_cell_keeps_its_spatial_atoms() -> None:
     one = Axes.parse("n c h w", {"n": 1, "c": 8, "h": 1, "w": 1})
     flat = one.reshape((1, 8))

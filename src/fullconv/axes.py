@@ -137,6 +137,15 @@ class Axes:
             raise AxesError(f"{self} is no map")
         return self.shape[y], self.shape[x]
 
+    @property
+    def channel_axis(self) -> int:
+        """The axis of a map that is neither the batch nor height nor width."""
+        known = {0, *(self.space_axis(root) for root in SPACE)}
+        rest = [i for i in range(self.rank) if i not in known]
+        if not self.is_map or len(rest) != 1:
+            raise AxesError(f"{self} is no map with one channel axis")
+        return rest[0]
+
     # Layout operators -------------------------------------------------------------------------
 
     def permute(self, order: Sequence[int]) -> Axes:
@@ -259,9 +268,26 @@ def flatten_order(flat: Axis, channels: Axis) -> FlattenOrder:
         flat: the atoms along the flattened axis.
         channels: the atoms along the map's channel axis.
     """
-    roots = [*dict.fromkeys(atom.root for atom in channels), *SPACE]
-    for atom in flat:
-        if atom.root not in roots:
-            raise AxesError(f"{atom} is neither a channel nor space of the map")
-    order = sorted(range(len(flat)), key=lambda i: (roots.index(flat[i].root), -flat[i].inner))
-    return FlattenOrder(tuple(atom.size for atom in flat), tuple(order))
+    places = [*channels, *(whole(root, 0) for root in SPACE)]
+    cut = tuple(piece for atom in flat for piece in _cut(atom, channels))
+
+    def place(atom: Atom) -> tuple[int, int]:
+        for i, home in enumerate(places):
+            inside = home.root in SPACE or home.inner <= atom.inner < home.inner * home.size
+            if home.root == atom.root and (inside or home.size == atom.size == 1):
+                return i, -atom.inner
+        raise AxesError(f"{atom} is neither a channel nor space of the map")
+
+    order = sorted(range(len(cut)), key=lambda i: place(cut[i]))
+    return FlattenOrder(tuple(atom.size for atom in cut), tuple(order))
+
+
+def _cut(atom: Atom, channels: Axis) -> Axis:
+    """An atom in pieces, so that each lies within one of the channels' atoms."""
+    pieces = [atom]
+    for bound in sorted({c.inner for c in channels if c.root == atom.root}, reverse=True):
+        last = pieces[-1]
+        if last.inner < bound < last.inner * last.size and bound % last.inner == 0:
+            low = bound // last.inner
+            pieces[-1:] = [replace(last, size=last.size // low, inner=bound), replace(last, size=low)]
+    return tuple(pieces)

@@ -44,10 +44,12 @@ class Pointwise:
     Attributes:
         axis: the axis that the operator works along, as the file declares it (None: no such axis).
         flat: it runs over everything behind the batch; on a map it must be told to run over channels.
+        trailing: it runs over its axis and all behind it, so that on a map the channels must come last.
     """
 
     axis: int | None = None
     flat: bool = False
+    trailing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,13 @@ class Window:
 
     Attributes:
         like: index of the input whose size the output takes (a crop), or None.
+        auto: its padding follows the input's size (SAME); the spans hold it at training size.
     """
 
     y: Span
     x: Span
     like: int | None = None
+    auto: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator. ``op`` is the format's own name for it and only for people to read."""
+    """One operator. ``op`` is the format's own name for it and only for people to read.
+
+    ``aligned`` are constants that broadcast along a vector's last axis; on a map they must be laid along channels.
+    """
 
     name: str
     op: str = field(compare=False)
@@ -116,6 +123,7 @@ class Node:
     outputs: tuple[str, ...]
     touch: Touch
     linear: Linear | None = None
+    aligned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class Lowered:
         inputs, outputs: its values by the network's own names, with their ranks and shapes as lowered.
         weights: learned arrays by name, float32, C-contiguous.
         any_size: the graph is right for images of any size; otherwise for ``inputs``' shapes only.
+        free: the axes of a map input that any size is about.
+        opsets: the operator sets that the nodes are written in, by domain.
     """
 
     nodes: Sequence[onnx.NodeProto]
@@ -38,6 +40,8 @@ class Lowered:
     outputs: Mapping[str, str]
     weights: Mapping[str, Array]
     any_size: bool
+    free: tuple[int, ...] = (0, 2, 3)
+    opsets: Mapping[str, int] = field(default_factory=lambda: {"": OPSET})
 
     def message(self, *, weights: str = "external", names: Sequence[str] | None = None) -> onnx.ModelProto:
         """The ONNX model.
@@ -49,8 +53,8 @@ class Lowered:
         """
         inputs = []
         for name, shape in self.inputs.items():
-            free = self.any_size and len(shape) == 4
-            dims: list[int | str] = ["n", shape[1], f"{name}_h", f"{name}_w"] if free else list(shape)
+            free = self.free if self.any_size and len(shape) == 4 else ()
+            dims: list[int | str] = [f"{name}_{i}" if i in free else size for i, size in enumerate(shape)]
             inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
         initializers = list(self.constants)
         for name, array in self.weights.items():
@@ -64,13 +68,15 @@ class Lowered:
                 tensor.external_data.add(key="location", value="bound-at-run-time")
                 initializers.append(tensor)
         wanted = list(self.outputs) if names is None else list(names)
-        outputs = [
-            helper.make_value_info(self.outputs[n], helper.make_tensor_type_proto(TensorProto.FLOAT, None))
-            for n in wanted
-        ]
+        # The engine finds out the types by itself; a complete file states them.
+        typed = helper.make_tensor_type_proto(TensorProto.FLOAT, None) if weights == "inline" else onnx.TypeProto()
+        outputs = [onnx.ValueInfoProto(name=self.outputs[n], type=typed) for n in wanted]
         graph = helper.make_graph(list(self.nodes), "fullconv", inputs, outputs, initializers)
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="fullconv"
+            graph,
+            opset_imports=[helper.make_opsetid(*opset) for opset in self.opsets.items()],
+            ir_version=IR_VERSION,
+            producer_name="fullconv",
         )
 
 

@@ -42,7 +42,7 @@ class Model:
     @cached_property
     def plan(self) -> Plan:
         """What a cast would do; pure, no weight is read."""
-        return make_plan(self.graph, self.format.rename)
+        return make_plan(self.graph, self.format.dialect)
 
     @property
     def notes(self) -> Sequence[str]:
@@ -60,8 +60,8 @@ class Model:
         image = self.graph.image
         if image is None:
             raise BadInput("the network has no image input of (N, C, H, W)")
-        channels, height, width = self.graph.values[image].shape[1:]
-        return channels, height, width
+        axes = self.graph.values[image]
+        return axes.shape[axes.channel_axis], *axes.map_size
 
     def cast(self) -> Model:
         """The fully convolutional network; the same weights, the same answer for one crop.
@@ -115,7 +115,7 @@ class Model:
         """Run the network.
 
         Args:
-            inputs: (N, C, H, W) for its image input, or arrays by input name; made float32.
+            inputs: (N, C, H, W) for its image input whatever its own layout, or arrays by input name in theirs; made float32.
             outputs: names of values wanted, the network's outputs by default.
             runtime: ``auto``, ``onnxruntime`` or ``openvino``.
 
@@ -128,7 +128,8 @@ class Model:
         feeds = self._feeds(inputs)
         names = tuple(outputs or self.graph.outputs)
         session = self._session({name: value.shape for name, value in feeds.items()}, names, runtime, precision)
-        return dict(zip(names, session.run(feeds, names), strict=True))
+        found = zip(names, session.run(feeds, names), strict=True)
+        return {name: self._channels_first(name, _float32(array)) for name, array in found}
 
     def save(self, path: str | Path, weights: str | Path | None = None) -> list[Path]:
         """Write the network in its own format, weights beside it unless named; the paths written."""
@@ -137,7 +138,7 @@ class Model:
     def _feeds(self, inputs: Array | Mapping[str, Array]) -> dict[str, Array]:
         if not isinstance(inputs, Mapping):
             image = self.graph.image or self.graph.inputs[0]
-            inputs = {image: inputs}
+            inputs = {image: self._channels_last(image, np.asarray(inputs))}
         missing = [name for name in self.graph.inputs if name not in inputs and self.graph.consumers(name)]
         unknown = [name for name in inputs if name not in self.graph.inputs]
         if missing or unknown:
@@ -149,9 +150,23 @@ class Model:
         }
         for name, value in feeds.items():
             want = self.graph.values[name].shape
-            if value.ndim != len(want) or (len(want) > 1 and value.shape[1] != want[1]) or 0 in value.shape:
+            axes = self.graph.values[name]
+            fixed = [axes.channel_axis] if axes.is_map and axes.rank == 4 else list(range(1, axes.rank))
+            if value.ndim != len(want) or any(value.shape[i] != want[i] for i in fixed) or 0 in value.shape:
                 raise BadInput(f"input {name!r} has the shape {value.shape}; the network takes {want}, with any batch")
         return feeds
+
+    def _channels_last(self, name: str, array: Array) -> Array:
+        """(N, C, H, W) as the input takes it."""
+        axes = self.graph.values[name]
+        last = axes.rank == 4 and axes.is_map and axes.channel_axis == 3 and array.ndim == 4
+        return array.transpose(0, 2, 3, 1) if last else array
+
+    def _channels_first(self, name: str, array: Array) -> Array:
+        """A map of any layout as (N, K, rows, cols)."""
+        axes = self.graph.values.get(name)
+        last = axes is not None and axes.rank == 4 and axes.is_map and axes.channel_axis == 3
+        return array.transpose(0, 3, 1, 2) if last else array
 
     def _session(
         self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision
@@ -172,6 +187,11 @@ class Model:
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return session
+
+
+def _float32(array: Array) -> Array:
+    """Scores of a float16 network as float32; indices stay whole numbers."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def load(

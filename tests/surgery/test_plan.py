@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fullconv.graph import Layout, Pointwise, Span, Whole, Window
+from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.edit import FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
 from fullconv.surgery.plan import make_plan
 from tests import helpers as h
@@ -18,7 +19,7 @@ POOLED = (
 
 
 def plan(text: str):
-    return make_plan(h.graph(text), lambda name: f"{name}-conv")
+    return make_plan(h.graph(text), Dialect(rename=lambda name: f"{name}-conv"))
 
 
 def test_inner_products_become_convolutions_of_the_map() -> None:

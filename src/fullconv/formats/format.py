@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from fullconv.graph import Graph
 from fullconv.lowering import Lowered
 from fullconv.preprocess import Preprocess
+from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 
 
@@ -34,15 +35,13 @@ class Format(Protocol):
     """A format's functions over its own network object (``native``)."""
 
     name: str
+    dialect: Dialect
 
     def read(self, path: Path, reading: Reading) -> Any:
         """Read a network; BadInput or CannotRun where it cannot be."""
 
     def graph(self, native: Any) -> Graph:
         """Its graph at training size."""
-
-    def rename(self, node: str) -> str:
-        """The name of a node whose weights changed shape."""
 
     def apply(self, native: Any, plan: Plan) -> Any:
         """A new network with the plan's edits made."""

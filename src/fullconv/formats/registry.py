@@ -12,6 +12,7 @@ _BY_SUFFIX = {
     ".prototxt": ("fullconv.formats.caffe.format", "Caffe"),
     ".pbtxt": ("fullconv.formats.caffe.format", "Caffe"),
     ".txt": ("fullconv.formats.caffe.format", "Caffe"),
+    ".onnx": ("fullconv.formats.onnx.format", "Onnx"),
 }
 _HINTS = {
     ".caffemodel": "these are Caffe weights: name the network (.prototxt) as the model and give this with --weights",
@@ -29,7 +30,7 @@ def format_of(path: Path) -> Format:
     if suffix not in _BY_SUFFIX:
         hint = _HINTS.get(
             suffix,
-            f"{suffix or 'a file without a suffix'} is not a format that fullconv reads; it reads Caffe networks (.prototxt)",
+            f"{suffix or 'a file without a suffix'} is not a format that fullconv reads; it reads Caffe networks (.prototxt) and ONNX (.onnx)",
         )
         raise BadInput(f"{path}: {hint}")
     module, name = _BY_SUFFIX[suffix]

@@ -19,7 +19,7 @@ from fullconv.graph import Graph, Node, Span, Whole, Window
 class Cause:
     """One node's reason for a map that differs from crops."""
 
-    kind: Literal["padding", "ceil overhang", "statistics"]
+    kind: Literal["padding", "ceil overhang", "statistics", "local pooling"]
     node: str
     detail: str
 
@@ -38,22 +38,25 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
         yield Cause("statistics", node.name, "it normalises over the whole input, which a map makes larger")
     if not isinstance(touch, Window) or touch.like is not None:
         return
-    spans = (touch.y, touch.x)
-    pads = [(s.pad_before, s.pad_after) for s in spans]
-    if any(before > 0 or after > 0 for before, after in pads):
-        (top, bottom), (left, right) = pads
-        yield Cause("padding", node.name, f"top {top}, bottom {bottom}, left {left}, right {right}")
     sizes = graph.values[node.inputs[0]].map_size
-    reach = [_overhang(span, length) for span, length in zip(spans, sizes, strict=True)]
-    if any(reach):
-        yield Cause(
-            "ceil overhang", node.name, f"the last window reaches {reach[0]} rows, {reach[1]} columns past the crop"
-        )
+    read = [_read_past(span, length) for span, length in zip((touch.y, touch.x), sizes, strict=True)]
+    if any(before or after for before, after, _ in read):
+        (top, bottom, _), (left, right, _) = read
+        yield Cause("padding", node.name, f"top {top}, bottom {bottom}, left {left}, right {right}")
+    if any(overhang for *_, overhang in read):
+        rows, columns = read[0][2], read[1][2]
+        yield Cause("ceil overhang", node.name, f"the last window reaches {rows} rows, {columns} columns past the crop")
 
 
-def _overhang(span: Span, length: int) -> int:
-    """Cells by which the last window reaches past input and padding at this length."""
-    if span.stride < 1 or not span.overhang:
-        return 0
-    last = (output_length(span, length) - 1) * int(span.stride) + span.field
-    return max(0, last - length - span.pad_before - span.pad_after)
+def _read_past(span: Span, length: int) -> tuple[int, int, int]:
+    """Cells of padding before, of padding after and of overhang that windows read at this length.
+
+    Padding behind the last window's end is never read and moves nothing.
+    """
+    before = max(0, span.pad_before)
+    if span.stride < 1:
+        return before, max(0, span.pad_after), 0
+    last = (output_length(span, length) - 1) * int(span.stride) - span.pad_before + span.field
+    reach = max(0, last - length)
+    after = min(reach, max(0, span.pad_after))
+    return before, after, reach - after

@@ -70,6 +70,23 @@ class RemoveLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameValue:
+    """A value takes the name of the output that it now is."""
+
+    value: str
+    becomes: str
+    reason: str
+
+    @property
+    def node(self) -> str:
+        """Values are not nodes; the edit is told by the value's name."""
+        return self.value
+
+    def __str__(self) -> str:
+        return f"{self.value} is the output {self.becomes}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetAxis:
     """An axis counted from the end, or left out, is spelt as the channel axis of a map."""
 
@@ -83,17 +100,105 @@ class SetAxis:
 
 @dataclass(frozen=True, slots=True)
 class FreeShape:
-    """A reshape that kept height and width gets them from its input instead of as numbers."""
+    """A reshape that kept height and width gets them from its input instead of as numbers.
+
+    Attributes:
+        shape: numbers of the new shape, 0 where a dimension is the input's.
+        sources: for each new axis the input's axis that it copies, or -1.
+    """
 
     node: str
-    shape: tuple[int, ...]  # 0 copies the input's dimension
+    shape: tuple[int, ...]
+    sources: tuple[int, ...]
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.node} shape -> {_dims(self.shape)}, 0 as in its input"
+        told = (
+            str(size) if source < 0 else f"input {source}"
+            for size, source in zip(self.shape, self.sources, strict=True)
+        )
+        return f"{self.node} shape -> ({', '.join(told)})"
 
 
-Edit = LinearToConv | GlobalToSliding | RemoveLayout | SetAxis | FreeShape
+@dataclass(frozen=True, slots=True)
+class GlobalToLocal:
+    """A pool over the whole map that gates the map pools the training-size window around each cell.
+
+    The window slides at stride 1; cells at the border take the nearest full window, so that the map keeps its size.
+    """
+
+    node: str
+    kernel: tuple[int, int]
+    pads: tuple[int, int, int, int]  # top, left, bottom, right
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} global pool -> {self.kernel[0]}×{self.kernel[1]} pool around each cell"
+
+
+@dataclass(frozen=True, slots=True)
+class AlignConstants:
+    """Constants that ran along a vector run along the channels of a map."""
+
+    node: str
+    constants: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node}: {', '.join(self.constants)} laid along channels"
+
+
+@dataclass(frozen=True, slots=True)
+class FixPads:
+    """Padding that followed the input's size stays what it was at training size."""
+
+    node: str
+    pads: tuple[int, int, int, int]  # top, left, bottom, right
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} pads -> {_dims(self.pads)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToChannelsFirst:
+    """A map of another layout is transposed to (n, c, h, w) for the window that reads it."""
+
+    node: str
+    value: str
+    permutation: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} reads {self.value} transposed by {_dims(self.permutation)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelsLast:
+    """An operator that runs over its axis and all behind it is put between two transposes."""
+
+    node: str
+    there: tuple[int, ...]
+    back: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} runs on channels last, between transposes"
+
+
+Edit = (
+    LinearToConv
+    | GlobalToSliding
+    | GlobalToLocal
+    | RemoveLayout
+    | RenameValue
+    | SetAxis
+    | FreeShape
+    | AlignConstants
+    | FixPads
+    | ToChannelsFirst
+    | ChannelsLast
+)
 
 
 def to_json(edit: Edit) -> dict[str, Any]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.placement import blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.kernel import kernel_of
 from fullconv.surgery.edit import Edit, FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
 from fullconv.surgery.plan import Plan
-
-Array = npt.NDArray[Any]
 
 # Where a layer type keeps its axis, and an older field that says the same.
 _AXIS = {
@@ -46,13 +43,6 @@ def apply(net: CaffeNet, plan: Plan) -> CaffeNet:
     if weights is not None:  # in the order of the layers, which a writer keeps
         weights = {layer.name: weights[layer.name] for layer in message.layer if layer.name in weights}
     return net.with_message(message, weights, extra)
-
-
-def kernel_of(matrix: Array, edit: LinearToConv) -> Array:
-    """(K, flattened) as (K, C, kernel_h, kernel_w): a view where the flatten was channels, y, x."""
-    order = edit.order
-    laid_out = matrix.reshape(matrix.shape[0], *order.sizes)
-    return laid_out.transpose(0, *(axis + 1 for axis in order.permutation)).reshape(edit.weights)
 
 
 def _edit(message: Any, layer: Any, edit: Edit) -> None:

@@ -16,6 +16,7 @@ from fullconv.formats.format import Reading
 from fullconv.graph import Graph
 from fullconv.lowering import Lowered
 from fullconv.preprocess import Preprocess
+from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 
 
@@ -23,15 +24,13 @@ class Caffe:
     """The Caffe format."""
 
     name = "caffe"
+    dialect = Dialect(rename=surgery.rename)
 
     def read(self, path: Path, reading: Reading) -> CaffeNet:
         return read_network(path, reading)
 
     def graph(self, native: CaffeNet) -> Graph:
         return native.placement.graph()
-
-    def rename(self, node: str) -> str:
-        return surgery.rename(node)
 
     def apply(self, native: CaffeNet, plan: Plan) -> CaffeNet:
         return surgery.apply(native, plan)

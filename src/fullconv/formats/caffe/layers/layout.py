@@ -88,6 +88,11 @@ class Reshape(Layer):
         free = out.is_map and all(
             axis is not None and (not start <= axis < start + len(dims) or dims[axis - start] == 0) for axis in space
         )
+        moves = out.is_map and any(
+            axis != ins[0].space_axis(root) for axis, root in zip(space, ("h", "w"), strict=True)
+        )
+        if moves and not free and ins[0].is_map:
+            return Opaque(f"it states sizes as numbers and moves height or width ({ins[0]} to {out})")
         return Layout(fixed=not free)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:

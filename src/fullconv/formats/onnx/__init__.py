@@ -1,0 +1,1 @@
+"""ONNX: read, cast and written natively, run as it is."""

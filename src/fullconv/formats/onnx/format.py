@@ -1,0 +1,96 @@
+"""ONNX behind the Format protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from fullconv.errors import BadInput, BrokenPromise
+from fullconv.files import written_whole
+from fullconv.formats.format import Reading
+from fullconv.formats.onnx.apply import apply
+from fullconv.formats.onnx.lower import lower_model
+from fullconv.formats.onnx.network import OnnxNet, read_network
+from fullconv.graph import Graph, Whole
+from fullconv.lowering import Lowered
+from fullconv.preprocess import Preprocess
+from fullconv.surgery.dialect import Dialect
+from fullconv.surgery.plan import Plan
+
+_LARGEST = 2**31 - 1  # bytes of one protobuf message; what is larger keeps its weights beside it
+
+
+class Onnx:
+    """The ONNX format."""
+
+    name = "onnx"
+    dialect = Dialect(pools_locally=True, keeps_outputs=True)
+
+    def read(self, path: Path, reading: Reading) -> OnnxNet:
+        return read_network(path, reading)
+
+    def graph(self, native: OnnxNet) -> Graph:
+        return native.graph
+
+    def apply(self, native: OnnxNet, plan: Plan) -> OnnxNet:
+        return apply(native, plan)
+
+    def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
+        whole = any(isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph)
+        for name, shape in shapes.items():
+            axes = native.inputs[name]
+            if whole and axes.is_map and tuple(shape[1:]) != axes.shape[1:]:
+                raise BadInput(
+                    f"{native.source}: input {name!r} of {tuple(shape)} is not its training size {axes.shape}; cast the network for others"
+                )
+            stated = next(value.shape for value in native.model.graph.inputs if value.name == name)
+            for want, have in zip(stated or (), shape, strict=False):
+                if isinstance(want, int) and want != have and want > 0:
+                    raise BadInput(
+                        f"{native.source}: input {name!r} of {tuple(shape)} does not fit {list(stated or ())}; cast the network for other sizes"
+                    )
+
+    def lower(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+        inputs = {name: tuple(shapes.get(name, axes.shape)) for name, axes in native.inputs.items()}
+        image = native.graph.image
+        axes = native.inputs[image] if image else None
+        free = tuple(i for i in range(4) if axes is not None and i != axes.channel_axis)
+        return lower_model(native.model, inputs, free)
+
+    def resize(self, native: OnnxNet, height: int, width: int) -> OnnxNet:
+        return native  # height and width are free
+
+    def write(self, native: OnnxNet, path: Path, weights: Path | None) -> list[Path]:
+        if path.suffix != ".onnx":
+            raise BadInput(f"{path}: an ONNX network is written as .onnx")
+        size = sum(v.const_value.nbytes for v in native.model.graph.initializers.values() if v.const_value is not None)
+        if weights is None and size < _LARGEST:
+            message = ir.to_proto(native.model)
+            try:
+                onnx.checker.check_model(message, full_check=True)
+            except Exception as error:  # the checker's own types
+                raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
+            with written_whole(path) as (part,):
+                part.write_bytes(message.SerializeToString())
+            return [path]
+        beside = weights or path.with_suffix(".onnx.data")
+        if beside.parent.resolve() != path.parent.resolve():
+            raise BadInput(f"{beside}: external data must lie beside the network, in {path.parent}")
+        with written_whole(path, beside) as (part, data):
+            ir.save(native.model, part, external_data=data.name)
+            text = onnx.load(str(part), load_external_data=False)
+            for tensor in text.graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = beside.name
+            part.write_bytes(text.SerializeToString())
+        return [path, beside]
+
+    def preprocess(self, native: OnnxNet) -> Preprocess | None:
+        return None
+
+    def notes(self, native: OnnxNet) -> Sequence[str]:
+        return ()

@@ -1,0 +1,112 @@
+"""An ONNX network as fullconv holds it: the model, the input sizes that it is read at, and its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from fullconv import spec
+from fullconv.axes import Axes
+from fullconv.errors import BadInput
+from fullconv.formats.format import Reading
+from fullconv.formats.onnx.load import open_model
+from fullconv.formats.onnx.rules import place
+from fullconv.formats.onnx.rules.site import Site
+from fullconv.formats.onnx.static import Static, learn
+from fullconv.graph import Graph, Node
+
+_COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
+
+
+@dataclass(frozen=True)
+class OnnxNet:
+    """One network.
+
+    Attributes:
+        model: never changed; a cast works on a copy.
+        source: the file it was read from, for messages.
+        inputs: axes of each input at training size.
+        static: shapes and constants at that size.
+        graph: nodes that carry the image's data.
+    """
+
+    model: ir.Model
+    source: str
+    inputs: Mapping[str, Axes]
+    static: Static
+    graph: Graph
+
+
+def read_network(path: Path, reading: Reading) -> OnnxNet:
+    """Read an ONNX file."""
+    if reading.weights is not None:
+        raise BadInput(f"{path}: an ONNX file holds its weights; leave out --weights")
+    model = open_model(path)
+    return understand(model, str(path), _input_axes(model, str(path), reading.input_shape))
+
+
+def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> OnnxNet:
+    """Place every operator of a model for inputs of these axes."""
+    static = learn(model, {name: axes.shape for name, axes in inputs.items()}, source)
+    opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+    axes: dict[str, Axes] = dict(inputs)
+    nodes = []
+    for node in model.graph:
+        names = [None if value is None else str(value.name) for value in node.inputs]
+        if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
+            continue  # constants, and arithmetic on sizes
+        told = place(Site(node, tuple(axes.get(name) if name else None for name in names), static, opset))
+        outputs = tuple(str(value.name) for value in node.outputs if value.name)
+        axes.update(zip(outputs, told.outputs, strict=False))
+        data = tuple(name for name in names if name in axes and name is not None)
+        nodes.append(Node(str(node.name), node.op_type, data, outputs, told.touch, told.linear, told.aligned))
+    outputs = tuple(str(value.name) for value in model.graph.outputs if value.name in axes)
+    if not outputs:
+        raise BadInput(f"{source}: no output depends on the input")
+    graph = Graph(tuple(inputs), outputs, tuple(nodes), axes)
+    return OnnxNet(model, source, dict(inputs), static, spec.check(graph))
+
+
+def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None) -> dict[str, Axes]:
+    found = {}
+    for value in model.graph.inputs:
+        if value.shape is None:
+            raise BadInput(f"{source}: input {value.name!r} states no shape; export it with one")
+        if value.dtype not in (None, ir.DataType.FLOAT, ir.DataType.FLOAT16):
+            raise BadInput(
+                f"{source}: input {value.name!r} holds {value.dtype}, not numbers of an image: no image classifier's input (a text model, "
+                "or one to be exported with float32 inputs)"
+            )
+        dims: list[int | None] = [dim if isinstance(dim, int) and dim > 0 else None for dim in value.shape]
+        found[str(value.name)] = (
+            _image_axes(dims, str(value.name), source, given)
+            if len(dims) == 4
+            else _plain_axes(dims, str(value.name), source)
+        )
+    return found
+
+
+def _plain_axes(dims: list[int | None], name: str, source: str) -> Axes:
+    if any(dim is None for dim in dims[1:]):
+        raise BadInput(f"{source}: input {name!r} of {dims} is no image and leaves its size open")
+    return Axes.image([dim or 1 for dim in dims])
+
+
+def _image_axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
+    """(n, c, h, w), or (n, h, w, c) where only that puts a plausible number of channels in its place."""
+    last = dims[3] in _COLOURS and dims[1] not in _COLOURS
+    order = "n h w c" if last else "n c h w"
+    channels, height, width = (dims[3], dims[1], dims[2]) if last else (dims[1], dims[2], dims[3])
+    if given is not None:
+        if channels is not None and channels != given[0]:
+            raise BadInput(f"{source}: input {name!r} takes {channels} channels, --input-shape says {given[0]}")
+        channels, height, width = given
+    if channels is None or height is None or width is None:
+        shown = "×".join("?" if dim is None else str(dim) for dim in dims)
+        raise BadInput(
+            f"{source}: input {name!r} of {shown} leaves its training size open; give it with --input-shape C,H,W (input_shape=(C, H, W))"
+        )
+    return Axes.parse(order, {"n": dims[0] or 1, "c": channels, "h": height, "w": width})

@@ -1,0 +1,42 @@
+"""Operators that move values: Flatten, Reshape, Squeeze, Unsqueeze, Transpose."""
+
+from __future__ import annotations
+
+from fullconv.axes import Axes, AxesError
+from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.graph import Layout, Opaque
+
+
+def reshape(site: Site) -> Told:
+    """Flatten, Reshape, Squeeze, Unsqueeze: the same values in another shape."""
+    shape = site.shape()
+    try:
+        out = site.first.reshape(shape)
+    except AxesError as error:
+        return opaque(site, str(error))
+    if out.rank == 4 and not out.is_map:
+        if out.axes[2] == out.axes[3] == ():
+            out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
+        else:
+            return Told(
+                Opaque(
+                    f"it makes {'×'.join(map(str, shape))} of {site.first}, which mixes other axes into height and width"
+                ),
+                (Axes.image(shape),),
+            )
+    return Told(Layout(fixed=_fixes(site, out)), (out,))
+
+
+def _fixes(site: Site, out: Axes) -> bool:
+    """Whether a Reshape states height or width as numbers."""
+    if site.node.op_type != "Reshape" or not out.is_map or site.is_sized(1):
+        return False
+    stated = site.ints("shape", 1) or []
+    spaces = [out.space_axis(root) for root in ("h", "w")]
+    return any(axis is not None and axis < len(stated) and stated[axis] > 0 for axis in spaces)
+
+
+def transpose(site: Site) -> Told:
+    """Transpose: the axes in another order."""
+    order = site.attribute("perm") or list(range(site.first.rank))[::-1]
+    return Told(Layout(), (site.first.permute(order),))

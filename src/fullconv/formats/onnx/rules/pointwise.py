@@ -1,0 +1,198 @@
+"""Operators that act on each cell, or along one axis of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fullconv.axes import Axes, AxesError, size_of, whole
+from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.formats.onnx.rules.window import moved_window
+from fullconv.graph import Pointwise, Touch, Whole
+
+END = 2**31 - 1
+
+
+def elementwise(site: Site) -> Told:
+    """Unary operators, and those of several inputs that broadcast."""
+    shape = site.shape()
+    out = next((axes for axes in site.axes if axes is not None and axes.shape == shape), None)
+    if out is None:
+        out = _broadcast([axes for axes in site.axes if axes is not None], shape)
+        if out is None:
+            return opaque(site, f"it broadcasts {' and '.join(str(a) for a in site.axes if a)} to {shape}")
+    aligned = []
+    for i, axes in enumerate(site.axes):
+        value = site.constant(i)
+        if axes is not None or value is None or value.size == 1:
+            continue
+        padded = (1,) * (out.rank - value.ndim) + value.shape
+        for size, atoms in zip(padded, out.axes, strict=False):
+            if size > 1 and size_of(atom for atom in atoms if atom.is_space) > 1:
+                return Told(Whole("other", f"{site.input(i)} has a number for each position of the map"), (out,))
+        if not out.is_map and padded[-1] > 1:
+            aligned.append(str(site.input(i)))
+    return Told(Pointwise(), (out,) * len(site.node.outputs), aligned=tuple(aligned))
+
+
+def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
+    if any(axes.rank > len(shape) for axes in inputs):
+        return None
+    out = []
+    for i in range(len(shape)):
+        choices = [a.axes[i - len(shape) + a.rank] for a in inputs if i - len(shape) + a.rank >= 0]
+        choices = [atoms for atoms in choices if size_of(atoms) == shape[i]]
+        if not choices:
+            return None
+        out.append(choices[0])
+    return Axes(tuple(out))
+
+
+def by_channel(site: Site) -> Told:
+    """BatchNormalization and LRN: a parameter a channel, or neighbours among channels."""
+    atoms = site.first.axes[1] if site.first.rank > 1 else ()
+    if size_of(atom for atom in atoms if atom.is_space) > 1:
+        return Told(Whole("other", f"it has a parameter for each position of the map ({site.first})"), (site.first,))
+    return Told(Pointwise(), (site.first,))
+
+
+def statistics(site: Site) -> Told:
+    """InstanceNormalization, GroupNormalization, MeanVarianceNormalization: moments over the whole map."""
+    return Told(Whole("statistics") if site.first.is_map else Pointwise(axis=1), (site.first,))
+
+
+def layer_normalization(site: Site) -> Told:
+    """LayerNormalization: over channels pointwise, over the map statistics."""
+    axes = site.first
+    start = axes.index(site.attribute("axis", -1))
+    mixed = axes.mixed(range(start, axes.rank))
+    if size_of(atom for atom in mixed if atom.is_space) > 1:
+        return Told(Whole("statistics"), (axes,))
+    return Told(Pointwise(axis=site.attribute("axis", -1), trailing=True), (axes,))
+
+
+def along(site: Site) -> Told:
+    """Softmax, LogSoftmax, Hardmax, LpNormalization."""
+    old = site.opset < 13 and site.node.op_type in ("Softmax", "LogSoftmax", "Hardmax")
+    declared = int(site.attribute("axis", 1 if old else -1))
+    axes = site.first
+    axis = axes.index(declared)
+    mixed = axes.mixed(range(axis, axes.rank) if old else [axis])
+    return Told(_touch_of(mixed, declared, axes, trailing=old), (axes,))
+
+
+def _touch_of(mixed: tuple, declared: int, axes: Axes, trailing: bool = False) -> Touch:  # type: ignore[type-arg]
+    if size_of(atom for atom in mixed if atom.is_space) > 1:
+        return Whole("other", f"it runs along height or width ({axes})")
+    return Pointwise(axis=declared, trailing=trailing)
+
+
+def choose(site: Site) -> Told:
+    """ArgMax, ArgMin, TopK along one axis that stays."""
+    axes = site.first
+    declared = int(site.attribute("axis", -1 if site.node.op_type == "TopK" else 0))
+    axis = axes.index(declared)
+    if site.node.op_type != "TopK" and not site.attribute("keepdims", 1):
+        return opaque(site, "it drops the axis that it runs along (keepdims=0)")
+    touch = _touch_of(axes.mixed([axis]), declared, axes)
+    return Told(
+        touch, tuple(axes.with_axis(axis, (whole("c", site.shape(i)[axis]),)) for i in range(len(site.node.outputs)))
+    )
+
+
+def join(site: Site) -> Told:
+    """Concat along channels."""
+    if any(axes is None for axes in site.axes):
+        return opaque(site, "it joins the map with a constant")
+    declared = int(site.attribute("axis", 1))
+    axes = site.first
+    axis = axes.index(declared)
+    if axis == 0 or size_of(a for each in site.axes if each for a in each.axes[axis] if a.is_space) > 1:
+        return Told(
+            Whole("other", f"it joins along axis {declared} of {axes}, which is not the channels"),
+            (_with(site, axes, axis, 0),),
+        )
+    return Told(Pointwise(axis=declared), (_with(site, axes, axis, 0),))
+
+
+def split(site: Site) -> Told:
+    """Split along channels."""
+    declared = int(site.attribute("axis", 0))
+    axes = site.first
+    axis = axes.index(declared)
+    outs = tuple(_with(site, axes, axis, i) for i in range(len(site.node.outputs)))
+    if axis == 0 or size_of(a for a in axes.axes[axis] if a.is_space) > 1:
+        return Told(Whole("other", f"it cuts axis {declared} of {axes}, which is not the channels"), outs)
+    return Told(Pointwise(axis=declared), outs)
+
+
+def _with(site: Site, axes: Axes, axis: int, i: int) -> Axes:
+    roots = [atom.root for atom in axes.axes[axis]]
+    return axes.with_axis(axis, (whole(roots[0] if len(roots) == 1 and axis else "c", site.shape(i)[axis]),))
+
+
+def cut(site: Site) -> Told:
+    """Slice: of channels pointwise, of height and width a window of one cell with a step."""
+    axes = site.first
+    starts, ends = site.ints("starts", 1), site.ints("ends", 2)
+    if starts is None or ends is None:
+        return opaque(site, "where it cuts is not constant")
+    which, steps = site.ints("axes", 3), site.ints("steps", 4)
+    which = which if which is not None else list(range(len(starts)))
+    steps = steps if steps is not None else [1] * len(starts)
+    moves = [(0, 0, 1)] * axes.rank
+    for start, end, axis, step in zip(starts, ends, which, steps, strict=True):
+        i = axes.index(axis)
+        length = axes.shape[i]
+        if step < 1:
+            return opaque(site, "it runs backwards")
+        start = min(max(start + length if start < 0 else start, 0), length)
+        to_end = end >= min(length, END)
+        from_end = end < 0
+        space = any(a.is_space and a.size > 1 for a in axes.axes[i])
+        if space and (site.is_sized(2) or not (to_end or from_end)):
+            return opaque(site, f"it cuts height or width at a fixed place (axis {axis} from {start} to {end})")
+        moves[i] = (-start, end if from_end and not to_end else 0, step)
+    return moved_window(site, moves)
+
+
+def gather(site: Site) -> Told:
+    """Gather of channels by constant indices."""
+    axes, index = site.first, site.constant(1)
+    axis = axes.index(int(site.attribute("axis", 0)))
+    if site.axes[0] is None or index is None or index.ndim != 1 or axis == 0:
+        return opaque(site, "it picks single positions")
+    if size_of(a for a in axes.axes[axis] if a.is_space) > 1:
+        return opaque(site, f"it picks positions along height or width (axis {axis} of {axes})")
+    return Told(Pointwise(axis=axis), (axes.with_axis(axis, (whole("c", int(np.size(index))),)),))
+
+
+def reduce(site: Site) -> Told:
+    """ReduceMean, ReduceMax over the map, or any reduction over channels that keeps them as one."""
+    axes = site.first
+    over = site.ints("axes", 1)
+    which = sorted(axes.index(i) for i in over) if over else list(range(axes.rank))
+    keep = bool(site.attribute("keepdims", 1))
+    space = [i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None]
+    if axes.is_map and which == sorted(space):
+        how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(site.node.op_type)
+        pooled = axes.with_size(1, 1)
+        if not keep:
+            for i in reversed(which):
+                pooled = _without(pooled, i)
+        if how is None:
+            return Told(Whole("other", f"{site.node.op_type} over the map has no sliding form here"), (pooled,))
+        return Told(Whole("mean" if how == "mean" else "max"), (pooled,))
+    if size_of(a for a in axes.mixed(which) if a.is_space) > 1:
+        return opaque(
+            site, f"it reduces {', '.join(str(axes.axes[i][0]) for i in which if axes.axes[i])} of {axes} together"
+        )
+    if keep and len(which) == 1:
+        return Told(Pointwise(axis=which[0]), (axes.with_axis(which[0], ()),))
+    return opaque(site, f"it drops axes {which} of {axes}")
+
+
+def _without(axes: Axes, i: int) -> Axes:
+    try:
+        return axes.squeeze(i)
+    except AxesError:
+        return Axes((*axes.axes[:i], *axes.axes[i + 1 :]))

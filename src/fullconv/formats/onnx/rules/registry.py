@@ -1,0 +1,107 @@
+"""Operator names to rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fullconv.axes import AxesError
+from fullconv.formats.onnx.rules import layout, linear, pointwise, window
+from fullconv.formats.onnx.rules.site import Site, Told, opaque
+
+_ELEMENTWISE = [
+    "Abs",
+    "Acos",
+    "Add",
+    "And",
+    "Asin",
+    "Atan",
+    "Cast",
+    "CastLike",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "DequantizeLinear",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "Greater",
+    "GreaterOrEqual",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "Max",
+    "Mean",
+    "Min",
+    "Mish",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "PRelu",
+    "Pow",
+    "QuantizeLinear",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Sum",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Where",
+    "Xor",
+]
+
+RULES: Mapping[str, Callable[[Site], Told]] = {
+    **dict.fromkeys(_ELEMENTWISE, pointwise.elementwise),
+    **dict.fromkeys(("Conv", "ConvTranspose"), window.convolution),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), window.pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), window.global_pool),
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), layout.reshape),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LpNormalization"), pointwise.along),
+    **dict.fromkeys(("ArgMax", "ArgMin", "TopK"), pointwise.choose),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), pointwise.statistics),
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2"), pointwise.reduce),
+    **dict.fromkeys(("Gemm", "MatMul"), linear.linear),
+    "BatchNormalization": pointwise.by_channel,
+    "Concat": pointwise.join,
+    "Gather": pointwise.gather,
+    "LRN": pointwise.by_channel,
+    "LayerNormalization": pointwise.layer_normalization,
+    "Pad": window.pad,
+    "Slice": pointwise.cut,
+    "Split": pointwise.split,
+    "Transpose": layout.transpose,
+}
+
+
+def place(site: Site) -> Told:
+    """What the operator does to its axes; Opaque, with the reason, where no rule says."""
+    rule = RULES.get(site.node.op_type)
+    if rule is None:
+        return opaque(site, f"{site.node.op_type} has no rule: how it moves over an image is not known")
+    try:
+        return rule(site)
+    except AxesError as error:
+        return opaque(site, str(error))

@@ -1,0 +1,109 @@
+"""Operators that read a window: Conv, ConvTranspose, the pools, Pad, a strided Slice."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from fullconv.axes import Axes, whole
+from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.geometry.axis import output_length
+from fullconv.graph import Pointwise, Span, Whole, Window
+
+
+def convolution(site: Site) -> Told:
+    """Conv and ConvTranspose over (n, c, h, w)."""
+    if not _channels_first(site.first):
+        return opaque(site, f"a convolution over {site.first}, which is no map of (n, c, h, w)")
+    kernel = site.attribute("kernel_shape") or list(site.static.shapes[site.input(1) or ""][2:])
+    return _window(site, kernel, transposed=site.node.op_type == "ConvTranspose")
+
+
+def pool(site: Site) -> Told:
+    """MaxPool, AveragePool, LpPool."""
+    if not _channels_first(site.first):
+        return opaque(site, f"a pool over {site.first}, which is no map of (n, c, h, w)")
+    if len(site.node.outputs) > 1:
+        return opaque(site, "it also answers with the places of its maxima")
+    return _window(site, site.attribute("kernel_shape"), transposed=False)
+
+
+def _window(site: Site, kernel: list[int], transposed: bool) -> Told:
+    strides, dilations = site.attribute("strides") or [1, 1], site.attribute("dilations") or [1, 1]
+    auto = site.attribute("auto_pad", "NOTSET")
+    auto = auto.decode() if isinstance(auto, bytes) else auto
+    pads = list(site.attribute("pads") or [0, 0, 0, 0])
+    size, out = site.first.map_size, site.shape()[2:]
+    same = auto in ("SAME_UPPER", "SAME_LOWER")
+    if same:
+        for i in (0, 1):
+            field = (kernel[i] - 1) * dilations[i] + 1
+            total = (
+                max(0, (out[i] - 1) * strides[i] + field - size[i])
+                if not transposed
+                else max(0, (size[i] - 1) * strides[i] + field - out[i])
+            )
+            small, large = total // 2, total - total // 2
+            pads[i], pads[i + 2] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    extra = site.attribute("output_padding") or [0, 0]
+    spans = []
+    for i in (0, 1):
+        before, after, overhang = pads[i], pads[i + 2], 0
+        field = (kernel[i] - 1) * dilations[i] + 1
+        if transposed and strides[i] == 1:
+            before, after = field - 1 - before, field - 1 - after + extra[i]
+        elif transposed:
+            after -= extra[i]
+        elif site.attribute("ceil_mode", 0):
+            # windows that start past the input and its left padding are left out
+            reach = after + strides[i] - 1
+            overhang = max(0, min(reach, field - 1) - after) if before or after else reach
+        step = Fraction(1, strides[i]) if transposed and strides[i] > 1 else Fraction(strides[i])
+        spans.append(Span(kernel[i], step, dilations[i], before, after, overhang))
+    lengths = tuple(output_length(span, length) for span, length in zip(spans, size, strict=True))
+    if lengths != tuple(out):
+        return opaque(site, f"its output of {tuple(out)} is not the {lengths} that its window gives")
+    channels = (whole("c", site.shape()[1]),) if site.node.op_type.startswith("Conv") else site.first.axes[1]
+    axes = site.first.with_size(*out).with_axis(1, channels)
+    return Told(Window(spans[0], spans[1], auto=same), (axes,))
+
+
+def global_pool(site: Site) -> Told:
+    """GlobalAveragePool, GlobalMaxPool."""
+    if site.node.op_type == "GlobalLpPool" or not _channels_first(site.first):
+        return opaque(site, f"{site.node.op_type} has no rule here")
+    return Told(Whole("mean" if "Average" in site.node.op_type else "max"), (site.first.with_size(1, 1),))
+
+
+def pad(site: Site) -> Told:
+    """Pad with a constant: of channels pointwise, of height and width a window of one cell."""
+    amounts = site.ints("pads", 1)
+    axes = site.first
+    if amounts is None or site.is_sized(1) or len(amounts) != 2 * axes.rank:
+        return opaque(site, "its amounts are not constant")
+    return moved_window(site, [(amounts[i], amounts[i + axes.rank], 1) for i in range(axes.rank)])
+
+
+def moved_window(site: Site, moves: list[tuple[int, int, int]]) -> Told:
+    """A window of one cell an axis, from (before, after, step): padding adds cells, cutting takes them, a step skips."""
+    axes, shape = site.first, site.shape()
+    spans, out = {}, axes
+    for i, (before, after, step) in enumerate(moves):
+        if (before, after, step) == (0, 0, 1):
+            continue
+        atoms = axes.axes[i]
+        if i == 0 or len(atoms) != 1:
+            if any(atom.is_space and atom.size > 1 for atom in atoms) or i == 0:
+                return opaque(site, f"it cuts or pads axis {i} of {axes}")
+            out = out.with_axis(i, (whole("c", shape[i]),))
+            continue
+        root = atoms[0].root
+        out = out.with_axis(i, (whole(root, shape[i]),))
+        if root in ("h", "w"):
+            spans[root] = Span(1, Fraction(step), 1, before, after)
+    if not spans:
+        return Told(Pointwise(), (out,))
+    return Told(Window(spans.get("h", Span()), spans.get("w", Span())), (out,))
+
+
+def _channels_first(axes: Axes) -> bool:
+    return axes.rank == 4 and axes.is_map and axes.channel_axis == 1

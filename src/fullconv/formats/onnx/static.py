@@ -1,0 +1,79 @@
+"""What is known of every value before any image comes: its shape at training size, and its numbers where they are constant.
+
+The model is run once, unoptimised, on zeros. That gives every shape as it is, whatever computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+from fullconv.errors import BadInput
+from fullconv.formats.onnx.lower import lower_model
+
+Array = npt.NDArray[Any]
+_ERRORS_ONLY = 4
+
+
+@dataclass(frozen=True)
+class Static:
+    """Attributes:
+    shapes: of every value.
+    flowing: values that carry the image's data.
+    sized: values that follow from the image's size alone.
+    constants: numbers of the values that do not flow, at training size.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    flowing: frozenset[str]
+    sized: frozenset[str]
+    constants: Mapping[str, Array]
+
+
+def learn(model: ir.Model, inputs: Mapping[str, tuple[int, ...]], source: str) -> Static:
+    """Run the model once on zeros of these shapes."""
+    flowing, sized = _flow(model)
+    lowered = lower_model(model, inputs)
+    names = list(lowered.outputs)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = _ERRORS_ONLY
+    bound = [ort.OrtValue.ortvalue_from_numpy(np.require(a, requirements=["C", "A"])) for a in lowered.weights.values()]
+    if bound:
+        options.add_external_initializers(list(lowered.weights), bound)
+    message = lowered.message().SerializeToString()
+    try:
+        session = ort.InferenceSession(message, options, providers=["CPUExecutionProvider"])
+        feeds = {i.name: np.zeros(inputs[i.name], np.float32) for i in session.get_inputs()}
+        found = dict(zip(names, session.run(names, feeds), strict=True))
+    except Exception as error:  # the engine has its own error types
+        told = str(error).strip().splitlines()[0][:300]
+        given = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
+        raise BadInput(f"{source}: does not run on inputs of {given}: {told}") from None
+    constants = {name: value for name, value in found.items() if name not in flowing}
+    for name, initializer in model.graph.initializers.items():
+        if initializer.const_value is not None:
+            constants[name] = initializer.const_value.numpy()
+    known = {name: tuple(np.shape(value)) for name, value in (*found.items(), *constants.items())}
+    return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
+
+
+def _flow(model: ir.Model) -> tuple[set[str], set[str]]:
+    flowing = {str(value.name) for value in model.graph.inputs}
+    sized: set[str] = set()
+    for node in model.graph:
+        inputs = {str(value.name) for value in node.inputs if value is not None}
+        outputs = {str(value.name) for value in node.outputs}
+        if node.op_type in ("Shape", "Size"):
+            sized |= outputs if inputs & (flowing | sized) else set()
+        elif inputs & flowing:
+            flowing |= outputs
+        elif inputs & sized:
+            sized |= outputs
+    return flowing, sized

@@ -1,0 +1,309 @@
+"""The walk that plans: one visit a node, in order.
+
+At each node the inputs' axes are known twice: before the cast (``old``) and after it (``new``). Values that were
+vectors are maps after it, of 1×1 cells at training size, so that the same net still answers once for one crop.
+
+Cases at a node:
+1. Whole, linear                                -> LinearToConv, kernel = the map at training size
+2. Whole, mean or max                           -> GlobalToSliding; GlobalToLocal where it gates the map
+3. Pointwise with a matrix, on a vector         -> LinearToConv, kernel 1×1
+4. Pointwise over everything or a vector's axis -> SetAxis to channels, where its input became a map
+5. Layout that hides height or width            -> RemoveLayout; who reads it reads the map
+6. Layout that keeps them                       -> FreeShape, where it states them as numbers
+7. Opaque, Whole of another kind, or inputs that no longer match -> refused
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from fullconv.axes import CHANNEL, SPACE, Axes, AxesError, flatten_order, size_of, whole
+from fullconv.errors import Refusal
+from fullconv.geometry.axis import output_length
+from fullconv.graph import Graph, Layout, Linear, Node, Opaque, Pointwise, Span, Touch, Whole, Window
+from fullconv.surgery.dialect import Dialect
+from fullconv.surgery.edit import (
+    AlignConstants,
+    ChannelsLast,
+    Edit,
+    FixPads,
+    FreeShape,
+    GlobalToLocal,
+    GlobalToSliding,
+    LinearToConv,
+    RemoveLayout,
+    RenameValue,
+    SetAxis,
+    ToChannelsFirst,
+)
+
+CHANNELS = 1  # the channel axis of a map in (n, c, h, w)
+
+
+def edges_of(gate: str) -> str:
+    """Name of the node that gives a local pool the map's size."""
+    return f"{gate}/edges"
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """A node, with what it reads before the cast and after it."""
+
+    node: Node
+    inputs: tuple[str, ...]
+    old: tuple[Axes, ...]
+    new: tuple[Axes, ...]
+
+    @property
+    def became_map(self) -> bool:
+        """Whether its first input was no map and is one after the cast."""
+        return bool(self.new) and self.new[0].is_map and not self.old[0].is_map
+
+
+@dataclass
+class Walk:
+    """The state of one walk; ``visit`` every node, then ask for the ``result``."""
+
+    graph: Graph
+    dialect: Dialect
+    gates: frozenset[str]  # pools that gate the map: they slide locally
+    edits: list[Edit] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    new: dict[str, Axes] = field(default_factory=dict)
+    alias: dict[str, str] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    follow: set[str] = field(default_factory=set)  # values whose size follows an input's
+    pooled: dict[str, frozenset[str]] = field(default_factory=dict)  # the pools that a value comes from
+    found: set[str] = field(default_factory=set)  # pools that met the map again
+
+    def __post_init__(self) -> None:
+        self.new = {name: self.graph.values[name] for name in self.graph.inputs}
+        self.follow = set(self.graph.inputs)
+
+    def visit(self, node: Node) -> None:
+        inputs = tuple(self.alias.get(value, value) for value in node.inputs)
+        if self.lost.intersection(inputs):
+            self.lost.update(node.outputs)  # one refusal a chain is enough
+            return
+        if self.follow.intersection(inputs):
+            self.follow.update(node.outputs)
+        pools = frozenset[str]().union(*(self.pooled.get(value, frozenset()) for value in inputs))
+        if isinstance(node.touch, Whole) and node.touch.how in ("mean", "max"):
+            pools |= {node.name}
+        self.pooled.update(dict.fromkeys(node.outputs, pools))
+        old = tuple(self.graph.values[value] for value in node.inputs)
+        site = _Site(node, inputs, old, tuple(self.new[value] for value in inputs))
+        try:
+            self._place(site)
+        except AxesError as error:
+            self.refusals.append(Refusal(node.name, str(error)))
+            self.lost.update(node.outputs)
+
+    def _place(self, site: _Site) -> None:
+        touch = site.node.touch
+        if isinstance(touch, Opaque):
+            raise AxesError(touch.reason)
+        if isinstance(touch, Layout):
+            self._layout(site, touch)
+        elif site.node.linear is not None and site.new[0].is_map:
+            self._linear(site, site.node.linear)
+        elif isinstance(touch, Whole) and touch.how in ("mean", "max"):
+            self._pool(site)
+        elif isinstance(touch, Whole) and touch.how != "statistics":
+            raise AxesError(touch.reason or "it mixes the whole map in a way that no window does")
+        else:
+            self._stay(site)
+
+    def _linear(self, site: _Site, linear: Linear) -> None:
+        source_name, source = self._channels_first(site)
+        channels = source.axes[CHANNELS]
+        order = flatten_order(linear.over, channels)
+        sizes = {atom.root: atom.size for atom in linear.over if atom.is_space}
+        kernel = (sizes.get("h", 1), sizes.get("w", 1))
+        cells = [have - size + 1 for have, size in zip(source.map_size, kernel, strict=True)]
+        name = self._fresh(site.node.name)
+        what = "over 1×1 cells" if kernel == (1, 1) else f"over the {kernel[0]}×{kernel[1]} map"
+        reason = f"an inner product {what} is a {kernel[0]}×{kernel[1]} convolution"
+        self.edits.append(
+            LinearToConv(site.node.name, name, order, linear.outputs, size_of(channels), kernel, source_name, reason)
+        )
+        out = source.with_axis(CHANNELS, (whole(CHANNEL, linear.outputs),)).with_size(*cells)
+        inputs = (source_name, *site.inputs[1:])
+        self._emit(replace(site.node, name=name, inputs=inputs, linear=None, touch=_window(kernel)), out)
+
+    def _pool(self, site: _Site) -> None:
+        source_name, source = self._channels_first(site)
+        kernel = source.map_size
+        if site.node.name in self.gates:
+            self._pool_locally(site, source_name, source)
+            return
+        reason = f"pooling the {kernel[0]}×{kernel[1]} map of one crop is pooling a window of that size"
+        self.edits.append(GlobalToSliding(site.node.name, kernel, reason))
+        out = source.with_size(1, 1)
+        self._emit(replace(site.node, inputs=(source_name, *site.inputs[1:]), touch=_window(kernel)), out)
+
+    def _pool_locally(self, site: _Site, source: str, axes: Axes) -> None:
+        node, (height, width) = site.node, axes.map_size
+        top, left = (height - 1) // 2, (width - 1) // 2
+        bottom, right = height - 1 - top, width - 1 - left
+        reason = "it gates the map; the window around each cell stands in for the crop"
+        self.edits.append(GlobalToLocal(node.name, (height, width), (top, left, bottom, right), reason))
+        inner, edges = (
+            f"{node.outputs[0]}/window",
+            Window(Span(1, pad_before=top, pad_after=bottom), Span(1, pad_before=left, pad_after=right)),
+        )
+        window = replace(node, inputs=(source, *site.inputs[1:]), outputs=(inner,), touch=_window((height, width)))
+        self._emit(window, axes.with_size(1, 1))
+        self._emit(Node(edges_of(node.name), "Pad", (inner,), node.outputs, edges), axes)
+
+    def _channels_first(self, site: _Site) -> tuple[str, Axes]:
+        """The node's first input as (n, c, h, w), transposed by a node of its own where it is not."""
+        value, axes = site.inputs[0], site.new[0]
+        order = (0, axes.channel_axis, *(axes.space_axis(root) or 0 for root in SPACE))
+        if order == tuple(range(axes.rank)):
+            return value, axes
+        moved, first = f"{value}/channels_first/{site.node.name}", axes.permute(order)
+        reason = f"{axes} has its channels last; a window reads them first"
+        self.edits.append(ToChannelsFirst(site.node.name, value, order, reason))
+        self._emit(Node(moved, "Transpose", (value,), (moved,), Layout()), first)
+        return moved, first
+
+    def _layout(self, site: _Site, touch: Layout) -> None:
+        node, before, after = site.node, site.new[0], self.graph.values[site.node.outputs[0]]
+        if not before.is_map:
+            self._emit(replace(node, inputs=site.inputs), after)
+        elif after.is_map and site.old[0].is_map:
+            if touch.fixed:
+                copied = {after.space_axis(root): before.space_axis(root) for root in SPACE} | {0: 0}
+                found = (copied.get(i) for i in range(after.rank))
+                sources = tuple(-1 if source is None else source for source in found)
+                shape = tuple(0 if source >= 0 else size for size, source in zip(after.shape, sources, strict=True))
+                self.edits.append(FreeShape(node.name, shape, sources, "height and width follow the input"))
+            self._emit(replace(node, inputs=site.inputs, touch=Layout()), after)
+        elif len(node.outputs) != 1 or after.axes[0] != before.axes[0]:
+            raise AxesError(f"it moves the batch into other axes ({after})")
+        else:
+            value = node.outputs[0]
+            self.alias[value] = site.inputs[0]
+            reason = f"it lays out one crop's map as {after}; a larger map stays a map"
+            self.edits.append(RemoveLayout(node.name, value, site.inputs[0], reason))
+
+    def _stay(self, site: _Site) -> None:
+        node, touch = site.node, site.node.touch
+        if isinstance(touch, Pointwise):
+            self._check_sides(site)
+        if isinstance(touch, Pointwise) and touch.trailing and site.became_map:
+            self._over_last_axis(site, touch)
+            return
+        if isinstance(touch, Pointwise) and site.became_map:
+            touch = replace(touch, axis=self._channel_axis(site, touch), flat=False)
+            if node.aligned and site.new[0].channel_axis != site.new[0].rank - 1:
+                reason = "a vector's last axis is a map's channels"
+                self.edits.append(AlignConstants(node.name, node.aligned, reason))
+            for value in node.outputs:
+                # What was a vector gets its input's cells: the channels stay.
+                channels = tuple(a for axis in self.graph.values[value].axes[1:] for a in axis if not a.is_space)
+                self.new[value] = site.new[0].with_axis(site.new[0].channel_axis, channels)
+            self.nodes.append(replace(node, inputs=site.inputs, touch=touch, aligned=()))
+            return
+        if isinstance(touch, Window) and touch.auto:
+            pads = (touch.y.pad_before, touch.x.pad_before, touch.y.pad_after, touch.x.pad_after)
+            reason = "padding that follows the input's size would move the cells of a map"
+            self.edits.append(FixPads(node.name, pads, reason))
+            touch = replace(touch, auto=False)
+        outs = (self._grown(site, touch, self.graph.values[v]) for v in node.outputs)
+        self._emit(replace(node, inputs=site.inputs, touch=touch), *outs)
+
+    def _grown(self, site: _Site, touch: Touch, out: Axes) -> Axes:
+        """An output's axes where its input is a map of another size than it was: behind a local pool."""
+        if not site.new or not out.is_map or not site.new[0].is_map or site.new[0].map_size == site.old[0].map_size:
+            return out
+        height, width = site.new[0].map_size
+        if isinstance(touch, Window):
+            height, width = output_length(touch.y, height), output_length(touch.x, width)
+        return out.with_size(height, width)
+
+    def _over_last_axis(self, site: _Site, touch: Pointwise) -> None:
+        """An operator that runs over its axis and all behind it: between transposes, so that channels are all there is."""
+        node, axes = site.node, site.new[0]
+        if len(node.outputs) != 1 or self.graph.values[node.outputs[0]] != site.old[0]:
+            raise AxesError("it runs over the last axes and changes their shape")
+        last = axes.rank - 1
+        there = (*(i for i in range(axes.rank) if i != axes.channel_axis), axes.channel_axis)
+        back = tuple(there.index(i) for i in range(axes.rank))
+        moved, made, out = f"{node.name}/channels_last", f"{node.name}/over_channels", node.outputs[0]
+        self.edits.append(ChannelsLast(node.name, there, back, "it runs over its axis and all behind it"))
+        self._emit(Node(moved, "Transpose", (site.inputs[0],), (moved,), Layout()), axes.permute(there))
+        inside = replace(node, inputs=(moved, *site.inputs[1:]), outputs=(made,), touch=replace(touch, axis=last))
+        self._emit(inside, axes.permute(there))
+        self._emit(Node(f"{node.name}/channels_first", "Transpose", (made,), (out,), Layout()), axes)
+
+    def _check_sides(self, site: _Site) -> None:
+        """Inputs of one cell each must still be maps of one size, whatever the image's."""
+        maps = {v: axes.map_size for v, axes in zip(site.inputs, site.new, strict=True) if axes.is_map}
+        if len(set(maps.values())) > 1:
+            least = min(maps.values())
+            for value, size in maps.items():
+                if size == least:
+                    self.found |= self.pooled.get(value, frozenset())
+            told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
+            raise AxesError(
+                f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives"
+            )
+        if len({(axes.rank, *map(axes.space_axis, SPACE)) for axes in site.new if axes.is_map}) > 1:
+            raise AxesError(f"maps of different layouts meet here: {' and '.join(map(str, site.new))}")
+        fixed = [v for v in maps if v not in self.follow]
+        if fixed and len(fixed) < len(maps):
+            raise AxesError(f"{fixed[0]} has a fixed size, which a larger map does not")
+        for value, old, new in zip(site.inputs, site.old, site.new, strict=True):
+            if old.rank == site.old[0].rank and new.is_map != site.new[0].is_map:
+                raise AxesError(f"{value} stays {new} where {site.inputs[0]} is {site.new[0]}")
+
+    def _channel_axis(self, site: _Site, touch: Pointwise) -> int | None:
+        channels = site.new[0].channel_axis
+        if not touch.flat and touch.axis in (None, channels):
+            return touch.axis
+        if touch.axis is not None and site.old[0].index(touch.axis) != site.old[0].rank - 1:
+            raise AxesError(f"it works along axis {touch.axis} of {site.old[0]}, which is not the channels")
+        why = (
+            "it ran over everything behind the batch"
+            if touch.flat
+            else f"it worked along axis {touch.axis} of a vector"
+        )
+        self.edits.append(SetAxis(site.node.name, channels, f"{why}; the map has its channels on axis {channels}"))
+        return channels
+
+    def _emit(self, node: Node, *out: Axes) -> None:
+        self.nodes.append(node)
+        self.new.update(zip(node.outputs, out, strict=True))
+
+    def _fresh(self, old: str) -> str:
+        """The node's new name, renamed again while another node has it."""
+        taken = {node.name for node in self.graph.nodes if node.name != old} | {node.name for node in self.nodes}
+        name = self.dialect.rename(old)
+        while name in taken:
+            name = self.dialect.rename(name)
+        return name
+
+    def result(self) -> Graph:
+        outputs = tuple(dict.fromkeys(self.alias.get(v, v) for v in self.graph.outputs))
+        if not self.dialect.keeps_outputs:
+            return Graph(self.graph.inputs, outputs, tuple(self.nodes), self.new)
+        kept = {self.alias[v]: v for v in self.graph.outputs if v in self.alias}
+        kept = {now: then for now, then in kept.items() if now not in (*self.graph.inputs, *self.graph.outputs)}
+        self.edits += [RenameValue(now, then, "an output keeps its name") for now, then in kept.items()]
+        nodes = tuple(
+            replace(
+                node,
+                inputs=tuple(kept.get(v, v) for v in node.inputs),
+                outputs=tuple(kept.get(v, v) for v in node.outputs),
+            )
+            for node in self.nodes
+        )
+        values = {kept.get(v, v): axes for v, axes in self.new.items()}
+        return Graph(self.graph.inputs, tuple(kept.get(v, v) for v in outputs), nodes, values)
+
+
+def _window(kernel: tuple[int, int]) -> Window:
+    return Window(Span(kernel[0]), Span(kernel[1]))
