@@ -201,6 +201,85 @@ def test_channels_last_nets_take_the_same_images(tmp_path: Path) -> None:
     np.testing.assert_allclose(by_map.scores, by_crops.scores, atol=1e-5)
 
 
+def test_a_mean_over_channels_last_maps(tmp_path: Path) -> None:
+    """As Keras exports it: everything (n, h, w, c), the head a mean over axes 1 and 2."""
+    body = "t = Transpose <perm=[0,3,1,2]> (x)\nc = Conv <kernel_shape=[3,3]> (t, w1, b1)\nu = Transpose <perm=[0,2,3,1]> (c)\nr = Relu(u)\nm = ReduceMean <axes=[1,2], keepdims=0> (r)\nd = MatMul(m, w)\na = Add(d, b)\ny = Softmax <axis=1> (a)"
+    path = write(
+        tmp_path / "net.onnx",
+        body,
+        weights(**TRUNK_WEIGHTS, w=(4, 5), b=(5,)),
+        inputs="float[N,12,12,3] x",
+        outputs="float[N,5] y",
+        opset=13,
+    )
+    model = load(path)
+    pixels = np.random.default_rng(4).integers(0, 256, (17, 15, 3), np.uint8)
+    by_map, by_crops = (
+        map_image(model, pixels, preprocess="signed"),
+        map_image(model, pixels, preprocess="signed", by="crops"),
+    )
+    assert by_map.scores.shape == (5, 6, 4)
+    np.testing.assert_allclose(by_map.scores, by_crops.scores, atol=1e-5)
+    (out,) = model.cast().save(tmp_path / "full.onnx")
+    onnx.checker.check_model(str(out), full_check=True)
+
+
+def test_weights_in_constant_nodes_and_among_the_inputs(tmp_path: Path) -> None:
+    """Exporters of old: IR 3 lists initializers as inputs; others write Constant nodes; dropout has two outputs."""
+    body, numbers, _ = EXACT["gemm of a flatten"]
+    path = write(
+        tmp_path / "net.onnx", body.replace("f = Flatten(p)", "q, mask = Dropout(p)\nf = Flatten(q)"), numbers, opset=7
+    )
+    model = onnx.load(str(path))
+    model.ir_version = 3
+    for tensor in model.graph.initializer:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
+    old, image = tmp_path / "old.onnx", np.random.default_rng(5).standard_normal((1, 3, 20, 20)).astype(np.float32)
+    onnx.save(model, old)
+    expected = load(write(tmp_path / "new.onnx", body, numbers)).cast().run(image)["y"]
+    np.testing.assert_allclose(load(old).cast().run(image)["y"], expected, atol=1e-6)
+    for tensor in list(model.graph.initializer):
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [tensor.name], value=tensor))
+    del model.graph.initializer[:]
+    del model.graph.input[1:]
+    onnx.save(model, old)
+    full = load(old).cast()
+    np.testing.assert_allclose(full.run(image)["y"], expected, atol=1e-6)
+    (out,) = full.save(tmp_path / "full.onnx")
+    assert out.stat().st_size < old.stat().st_size * 1.2
+
+
+def test_functions_are_inlined(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+    net (float[1,3,16,16] x) => (float[1,4] y) { c = local.block (x, w1, b1)  m = GlobalAveragePool(c)  y = Flatten(m) }
+    <domain: "local", opset_import: ["" : 17]> block (a, w, b) => (z) { k = Conv <kernel_shape=[3,3]> (a, w, b)  z = Relu(k) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in weights(**TRUNK_WEIGHTS).items())
+    onnx.save(model, tmp_path / "net.onnx")
+    assert load(tmp_path / "net.onnx").cast().run(np.zeros((1, 3, 20, 16), np.float32))["y"].shape == (1, 4, 5, 1)
+
+
+def test_a_quantised_net_gives_its_own_answers(tmp_path: Path) -> None:
+    """QDQ: activations are rounded as before, cell by cell."""
+    body = "q = QuantizeLinear(x, s, z)\nd = DequantizeLinear(q, s, z)\nwd = DequantizeLinear <axis=0> (wq, ws, wz)\nc = Conv <kernel_shape=[3,3]> (d, wd, b1)\nr = Relu(c)\nf = Flatten(r)\ngd = DequantizeLinear <axis=0> (gq, gs, gz)\ny = Gemm <transB=1> (f, gd, b)"
+    rng = np.random.default_rng(6)
+    numbers = weights(b1=(4,), b=(5,)) | {
+        "s": np.array(0.05, np.float32), "z": np.array(3, np.int8),
+        "wq": rng.integers(-127, 127, (4, 3, 3, 3), np.int8), "ws": np.full(4, 0.004, np.float32), "wz": np.zeros(4, np.int8),
+        "gq": rng.integers(-127, 127, (5, 784), np.int8), "gs": np.full(5, 0.003, np.float32), "gz": np.zeros(5, np.int8),
+    }  # fmt: skip
+    path = write(tmp_path / "net.onnx", body, numbers, opset=13)
+    image = rng.standard_normal((1, 3, 19, 17)).astype(np.float32)
+    full = load(path).cast()
+    found = full.run(image)["y"]
+    for row in range(4):
+        for col in range(2):
+            crop = np.ascontiguousarray(image[:, :, row : row + 16, col : col + 16])
+            assert worst(found[0, :, row, col], original(path, crop)[0][0]) < 1e-5
+    (out,) = full.save(tmp_path / "full.onnx")
+    onnx.checker.check_model(str(out), full_check=True)
+
+
 def test_trained_nets_give_the_same_map_as_from_caffe(lenet: Model, quick: Model, tmp_path: Path, cat: Path) -> None:
     for model, preprocess in ((lenet, "unit"), (quick, "caffe")):
         shape = (1, *model.image_shape)

@@ -59,8 +59,16 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
         told = place(Site(node, tuple(axes.get(name) if name else None for name in names), static, opset))
-        outputs = tuple(str(value.name) for value in node.outputs if value.name)
-        axes.update(zip(outputs, told.outputs, strict=False))
+        # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
+        made = [
+            (value, out)
+            for value, out in zip(node.outputs, told.outputs, strict=False)
+            if value.uses() or value.is_graph_output()
+        ]
+        if not made:
+            continue
+        outputs = tuple(str(value.name) for value, _ in made)
+        axes.update(zip(outputs, (out for _, out in made), strict=True))
         data = tuple(name for name in names if name in axes and name is not None)
         nodes.append(Node(str(node.name), node.op_type, data, outputs, told.touch, told.linear, told.aligned))
     outputs = tuple(str(value.name) for value in model.graph.outputs if value.name in axes)
