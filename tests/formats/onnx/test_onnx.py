@@ -354,6 +354,25 @@ def test_float16_networks_stay_float16(tmp_path: Path) -> None:
             "Softmax_3",
             "height or width",
         ),
+        (
+            "k = Slice(p, z, e, a)\nf = Flatten(k)\ny = Gemm(f, w)",
+            weights(w=(196, 5)) | ints(z=[0], e=[7], a=[2]),
+            "Slice_3",
+            "fixed place",
+        ),
+        (
+            "m = ReduceMean <axes=[0]> (p)\nf = Flatten(m)\ny = Gemm(f, w)",
+            weights(w=(196, 5)),
+            "ReduceMean_3",
+            "the batch",
+        ),
+        (
+            "q = If (yes) <then_branch = g1 () => (float[1,4,7,7] t) { t = Relu(p) }, else_branch = g2 () => (float[1,4,7,7] e) { e = Neg(p) }>\n"
+            "f = Flatten(q)\ny = Gemm(f, w)",
+            weights(w=(196, 5)) | {"yes": np.array(True)},
+            "If_3",
+            "no rule",
+        ),
         ("n = NonZero(p)\nk = Cast <to=1> (n)\ny = ReduceSum <keepdims=1> (k)", {}, "NonZero_3", "no rule"),
     ],
 )

@@ -15,7 +15,7 @@ from fullconv.formats.format import Reading
 from fullconv.formats.onnx.load import open_model
 from fullconv.formats.onnx.rules import place
 from fullconv.formats.onnx.rules.site import Site
-from fullconv.formats.onnx.static import Static, learn
+from fullconv.formats.onnx.static import Static, learn, names_read
 from fullconv.graph import Graph, Node
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
@@ -56,6 +56,8 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
     nodes = []
     for node in model.graph:
         names = [None if value is None else str(value.name) for value in node.inputs]
+        hidden = [name for name in names_read(node) if name in axes and name not in names]
+        names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
         told = place(Site(node, tuple(axes.get(name) if name else None for name in names), static, opset))

@@ -64,11 +64,22 @@ def learn(model: ir.Model, inputs: Mapping[str, tuple[int, ...]], source: str) -
     return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
 
 
+def names_read(node: ir.Node) -> list[str]:
+    """Values that a node reads, those that its subgraphs (of an If, say) take from outside among them."""
+    names = [str(value.name) for value in node.inputs if value is not None]
+    for attribute in node.attributes.values():
+        graphs = {ir.AttributeType.GRAPH: lambda v: [v], ir.AttributeType.GRAPHS: list}.get(attribute.type)
+        for graph in graphs(attribute.value) if graphs else ():
+            names += [name for inner in graph for name in names_read(inner)]
+            names += [str(value.name) for value in graph.outputs]
+    return names
+
+
 def _flow(model: ir.Model) -> tuple[set[str], set[str]]:
     flowing = {str(value.name) for value in model.graph.inputs}
     sized: set[str] = set()
     for node in model.graph:
-        inputs = {str(value.name) for value in node.inputs if value is not None}
+        inputs = set(names_read(node))
         outputs = {str(value.name) for value in node.outputs}
         if node.op_type in ("Shape", "Size"):
             sized |= outputs if inputs & (flowing | sized) else set()

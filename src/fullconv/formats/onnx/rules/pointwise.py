@@ -76,6 +76,8 @@ def along(site: Site) -> Told:
     declared = int(site.attribute("axis", 1 if old else -1))
     axes = site.first
     axis = axes.index(declared)
+    if axis == 0:
+        return opaque(site, "it runs along the batch")
     mixed = axes.mixed(range(axis, axes.rank) if old else [axis])
     return Told(_touch_of(mixed, declared, axes, trailing=old), (axes,))
 
@@ -93,6 +95,8 @@ def choose(site: Site) -> Told:
     axis = axes.index(declared)
     if site.node.op_type != "TopK" and not site.attribute("keepdims", 1):
         return opaque(site, "it drops the axis that it runs along (keepdims=0)")
+    if axis == 0:
+        return opaque(site, "it runs along the batch")
     touch = _touch_of(axes.mixed([axis]), declared, axes)
     return Told(
         touch, tuple(axes.with_axis(axis, (whole("c", site.shape(i)[axis]),)) for i in range(len(site.node.outputs)))
@@ -146,7 +150,7 @@ def cut(site: Site) -> Told:
         if step < 1:
             return opaque(site, "it runs backwards")
         start = min(max(start + length if start < 0 else start, 0), length)
-        to_end = end >= min(length, END)
+        to_end = end >= END  # a number that happens to be today's length is a fixed place
         from_end = end < 0
         space = any(a.is_space and a.size > 1 for a in axes.axes[i])
         if space and (site.is_sized(2) or not (to_end or from_end)):
@@ -171,6 +175,8 @@ def reduce(site: Site) -> Told:
     axes = site.first
     over = site.ints("axes", 1)
     which = sorted(axes.index(i) for i in over) if over else list(range(axes.rank))
+    if 0 in which:
+        return opaque(site, "it reduces the batch")
     keep = bool(site.attribute("keepdims", 1))
     space = [i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None]
     if axes.is_map and which == sorted(space):
