@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fullconv.model import Model, load
     from fullconv.preprocess import Preprocess
     from fullconv.surgery.plan import Plan
+    from fullconv.verify import Report, verify
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,8 @@ _WHERE = {
     "map": "fullconv.mapping:map_image",
     "plan": "fullconv.api:plan",
     "receptive_field": "fullconv.api:receptive_field",
+    "Report": "fullconv.verify:Report",
+    "verify": "fullconv.verify:verify",
 }
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "Preprocess",
     "Refusal",
     "Refused",
+    "Report",
     "__version__",
     "cast",
     "demo",
@@ -75,6 +79,7 @@ __all__ = [
     "map",
     "plan",
     "receptive_field",
+    "verify",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -190,17 +190,34 @@ def run_crops(
     progress: Progress = lambda done, total: None,
 ) -> Array:
     """The network over every crop of the grid, ``batch`` at a time; (classes, rows, cols)."""
+    every = list(product(range(grid.rows), range(grid.cols)))
+    scores = run_cells(model, values, output, grid, every, runtime, precision, batch, progress)
+    return scores.T.reshape(-1, grid.rows, grid.cols)
+
+
+def run_cells(
+    model: Model,
+    values: Array,
+    output: str,
+    grid: Grid,
+    cells: Sequence[tuple[int, int]],
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = CROP_BATCH,
+    progress: Progress = lambda done, total: None,
+) -> Array:
+    """The network over the crops of some cells, ``batch`` at a time; (cells, classes)."""
     found: list[Array] = []
-    total = grid.rows * grid.cols
-    for crops in _batches(values, grid, max(1, batch)):
+    for start in range(0, len(cells), max(1, batch)):
+        crops = np.stack([_crop(values, grid, *cell) for cell in cells[start : start + max(1, batch)]])
         scores = model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
         if scores[0].size != scores.shape[1] and scores[0].size != scores[0].shape[0]:
             raise BadInput(
                 f"output {output!r} has the shape {scores.shape} for one crop, which is no row of classes; choose another output"
             )
         found.append(scores.reshape(len(crops), -1))
-        progress(sum(map(len, found)), total)
-    return np.concatenate(found).T.reshape(-1, grid.rows, grid.cols)
+        progress(start + len(crops), len(cells))
+    return np.concatenate(found)
 
 
 def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: str) -> str:
@@ -212,17 +229,9 @@ def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: st
     return f"bf16 moves the first crop's scores by up to {float(np.abs(rough - exact).max()):.1e}"
 
 
-def _batches(values: Array, grid: Grid, batch: int) -> Iterator[Array]:
-    windows = []
-    for row in range(grid.rows):
-        for col in range(grid.cols):
-            x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
-            windows.append(values[0, :, y0:y1, x0:x1])
-            if len(windows) == batch:
-                yield np.stack(windows)
-                windows = []
-    if windows:
-        yield np.stack(windows)
+def _crop(values: Array, grid: Grid, row: int, col: int) -> Array:
+    x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
+    return values[0, :, y0:y1, x0:x1]
 
 
 def _square(model: Model, output: str) -> Sampling:

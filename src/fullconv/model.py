@@ -69,6 +69,10 @@ class Model:
         Raises:
             CannotCast: with every refusal.
         """
+        return self._full
+
+    @cached_property
+    def _full(self) -> Model:
         plan = self.plan
         if plan.refusals:
             name = self.path or "the network"

@@ -190,6 +190,16 @@ def test_a_bad_image_stops_no_other(run: Run, net, image: Path, tmp_path: Path) 
     assert (tmp_path / "maps" / "scene.npz").exists()
 
 
+def test_verify_compares_and_writes_a_page(run: Run, net, image: Path, tmp_path: Path) -> None:
+    found = run("verify", net[0], "-w", net[1], image, "-p", "unit", "--cells", 20, "--report", tmp_path / "r.html")
+    assert found.status == 0, found.err
+    assert "top-1 agrees in 100.00% (20 of 20)" in found.out
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    data = json.loads(run("verify", net[0], "-w", net[1], image, "-p", "unit", "--json").out)
+    assert data["reports"][0]["failed"] is False
+    assert "a number from 1" in usage(run, "verify", net[0], "-w", net[1], image, "--cells", "few")
+
+
 def test_bench_prints_a_ratio(run: Run, net) -> None:
     found = run("bench", net[0], "-w", net[1], "--size", "44x60", "--runs", 1)
     assert found.status == 0
@@ -214,7 +224,7 @@ def test_completion(run: Run, shell: str) -> None:
     assert "_FULLCONV_COMPLETE" in run("completion", shell).out
 
 
-@pytest.mark.parametrize("command", ["inspect", "cast", "map", "bench", "demo", "completion"])
+@pytest.mark.parametrize("command", ["inspect", "cast", "map", "verify", "bench", "demo", "completion"])
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     found = run(command, "--help")
     assert found.status == 0
@@ -309,6 +319,6 @@ def test_help_loads_no_heavy_library() -> None:
 
 
 def test_text_lines_of_help_fit_a_terminal(run: Run) -> None:
-    for command in ("--help", "inspect", "cast", "map", "bench", "demo"):
+    for command in ("--help", "inspect", "cast", "map", "verify", "bench", "demo"):
         args = (command,) if command == "--help" else (command, "--help")
         assert max(map(len, run(*args).out.splitlines())) <= 120

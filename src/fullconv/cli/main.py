@@ -15,6 +15,7 @@ _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
     "cast": "write the fully convolutional network in the model's own format",
     "map": "map images: scores as .npz, a picture as .png",
+    "verify": "compare the map with crop-by-crop answers",
     "bench": "time the map against batched crops",
     "demo": "find handwritten digits on a page with the packaged network",
     "completion": "print a completion script for your shell",

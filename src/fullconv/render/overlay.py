@@ -19,10 +19,20 @@ _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest scor
 _PAPER = 225.0  # grey behind the colour bar: what a light part of the image looks like
 
 
-def heat_picture(found: ClassMap, index: int, picture: Image.Image | None, interpolate: bool = False) -> Image.Image:
-    """One class's scores over the image, with the colour scale, the best cell and its crop."""
+def heat_picture(
+    found: ClassMap,
+    index: int,
+    picture: Image.Image | None,
+    interpolate: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> Image.Image:
+    """One class's scores over the image, with the colour scale, the best cell and its crop.
+
+    Args:
+        limits: ends of the colour scale; 0..1 for probabilities, else the class's own range.
+    """
     scores = found.scores[index]
-    low, high = _limits(found.scores, scores)
+    low, high = limits or _limits(found.scores, scores)
     page = on.start(picture, found.grid)
     grid, drawn = on.between(found.grid, scores) if interpolate else (found.grid, scores)
     shown = (drawn - low) / (high - low)

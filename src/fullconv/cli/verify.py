@@ -1,0 +1,68 @@
+"""``fullconv verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullconv.cli.options import engine_options, json_option, model_options, print_json, progress, say
+
+if TYPE_CHECKING:
+    from fullconv.model import Model
+
+
+@click.command()
+@model_options
+@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
+@click.option("--cells", default="all", show_default=True, help="How many cells to compare, chosen at random, or all.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of that choice.")
+@click.option("--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file.")
+@click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
+@click.option("--output", help="Which output, where the network has several.")
+@click.option("--report", type=click.Path(), help="Write a page with numbers and pictures (.html), one file.")
+@engine_options
+@json_option
+def command(
+    model: Callable[[], Model], images: tuple[str, ...], cells: str, report: str | None, as_json: bool, **options: Any
+) -> None:
+    """Compare the map with crop-by-crop answers of the untouched network, on your own images.
+
+    Exit status 1: a map that the graph calls exact differs from its crops by more than noise.
+
+    \b
+    Example:
+      fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe --cells 500 --report report.html
+    """
+    from fullconv.errors import BadInput
+    from fullconv.verify import verify
+
+    if cells != "all" and not (cells.isdigit() and int(cells) > 0):
+        raise BadInput(f"--cells {cells!r}: a number from 1, or all")
+    opened = model()
+    reports = []
+    for image in images:
+        with progress(Path(image).name, "crops") as told:
+            reports.append(
+                verify(opened, image, cells="all" if cells == "all" else int(cells), progress=told, **options)
+            )
+        if not as_json:
+            say(str(reports[-1]))
+    if report is not None:
+        _write(Path(report), reports, str(opened.path))
+        if not as_json:
+            click.echo(f"wrote {report}")
+    if as_json:
+        print_json({"reports": [each.to_json() for each in reports]})
+    if any(each.failed for each in reports):
+        raise SystemExit(1)
+
+
+def _write(path: Path, reports: list[Any], model: str) -> None:
+    from fullconv.files import written_whole
+    from fullconv.render.report import html_report
+
+    with written_whole(path) as (part,):
+        part.write_text(html_report(reports, model), encoding="utf-8")

@@ -1,0 +1,263 @@
+"""The map against crop-by-crop answers of the untouched network: how far they agree, and where they part.
+
+Differences are judged against noise that is measured on the untouched network, not assumed, and not by the cast, whose
+bugs it must not hide: how far its own answers move when the last bits of a crop's numbers change, as sums in another order
+change them in every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.classmap import ClassMap
+from fullconv.errors import BadInput
+from fullconv.geometry.field import receptive_fields
+from fullconv.geometry.grid import Grid
+from fullconv.images import read_image
+from fullconv.mapping import CROP_BATCH, Progress, map_image, prepare, run_cells
+from fullconv.model import Model, load
+from fullconv.preprocess import Preprocess
+from fullconv.runtimes.runtime import Precision
+
+Array = npt.NDArray[Any]
+# A difference is more than noise above this many times the measured noise: every layer adds its own, over more cells
+# than the sample. On LeNet the map differs by twice the measured noise.
+MARGIN = 32
+_NOISE_CELLS = 64
+_NOISE_DRAWS = 3
+_FLOOR = 1e-7  # of the largest score: the last bit of float32
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a comparison found. Differences are of scores, absolute.
+
+    Attributes:
+        image: the image's name.
+        cells, compared: cells of the map, and how many of them were compared.
+        agree: of those, how many have the same top-1 class.
+        largest, mean: difference over all compared cells and classes.
+        rank: mean rank correlation (Spearman) of the classes' scores, 1 where the order is the same.
+        noise: largest change of the untouched network's answers when the last bits of its input change.
+        threshold: above it a difference is none of noise's.
+        exactness: what the graph says.
+        exact: whether the graph says that map and crops are equal.
+        parts_at: for an exact map that differs, the first value at which they part.
+        worst: (row, col) of the cell that differs most.
+        by_class: largest difference of each class.
+        differences: (rows, cols), the largest over classes; NaN where a cell was not compared.
+        result: the map.
+    """
+
+    image: str
+    cells: int
+    compared: int
+    agree: int
+    largest: float
+    mean: float
+    rank: float
+    noise: float
+    threshold: float
+    exactness: str
+    exact: bool
+    parts_at: str | None
+    worst: tuple[int, int]
+    by_class: dict[str, float]
+    differences: Array = field(repr=False, compare=False)
+    result: ClassMap = field(repr=False, compare=False)
+
+    @property
+    def failed(self) -> bool:
+        """An exact map differs from its crops: a bug in fullconv or its engine."""
+        return self.exact and self.largest > self.threshold
+
+    @property
+    def advice(self) -> str:
+        """What a user can do, in one sentence."""
+        if self.failed:
+            return f"this is a bug: the two part at {self.parts_at}; please report it with the network"
+        if self.exact:
+            return "take the map for the crops"
+        if self.agree == self.compared:
+            return "the same class everywhere compared; where scores themselves matter, use --by crops"
+        return "where the crop's own answer matters, use --by crops; for equal answers, retrain without padding"
+
+    def to_json(self) -> dict[str, Any]:
+        names = (
+            "image",
+            "cells",
+            "compared",
+            "agree",
+            "largest",
+            "mean",
+            "rank",
+            "noise",
+            "threshold",
+            "exactness",
+            "exact",
+            "parts_at",
+        )
+        found = {name: getattr(self, name) for name in names}
+        box = list(self.result.box(*self.worst))
+        most = sorted(self.by_class.items(), key=lambda item: -item[1])[:20]
+        return {
+            **found,
+            "failed": self.failed,
+            "worst": {"cell": list(self.worst), "box": box},
+            "by_class": dict(most),
+            "advice": self.advice,
+        }
+
+    def __str__(self) -> str:
+        x0, y0, x1, y1 = self.result.box(*self.worst)
+        of = "all" if self.compared == self.cells else f"{self.compared} of"
+        return "\n".join(
+            [
+                f"{self.image}: {of} {self.cells} cells against crops of the untouched network",
+                f"  top-1 agrees in {self.agree / self.compared:.2%} ({self.agree} of {self.compared}), rank correlation {self.rank:.4f}",
+                f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
+                f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
+                f"  the graph says: {self.exactness}",
+                f"  {'FAILED: ' if self.failed else ''}{self.advice}",
+            ]
+        )
+
+
+def verify(
+    model: Model | str | Path,
+    image: Any,
+    *,
+    cells: int | Literal["all"] = "all",
+    seed: int = 0,
+    preprocess: str | Path | Preprocess | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    output: str | None = None,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Compare the map of an image with the untouched network's answers for its crops.
+
+    Args:
+        cells: how many cells to compare, chosen at random, or all.
+        seed: of that choice.
+        preprocess, labels, output, runtime, precision: as for ``fullconv.map``; crops run in fp32 always.
+        progress: told crops done, of how many.
+    """
+    model = load(model)
+    if cells != "all" and cells < 1:
+        raise BadInput(f"cells {cells}: must be at least 1, or all")
+    result = map_image(
+        model, image, preprocess=preprocess, labels=labels, output=output, runtime=runtime, precision=precision
+    )
+    given = preprocess if preprocess is not None else model.preprocess
+    values, _ = prepare(read_image(image), given, model.image_shape[0])
+    chosen = _choose(result.grid, cells, seed)
+    name = _untouched(model, result.output)
+    crops = run_cells(model, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
+    mapped = np.stack([result.scores[:, row, col] for row, col in chosen])
+    noise = _noise(model, values, name, result.grid, chosen, crops)
+    gaps = np.abs(mapped - crops)
+    largest = float(gaps.max())
+    threshold = MARGIN * max(noise, _FLOOR * float(np.abs(crops).max()))
+    worst = chosen[int(gaps.max(axis=1).argmax())]
+    exact = model.plan.predicted is not None and not model.plan.inexact and precision == "fp32"
+    return Report(
+        image=str(image) if isinstance(image, str | Path) else "image",
+        cells=result.grid.rows * result.grid.cols,
+        compared=len(chosen),
+        agree=int((mapped.argmax(1) == crops.argmax(1)).sum()),
+        largest=largest,
+        mean=float(gaps.mean()),
+        rank=_rank_correlation(mapped, crops),
+        noise=noise,
+        threshold=threshold,
+        exactness=result.exactness if precision == "fp32" else f"{result.exactness}; and {precision} rounds",
+        exact=exact,
+        parts_at=first_difference(model, values, result.grid, worst, threshold)
+        if exact and largest > threshold
+        else None,
+        worst=worst,
+        by_class={label: float(gap) for label, gap in zip(result.labels, gaps.max(axis=0), strict=True)},
+        differences=_laid_out(result.grid, chosen, gaps.max(axis=1)),
+        result=result,
+    )
+
+
+def _choose(grid: Grid, cells: int | Literal["all"], seed: int) -> list[tuple[int, int]]:
+    total = grid.rows * grid.cols
+    if cells == "all" or cells >= total:
+        picked = np.arange(total)
+    else:
+        picked = np.sort(np.random.default_rng(seed).choice(total, cells, replace=False))
+    return [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
+
+
+def _untouched(model: Model, output: str) -> str:
+    """The untouched network's name for an output of the cast."""
+    predicted = model.plan.predicted
+    assert predicted is not None, "the map was made by the cast"
+    return model.graph.outputs[predicted.outputs.index(output)]
+
+
+def _noise(model: Model, values: Array, name: str, grid: Grid, chosen: list[tuple[int, int]], crops: Array) -> float:
+    step = max(1, len(chosen) // _NOISE_CELLS)
+    rng = np.random.default_rng(0)
+    most = 0.0
+    for _ in range(_NOISE_DRAWS):
+        signs = rng.choice(np.array([-1, 1], np.float32), values.shape)
+        moved = values * (1 + signs * np.finfo(np.float32).eps)
+        again = run_cells(model, moved, name, grid, chosen[::step])
+        most = max(most, float(np.abs(again - crops[::step]).max()))
+    return most
+
+
+def _rank_correlation(a: Array, b: Array) -> float:
+    """Mean over rows of Spearman's correlation; 1 where there is one class only."""
+    if a.shape[1] < 2:
+        return 1.0
+    ranks = [np.argsort(np.argsort(x, axis=1, kind="stable"), axis=1) for x in (a, b)]
+    count = a.shape[1]
+    squares = ((ranks[0] - ranks[1]).astype(np.float64) ** 2).sum(axis=1)
+    return float((1 - 6 * squares / (count * (count**2 - 1))).mean())
+
+
+def _laid_out(grid: Grid, chosen: list[tuple[int, int]], gaps: Array) -> Array:
+    out = np.full((grid.rows, grid.cols), np.nan, np.float32)
+    for (row, col), gap in zip(chosen, gaps, strict=True):
+        out[row, col] = gap
+    return out
+
+
+def first_difference(model: Model, values: Array, grid: Grid, cell: tuple[int, int], threshold: float) -> str:
+    """The first value of the network at which the crop's and the map's numbers part, for one cell.
+
+    In an exact network every value of the crop is a part of the map's: the one that starts where the crop starts.
+    """
+    full = model.cast()
+    x0, y0, x1, y1 = (int(v) for v in grid.box(*cell))
+    crop = np.ascontiguousarray(values[:, :, y0:y1, x0:x1])
+    fields = receptive_fields(full.graph)
+    names = [
+        value
+        for node in model.graph
+        for value in node.outputs
+        if value in full.graph.values
+        and value in fields
+        and model.graph.values[value].is_map
+        and model.graph.values[value] == full.graph.values[value]
+    ]
+    for name in names:
+        small, large = model.run(crop, outputs=[name])[name], full.run(values, outputs=[name])[name]
+        top, left = (int(start / step) for start, step in zip((y0, x0), fields[name].stride, strict=True))
+        part = large[:, :, top : top + small.shape[2], left : left + small.shape[3]]
+        scale = max(1.0, float(np.abs(small).max()))
+        if part.shape != small.shape or float(np.abs(part - small).max()) > threshold * scale:
+            return name
+    return "the head, behind the last map"
