@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fullconv.demo import demo_files
+from fullconv.demonstration import demo_files
 from tests.conftest import ROOT
 
 DOCUMENTS = [

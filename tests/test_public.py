@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import fullconv
 from tests.conftest import ROOT
@@ -27,6 +29,15 @@ def test_names() -> None:
         "Peak",
     }
     assert public <= set(fullconv.__all__)
+
+
+def test_no_module_takes_the_place_of_a_name() -> None:
+    """A submodule becomes an attribute of its package once it is imported."""
+    for path in Path(fullconv.__file__).parent.glob("*.py"):
+        if path.stem not in ("__init__", "__main__"):
+            importlib.import_module(f"fullconv.{path.stem}")
+    modules = [name for name in fullconv.__all__ if isinstance(getattr(fullconv, name), ModuleType)]
+    assert not modules
 
 
 def test_functions_by_name(lenet) -> None:

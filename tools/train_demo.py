@@ -23,7 +23,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
-from fullconv.demo import THRESHOLD, count, find_digits
+from fullconv.demonstration import THRESHOLD, count, find_digits
 from fullconv.formats.caffe.network import build_network
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer

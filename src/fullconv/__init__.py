@@ -24,14 +24,14 @@ from fullconv.errors import (
 if TYPE_CHECKING:
     from fullconv.api import cast, plan, receptive_field
     from fullconv.classmap import ClassMap, Peak
-    from fullconv.demo import demo
+    from fullconv.demonstration import demo
     from fullconv.geometry.field import Field
     from fullconv.geometry.grid import Grid
     from fullconv.mapping import map_image as map
     from fullconv.model import Model, load
     from fullconv.preprocess import Preprocess
     from fullconv.surgery.plan import Plan
-    from fullconv.verify import Report, verify
+    from fullconv.verification import Report, verify
 
 __version__ = "0.1.0"
 
@@ -46,13 +46,13 @@ _WHERE = {
     "Plan": "fullconv.surgery.plan:Plan",
     "Preprocess": "fullconv.preprocess:Preprocess",
     "cast": "fullconv.api:cast",
-    "demo": "fullconv.demo:demo",
+    "demo": "fullconv.demonstration:demo",
     "load": "fullconv.model:load",
     "map": "fullconv.mapping:map_image",
     "plan": "fullconv.api:plan",
     "receptive_field": "fullconv.api:receptive_field",
-    "Report": "fullconv.verify:Report",
-    "verify": "fullconv.verify:verify",
+    "Report": "fullconv.verification:Report",
+    "verify": "fullconv.verification:verify",
 }
 
 __all__ = [

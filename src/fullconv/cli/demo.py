@@ -19,7 +19,7 @@ def command(out: str, as_json: bool) -> None:
     Example:
       fullconv demo -o demo
     """
-    from fullconv.demo import demo
+    from fullconv.demonstration import demo
 
     with waiting("mapping the page, and every crop of it for comparison"):
         result = demo(out)

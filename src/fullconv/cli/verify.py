@@ -37,7 +37,7 @@ def command(
       fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe --cells 500 --report report.html
     """
     from fullconv.errors import BadInput
-    from fullconv.verify import verify
+    from fullconv.verification import verify
 
     if cells != "all" and not (cells.isdigit() and int(cells) > 0):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")

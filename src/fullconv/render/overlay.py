@@ -25,11 +25,13 @@ def heat_picture(
     picture: Image.Image | None,
     interpolate: bool = False,
     limits: tuple[float, float] | None = None,
+    most: str = "best",
 ) -> Image.Image:
     """One class's scores over the image, with the colour scale, the best cell and its crop.
 
     Args:
         limits: ends of the colour scale; 0..1 for probabilities, else the class's own range.
+        most: what the highest value is called.
     """
     scores = found.scores[index]
     low, high = limits or _limits(found.scores, scores)
@@ -45,7 +47,7 @@ def heat_picture(
     y = _colour_bar(page, y + 8, low, high)
     x, y_centre = found.centre(row, col)
     lines = [
-        (f"best {scores[row, col]:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
+        (f"{most} {scores[row, col]:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
         ("its crop is outlined", 13, on.FAINT),
     ]
     _about(page, found, on.text_lines(page, y + 10, lines))

@@ -16,7 +16,7 @@ from fullconv.images import to_picture
 from fullconv.render.overlay import heat_picture
 
 if TYPE_CHECKING:
-    from fullconv.verify import Report
+    from fullconv.verification import Report
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2rem auto; padding: 0 1rem; color: #202020 }
@@ -38,7 +38,7 @@ def difference_picture(report: Report) -> Image.Image:
     )
     picture = None if report.result.pixels is None else to_picture(report.result.pixels)
     most = float(np.nanmax(report.differences))
-    return heat_picture(shown, 0, picture, limits=(0.0, most if most > 0 else 1.0))
+    return heat_picture(shown, 0, picture, limits=(0.0, most if most > 0 else 1.0), most="largest")
 
 
 def html_report(reports: Sequence[Report], model: str) -> str:
