@@ -131,8 +131,31 @@ class Model:
         """
         feeds = self._feeds(inputs)
         names = tuple(outputs or self.graph.outputs)
+        batch = self.format.batch(self.native)
+        if batch is not None and any(len(value) != batch for value in feeds.values()):
+            return self._run_in_batches(feeds, names, batch, runtime, precision)
+        return self._run(feeds, names, runtime, precision)
+
+    def _run_in_batches(
+        self, feeds: Mapping[str, Array], names: tuple[str, ...], batch: int, runtime: str, precision: Precision
+    ) -> dict[str, Array]:
+        """A network of one batch size, run as often as it takes; the last batch is filled up and cut."""
+        count = len(next(iter(feeds.values())))
+        found: dict[str, list[Array]] = {name: [] for name in names}
+        for start in range(0, count, batch):
+            part = {name: value[start : start + batch] for name, value in feeds.items()}
+            short = batch - len(next(iter(part.values())))
+            if short:
+                part = {name: np.concatenate([v, np.zeros((short, *v.shape[1:]), v.dtype)]) for name, v in part.items()}
+            for name, value in self._run(part, names, runtime, precision).items():
+                found[name].append(value[: batch - short])
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def _run(
+        self, feeds: Mapping[str, Array], names: tuple[str, ...], runtime: str, precision: Precision
+    ) -> dict[str, Array]:
         session = self._session({name: value.shape for name, value in feeds.items()}, names, runtime, precision)
-        found = zip(names, session.run(feeds, names), strict=True)
+        found = zip(names, session.run(dict(feeds), names), strict=True)
         return {name: self._channels_first(name, _float32(array)) for name, array in found}
 
     def save(self, path: str | Path, weights: str | Path | None = None) -> list[Path]:

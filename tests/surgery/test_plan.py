@@ -51,6 +51,23 @@ def test_a_global_pool_slides() -> None:
     assert found.edits[1].kernel == (1, 1)
 
 
+def test_a_window_that_is_the_whole_map_slides_by_one() -> None:
+    """Its stride was never used; kept, it would thin the map out."""
+    text = (
+        h.data(1, 3, 20, 20)
+        + h.conv("c", "data", 6, 5, "stride: 2")
+        + h.pool("p", "c", 8, 8, "pool: AVE")
+        + h.fc("ip", "p", 4)
+    )
+    model = h.model(text)
+    assert isinstance(model.plan.edits[0], GlobalToSliding)
+    assert model.sampling().stride == (2, 2)
+    image = np.random.default_rng(0).standard_normal((1, 3, 24, 26), np.float32)
+    np.testing.assert_allclose(
+        model.cast().run(image)["ip"][0, :, 2, 3], model.run(image[:, :, 4:, 6:])["ip"][0], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("how", ['"Flatten"', '"Reshape"'])
 def test_a_flatten_goes_and_its_readers_read_the_map(how: str) -> None:
     param = "reshape_param { shape { dim: 0 dim: -1 } }" if "Reshape" in how else ""

@@ -43,6 +43,9 @@ class Format(Protocol):
     def graph(self, native: Any) -> Graph:
         """Its graph at training size."""
 
+    def batch(self, native: Any) -> int | None:
+        """The only batch size that the network takes, None where any will do."""
+
     def apply(self, native: Any, plan: Plan) -> Any:
         """A new network with the plan's edits made."""
 

@@ -441,6 +441,17 @@ def test_external_data_is_read_from_the_models_folder_only(tmp_path: Path) -> No
         load(external(path, tmp_path, "gone.bin"))
 
 
+def test_a_network_of_one_batch_size_takes_any(tmp_path: Path) -> None:
+    body, numbers, _ = EXACT["gemm of a flatten"]
+    path = write(tmp_path / "net.onnx", body, numbers | ints(), inputs="float[2,3,16,16] x", outputs="float[2,5] y")
+    images = np.random.default_rng(7).standard_normal((5, 3, 16, 16)).astype(np.float32)
+    expected = np.concatenate(
+        [original(path, images[i : i + 2])[0] for i in (0, 2)] + [original(path, images[3:5])[0][1:]]
+    )
+    np.testing.assert_allclose(load(path).run(images)["y"], expected, atol=1e-6)
+    np.testing.assert_allclose(load(path).cast().run(images)["y"][:, :, 0, 0], expected, atol=1e-5)
+
+
 def test_an_uncast_net_takes_its_training_size_only(tmp_path: Path) -> None:
     body, numbers, _ = EXACT["gemm of a flatten"]
     model = load(write(tmp_path / "net.onnx", body, numbers))

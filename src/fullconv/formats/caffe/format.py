@@ -32,6 +32,9 @@ class Caffe:
     def graph(self, native: CaffeNet) -> Graph:
         return native.placement.graph()
 
+    def batch(self, native: CaffeNet) -> int | None:
+        return None
+
     def apply(self, native: CaffeNet, plan: Plan) -> CaffeNet:
         return surgery.apply(native, plan)
 

@@ -35,6 +35,10 @@ class Onnx:
     def graph(self, native: OnnxNet) -> Graph:
         return native.graph
 
+    def batch(self, native: OnnxNet) -> int | None:
+        first = native.model.graph.inputs[0].shape
+        return first[0] if first is not None and len(first) and isinstance(first[0], int) else None
+
     def apply(self, native: OnnxNet, plan: Plan) -> OnnxNet:
         return apply(native, plan)
 

@@ -169,7 +169,9 @@ class Pooling(Layer):
         return (out,)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        if self.is_global:
+        # A window that is the whole map is a global pool, whatever its stride says.
+        covers = self.is_global or (ins[0].map_size == self.kernel and not any(self.pad) and max(self.stride) > 1)
+        if covers:
             return Whole("max" if self.is_max else "mean")
         return Window(*self.spans)
 
