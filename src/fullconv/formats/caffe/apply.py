@@ -50,7 +50,8 @@ def _edit(message: Any, layer: Any, edit: Edit) -> None:
         _to_convolution(layer, edit)
     elif isinstance(edit, GlobalToSliding):
         param = layer.pooling_param
-        for name in ("global_pooling", "pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w"):
+        sizes = ("kernel_size", "kernel_h", "kernel_w", "pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w")
+        for name in ("global_pooling", *sizes):
             param.ClearField(name)
         _set_kernel(param, edit.kernel)
     elif isinstance(edit, RemoveLayout):

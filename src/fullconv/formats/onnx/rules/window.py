@@ -25,7 +25,8 @@ def pool(site: Site) -> Told:
     if len(site.node.outputs) > 1:
         return opaque(site, "it also answers with the places of its maxima")
     size, strides = list(site.first.map_size), site.attribute("strides") or [1, 1]
-    covers = site.attribute("kernel_shape") == size and not any(site.attribute("pads") or [0]) and max(strides) > 1
+    pads = any(site.attribute("pads") or [0]) or str(site.attribute("auto_pad", "")).startswith("SAME")
+    covers = site.attribute("kernel_shape") == size and not pads and max(strides) > 1
     if covers and site.node.op_type != "LpPool":  # a window that is the whole map is a global pool, whatever its stride
         return Told(Whole("max" if "Max" in site.node.op_type else "mean"), (site.first.with_size(1, 1),))
     return _window(site, site.attribute("kernel_shape"), transposed=False)
