@@ -83,7 +83,7 @@ def _array(array: npt.NDArray[Any]) -> Pixels:
         return array.astype(np.float32) / 257.0
     if array.dtype.kind not in "fiu":
         raise BadInput(f"an image array must hold numbers, found {array.dtype}")
-    out = array.astype(np.float32)
+    out = array.astype(np.float32, copy=False)
     if not np.isfinite(out).all():
         raise BadInput("an image array must be finite, found NaN or infinite values")
     return out

@@ -32,6 +32,7 @@ class Model:
         self.format = kind
         self.path = path
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
+        self._samplings: dict[str, Sampling] = {}
         self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
 
     @cached_property
@@ -93,7 +94,10 @@ class Model:
     def sampling(self, output: str | None = None) -> Sampling:
         """Stride, crop and field of an output's cells; of a classifier, those of its cast."""
         graph = self.plan.predicted or self.graph
-        return sampling(graph, self.output(output, graph))
+        name = self.output(output, graph)
+        if name not in self._samplings:
+            self._samplings[name] = sampling(graph, name)
+        return self._samplings[name]
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""

@@ -50,9 +50,12 @@ class Preprocess:
         out = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
         if out.base is not None or out is pixels:
             out = out.copy()
-        out *= np.float32(self.scale)
-        out -= np.asarray(self.mean, np.float32)[:, None, None]
-        out /= np.asarray(self.std, np.float32)[:, None, None]
+        if self.scale != 1:
+            out *= np.float32(self.scale)
+        if any(self.mean):
+            out -= np.asarray(self.mean, np.float32)[:, None, None]
+        if any(value != 1 for value in self.std):
+            out /= np.asarray(self.std, np.float32)[:, None, None]
         return out[None]
 
     @staticmethod
