@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, FullconvError
 from fullconv.mapping import map_image
 from fullconv.model import Model, load
 from tests.conftest import worst
@@ -414,6 +416,22 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     assert "holds INT64" in told(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 7))
     assert "does not run" in told(lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 20))
     assert "leave out --weights" in told(lambda m: None, path)
+
+
+def test_a_flipped_bit_never_ends_in_a_foreign_error(tmp_path: Path) -> None:
+    body, numbers, _ = EXACT["matmul and add"]
+    raw = bytearray(write(tmp_path / "net.onnx", body, numbers).read_bytes())
+    structure = raw.index(b"w1") if b"w1" in raw else len(raw)
+    rng = random.Random(0)
+    for _ in range(150):
+        at, bit = rng.randrange(structure + 800), 1 << rng.randrange(8)
+        raw[at] ^= bit
+        (tmp_path / "bad.onnx").write_bytes(raw)
+        with contextlib.suppress(FullconvError):
+            model = load(tmp_path / "bad.onnx")
+            if not model.plan.refusals:
+                model.cast()
+        raw[at] ^= bit
 
 
 def external(path: Path, folder: Path, location: str) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 from onnx_ir.passes import common
 
 from fullconv.errors import BadInput
@@ -22,10 +22,11 @@ def open_model(path: Path) -> ir.Model:
         BadInput: truncated or damaged, an operator set or domain that is not known, external data that is missing or
             lies outside the model's folder.
     """
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # what it warns of, the errors below tell
     try:
         model = ir.load(path)
-    except (DecodeError, ValueError, TypeError, OSError, KeyError, RuntimeError) as error:
-        raise BadInput(f"{path}: truncated or damaged, not a readable ONNX file ({_first_line(error)})") from None
+    except Exception as error:  # protobuf's, onnx_ir's and Python's own, as the file makes them
+        raise BadInput(f"{path}: truncated or damaged, not a readable ONNX file ({first_line(error)})") from None
     if not model.graph.num_nodes():
         raise BadInput(f"{path}: holds no operators, so it is no ONNX model")
     _check_opsets(path, model)
@@ -34,7 +35,7 @@ def open_model(path: Path) -> ir.Model:
         model = common.InlinePass()(model).model
         model = common.RemoveInitializersFromInputsPass()(model).model
     except Exception as error:  # the passes raise what the file makes them raise
-        raise BadInput(f"{path}: not a valid ONNX model ({_first_line(error)})") from None
+        raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from None
     model.ir_version = max(model.ir_version, 4)  # the first in which initializers need not be inputs
     for node in model.graph:
         if node.domain not in DOMAINS:
@@ -82,6 +83,7 @@ def _name_nodes(model: ir.Model) -> None:
         taken.add(name)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says, for a message of ours."""
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__

@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from fullconv import spec
 from fullconv.axes import Axes
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
-from fullconv.formats.onnx.load import open_model
+from fullconv.formats.onnx.load import first_line, open_model
 from fullconv.formats.onnx.rules import place
 from fullconv.formats.onnx.rules.site import Site
 from fullconv.formats.onnx.static import Static, learn, names_read
@@ -45,7 +45,12 @@ def read_network(path: Path, reading: Reading) -> OnnxNet:
     if reading.weights is not None:
         raise BadInput(f"{path}: an ONNX file holds its weights; leave out --weights")
     model = open_model(path)
-    return understand(model, str(path), _input_axes(model, str(path), reading.input_shape))
+    try:
+        return understand(model, str(path), _input_axes(model, str(path), reading.input_shape))
+    except FullconvError:
+        raise
+    except Exception as error:  # a damaged file can break any library at any place
+        raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from error
 
 
 def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> OnnxNet:
