@@ -34,7 +34,7 @@ def written_whole(*targets: Path) -> Iterator[list[Path]]:
     except OSError as error:
         where = ", ".join(map(str, targets))
         raise BadInput(
-            f"{where}: cannot be written: {error.strerror or error}; choose another place or free some space"
+            f"{where}: cannot be written: {os.strerror(error.errno) if error.errno else error}; choose another place or free some space"
         ) from None
     finally:
         for part in temporary:

@@ -43,7 +43,9 @@ class Preprocess:
         count = pixels.shape[2]
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, count):
-                raise BadInput(f"preprocess: {name} has {len(getattr(self, name))} values for {count} channels")
+                raise BadInput(
+                    f"preprocess: {name} has {len(getattr(self, name))} values, the network takes {count} channel(s); choose another preprocessing"
+                )
         if self.channels == "BGR" and count == 3:
             pixels = pixels[:, :, ::-1]
         # (H, W, C) to (C, H, W), then in place: one copy of the image as float32
