@@ -26,12 +26,14 @@ def heat_picture(
     interpolate: bool = False,
     limits: tuple[float, float] | None = None,
     most: str = "best",
+    subtitle: str = "",
 ) -> Image.Image:
     """One class's scores over the image, with the colour scale, the best cell and its crop.
 
     Args:
         limits: ends of the colour scale; 0..1 for probabilities, else the class's own range.
         most: what the highest value is called.
+        subtitle: what the numbers are; scores of the output by default.
     """
     scores = found.scores[index]
     low, high = limits or _limits(found.scores, scores)
@@ -42,7 +44,9 @@ def heat_picture(
     row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
     on.outline(page, found.box(row, col))
     y = on.text_lines(
-        page, on.MARGIN, [(_spoken(found.labels[index]), 20, on.INK), (f"score of {found.output}", 13, on.FAINT)]
+        page,
+        on.MARGIN,
+        [(_spoken(found.labels[index]), 20, on.INK), (subtitle or f"score of {found.output}", 13, on.FAINT)],
     )
     y = _colour_bar(page, y + 8, low, high)
     x, y_centre = found.centre(row, col)

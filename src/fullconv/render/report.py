@@ -34,11 +34,17 @@ def difference_picture(report: Report) -> Image.Image:
         report.result,
         scores=report.differences[None],
         labels=("difference from crops",),
-        output="the largest over classes",
     )
     picture = None if report.result.pixels is None else to_picture(report.result.pixels)
     most = float(np.nanmax(report.differences))
-    return heat_picture(shown, 0, picture, limits=(0.0, most if most > 0 else 1.0), most="largest")
+    return heat_picture(
+        shown,
+        0,
+        picture,
+        limits=(0.0, most if most > 0 else 1.0),
+        most="largest",
+        subtitle="of scores, the largest over classes",
+    )
 
 
 def html_report(reports: Sequence[Report], model: str) -> str:
