@@ -235,8 +235,8 @@ def load(
     """Read a network.
 
     Args:
-        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2).
-        weights: its ``.caffemodel`` or ``.caffemodel.h5``; without them the network can be inspected, not run.
+        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), or an ``.onnx`` file.
+        weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run.
         input_shape: (C, H, W) that it was trained on, where the file does not say.
         stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
         ignore_unused_weights: go on where the weights file has layers that the network does not.

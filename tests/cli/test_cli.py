@@ -103,6 +103,12 @@ def test_cast_writes_what_it_says(run: Run, net, tmp_path: Path) -> None:
     assert full.image_shape == (1, 60, 72)
 
 
+def test_cast_tells_of_a_size_that_hides_the_crop(run: Run, net, tmp_path: Path) -> None:
+    found = run("cast", net[0], "-w", net[1], "-o", tmp_path / "f.prototxt", "--input-size", "62x72")
+    assert "60×72 has as many cells and keeps the crop" in found.err
+    assert "note" not in run("cast", net[0], "-w", net[1], "-o", tmp_path / "f.prototxt", "--input-size", "60x72").err
+
+
 def test_cast_chooses_where_the_weights_go(run: Run, net, tmp_path: Path) -> None:
     data = json.loads(
         run(

@@ -222,6 +222,31 @@ def test_exactness_is_read_off_the_graph(body: str, kinds: list[str]) -> None:
     assert found.exactness.startswith("exact" if not kinds else "not exact")
 
 
+@pytest.mark.parametrize(("kernel", "pad", "padded"), [(2, 0, False), (4, 1, True), (4, 3, False), (3, 0, True)])
+def test_upsampling_is_told_and_its_borders_are_padding(kernel: int, pad: int, padded: bool) -> None:
+    """Cells on the steps of the layers before equal their crops, unless the border reads past it; cells between do not."""
+    text = h.data(1, 1, 16, 16) + h.conv("c", "data", 3, 2, "stride: 2")
+    text += h.layer(
+        "up",
+        "Deconvolution",
+        "c",
+        "up",
+        f"convolution_param {{ num_output: 2 kernel_size: {kernel} stride: 2 pad: {pad} }}",
+    )
+    model = h.model(text + h.fc("ip", "up", 3))
+    assert {cause.kind for cause in model.plan.inexact} == ({"padding", "resampling"} if padded else {"resampling"})
+    image = np.random.default_rng(0).standard_normal((1, 1, 20, 20), np.float32)
+    full = model.cast().run(image)["ip"][0]
+    gaps = np.array(
+        [
+            [np.abs(full[:, y, x] - model.run(image[:, :, y : y + 16, x : x + 16])["ip"][0]).max() for x in range(5)]
+            for y in range(5)
+        ]
+    )
+    assert gaps[1::2].min() > 1e-3
+    assert (gaps[::2, ::2].max() < 1e-5) == (not padded)
+
+
 def test_a_plan_serialises() -> None:
     data = json.loads(json.dumps(plan(h.LENET).to_json()))
     assert data["edits"][0]["edit"] == "LinearToConv"

@@ -55,6 +55,7 @@ def command(
         raise SystemExit(1)
     full = found.cast()
     if input_size is not None:
+        _note_steps(found, input_size)
         full = full.resized(*input_size)
     nothing = found.plan.is_empty and input_size is None
     if out is not None and not dry_run and not nothing:
@@ -62,6 +63,21 @@ def command(
         if len(written) == 1:
             note("no --weights given: only the network is written")
     _print(found.plan, written, as_json)
+
+
+def _note_steps(model: Model, size: tuple[int, int]) -> None:
+    """Tell of a size from which the crop cannot be read back: it is input - (cells - 1) · stride in the written file."""
+    sampling = model.sampling()
+    fits = [
+        int(crop + (length - crop) // step * step)
+        for length, crop, step in zip(size, sampling.crop, sampling.stride, strict=True)
+    ]
+    if list(size) != fits and min(fits) > 0:
+        crop = f"{sampling.crop[0]}×{sampling.crop[1]}"
+        note(
+            f"{size[0]}×{size[1]} is not a crop of {crop} plus whole steps; read again, the network would be taken for "
+            f"one of larger crops. {fits[0]}×{fits[1]} has as many cells and keeps the crop"
+        )
 
 
 def _print(plan: Any, written: list[Path], as_json: bool) -> None:

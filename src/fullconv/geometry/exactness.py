@@ -1,8 +1,8 @@
 """Where a map and crop-by-crop classification part, read off the graph.
 
 A cell of the map equals its crop's answer unless something let the crop see its own border: padding
-(zeros in the crop, real pixels in the map), a ceil-mode window that reached past the crop, or statistics
-over the whole input. Without any of these the two differ by floating-point noise only.
+(zeros in the crop, real pixels in the map), a ceil-mode window that reached past the crop, statistics over the
+whole input, or upsampling, which gives cells that no crop starts at. Without any of these the two differ by floating-point noise only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fullconv.graph import Graph, Node, Span, Whole, Window
 class Cause:
     """One node's reason for a map that differs from crops."""
 
-    kind: Literal["padding", "ceil overhang", "statistics", "local pooling"]
+    kind: Literal["padding", "ceil overhang", "resampling", "statistics", "local pooling"]
     node: str
     detail: str
 
@@ -43,6 +43,9 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
     if any(before or after for before, after, _ in read):
         (top, bottom, _), (left, right, _) = read
         yield Cause("padding", node.name, f"top {top}, bottom {bottom}, left {left}, right {right}")
+    if touch.y.stride < 1 or touch.x.stride < 1:
+        told = "cells between the steps of its input stand at another phase of it than a crop that starts there"
+        yield Cause("resampling", node.name, told)
     if any(overhang for *_, overhang in read):
         rows, columns = read[0][2], read[1][2]
         yield Cause("ceil overhang", node.name, f"the last window reaches {rows} rows, {columns} columns past the crop")
@@ -53,9 +56,11 @@ def _read_past(span: Span, length: int) -> tuple[int, int, int]:
 
     Padding behind the last window's end is never read and moves nothing.
     """
-    before = max(0, span.pad_before)
     if span.stride < 1:
-        return before, max(0, span.pad_after), 0
+        # Output 0 of a transposed convolution would read inputs from (pad - (field - 1)) / s on; likewise at the end.
+        before, after = ((span.field - 1 - pad) * span.stride // 1 for pad in (span.pad_before, span.pad_after))
+        return max(0, int(before)), max(0, int(after)), 0
+    before = max(0, span.pad_before)
     last = (output_length(span, length) - 1) * int(span.stride) - span.pad_before + span.field
     reach = max(0, last - length)
     after = min(reach, max(0, span.pad_after))

@@ -91,8 +91,9 @@ def make_plan(graph: Graph, dialect: Dialect = PLAIN) -> Plan:
         if not dialect.pools_locally or walk.found <= gates:
             break
         gates |= walk.found  # pools that turned out to gate the map: walk again with their windows local
-    if walk.refusals:
-        return Plan(graph, tuple(walk.edits), tuple(walk.refusals), None)
+    refusals = [*walk.refusals, *walk.spread_answers()]
+    if refusals:
+        return Plan(graph, tuple(walk.edits), tuple(refusals), None)
     predicted = spec.check(walk.result())  # which may rename outputs, the last of the edits
     return Plan(graph, tuple(walk.edits), (), predicted, tuple(_named(causes(predicted), gates)))
 

@@ -286,6 +286,17 @@ class Walk:
             name = self.dialect.rename(name)
         return name
 
+    def spread_answers(self) -> list[Refusal]:
+        """Outputs that were one answer a crop and would be a whole map of one: behind a pool that also gates."""
+        found = []
+        for value in self.graph.outputs:
+            old, new = self.graph.values[value], self.new.get(self.alias.get(value, value))
+            one = not old.is_map or old.map_size == (1, 1)
+            if one and new is not None and new.is_map and new.map_size != (1, 1):
+                reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
+                found.append(Refusal(value, reason))
+        return found
+
     def result(self) -> Graph:
         outputs = tuple(dict.fromkeys(self.alias.get(v, v) for v in self.graph.outputs))
         if not self.dialect.keeps_outputs:

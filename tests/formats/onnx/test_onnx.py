@@ -187,6 +187,13 @@ def test_a_local_gate_is_the_window_around_each_cell(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0], expected, rtol=1e-5)
 
 
+def test_a_statistic_that_gates_and_answers_is_refused(tmp_path: Path) -> None:
+    """Spread over the map for the gate, it would answer once a cell of the map instead of once a crop."""
+    body = TRUNK + "q = GlobalAveragePool(p)\nm = Mul(p, q)\nn = GlobalMaxPool(m)\ny = Flatten(n)\nz = Flatten(q)"
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS), outputs="float[1,4] y, float[1,4] z")
+    assert [(r.node, "gates the map too" in r.reason) for r in load(path).plan.refusals] == [("z", True)]
+
+
 def test_channels_last_nets_take_the_same_images(tmp_path: Path) -> None:
     """As tf2onnx writes them: the image as (n, h, w, c), the flatten as (h w c)."""
     body = "t = Transpose <perm=[0,3,1,2]> (x)\nc = Conv <kernel_shape=[3,3]> (t, w1, b1)\nr = Relu(c)\nu = Transpose <perm=[0,2,3,1]> (r)\nf = Reshape(u, s)\nm = MatMul(f, w)\ny = Softmax <axis=-1> (m)"
