@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,103 +9,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from fullconv.errors import BadInput, FullconvError
+from fullconv.errors import BadInput
 from fullconv.mapping import map_image
 from fullconv.model import Model, load
 from tests.conftest import worst
-
-HEAD = '<ir_version: 8, opset_import: ["" : {opset}]>\nnet ({inputs}) => ({outputs}) {{\n{body}\n}}'
-RNG = np.random.default_rng(0)
-
-
-def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Random numbers of sane size under these names."""
-    made = {}
-    for name, shape in shapes.items():
-        fan = max(1, int(np.prod(shape[1:]))) if len(shape) > 1 else 4
-        made[name] = (RNG.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
-        if name.startswith("var"):
-            made[name] = np.abs(made[name]) + 0.5
-    return made
-
-
-def write(
-    path: Path,
-    body: str,
-    numbers: Mapping[str, np.ndarray],
-    inputs: str = "float[1,3,16,16] x",
-    outputs: str = "float[1,5] y",
-    opset: int = 17,
-) -> Path:
-    model = onnx.parser.parse_model(HEAD.format(opset=opset, inputs=inputs, outputs=outputs, body=body))
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(v, k) for k, v in numbers.items())
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-    return path
-
-
-TRUNK = "c = Conv <kernel_shape=[3,3]> (x, w1, b1)\nr = Relu(c)\np = MaxPool <kernel_shape=[2,2], strides=[2,2]> (r)\n"  # 16 -> 14 -> 7
-TRUNK_WEIGHTS = {"w1": (4, 3, 3, 3), "b1": (4,)}
-INT = np.int64
-
-
-def ints(**values: list[int]) -> dict[str, np.ndarray]:
-    return {name: np.array(v, INT) for name, v in values.items()}
-
-
-EXACT = {
-    "gemm of a flatten": (TRUNK + "f = Flatten(p)\ny = Gemm <transB=1> (f, w, b)", weights(**TRUNK_WEIGHTS, w=(5, 196), b=(5,)), 17),
-    "gemm with factors": (TRUNK + "f = Flatten(p)\ny = Gemm <alpha=0.5, beta=2.0> (f, w, b)", weights(**TRUNK_WEIGHTS, w=(196, 5), b=(1, 5)), 17),
-    "matmul and add": (
-        TRUNK + "f = Reshape(p, s)\nm = MatMul(f, w)\na = Add(m, b)\nh = Tanh(a)\nm2 = MatMul(h, w2)\ny = Add(b2, m2)",
-        weights(**TRUNK_WEIGHTS, w=(196, 7), b=(7,), w2=(7, 5), b2=(5,)) | ints(s=[0, -1]), 17,
-    ),
-    "batch norm between dense layers": (
-        TRUNK + "f = Flatten(p)\ng = Gemm(f, w, b)\nn = BatchNormalization(g, s, o, mean, var)\ny = Gemm(n, w2, b2)",
-        weights(**TRUNK_WEIGHTS, w=(196, 6), b=(6,), s=(6,), o=(6,), mean=(6,), var=(6,), w2=(6, 5), b2=(5,)), 13,
-    ),
-    "softmax from the end": (TRUNK + "f = Flatten(p)\ng = Gemm(f, w, b)\ny = Softmax <axis=-1> (g)", weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)), 13),
-    "softmax of old operator sets": (TRUNK + "f = Flatten(p)\ng = Gemm(f, w, b)\ny = Softmax(g)", weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)), 9),
-    "layer norm of a vector": (
-        TRUNK + "m = GlobalAveragePool(p)\nf = Flatten(m)\nl = LayerNormalization <axis=-1> (f, s, o)\ny = Gemm(l, w, b)",
-        weights(**TRUNK_WEIGHTS, s=(4,), o=(4,), w=(4, 5), b=(5,)), 17,
-    ),
-    "mean over axes": (
-        TRUNK + "m = ReduceMean <axes=[2,3], keepdims=0> (p)\ny = Gemm(m, w, b)", weights(**TRUNK_WEIGHTS, w=(4, 5), b=(5,)), 13,
-    ),
-    "mean and max joined": (
-        TRUNK + "m = GlobalAveragePool(p)\nn = GlobalMaxPool(p)\nj = Concat <axis=1> (m, n)\nf = Flatten(j)\ny = Gemm(f, w, b)",
-        weights(**TRUNK_WEIGHTS, w=(8, 5), b=(5,)), 13,
-    ),
-    "flatten of (w h c)": (
-        TRUNK + "t = Transpose <perm=[0,3,2,1]> (p)\nf = Flatten(t)\ny = Gemm(f, w, b)", weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)), 13,
-    ),
-    "flatten with a computed shape": (
-        TRUNK + "z = Shape(p)\nn = Gather <axis=0> (z, i)\nu = Unsqueeze <axes=[0]> (n)\ns = Concat <axis=0> (u, m1)\nf = Reshape(p, s)\ny = Gemm(f, w, b)",
-        weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)) | {"i": np.array(0, INT)} | ints(m1=[-1]), 11,
-    ),
-    "channel shuffle": (
-        TRUNK + "a = Reshape(p, s1)\nt = Transpose <perm=[0,2,1,3,4]> (a)\nz = Reshape(t, s2)\nf = Flatten(z)\ny = Gemm(f, w, b)",
-        weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)) | ints(s1=[1, 2, 2, 7, 7], s2=[1, 4, 7, 7]), 13,
-    ),
-    "strided slice and padded channels": (
-        TRUNK + "k = Slice(p, z2, e2, a2, t2)\nd = Pad(k, pads)\nf = Flatten(d)\ny = Gemm(f, w, b)",
-        weights(**TRUNK_WEIGHTS, w=(96, 5), b=(5,)) | ints(z2=[0, 0], e2=[2**31 - 1] * 2, a2=[2, 3], t2=[2, 2], pads=[0, 1, 0, 0, 0, 1, 0, 0]), 13,
-    ),
-    "a constant a channel": (
-        TRUNK + "a = Mul(p, k)\nf = Flatten(a)\ng = Gemm(f, w, b)\nq = PRelu(g, k2)\ny = Div(q, temperature)",
-        weights(**TRUNK_WEIGHTS, k=(4, 1, 1), w=(196, 5), b=(5,), k2=(5,)) | {"temperature": np.array(2.5, np.float32)}, 13,
-    ),
-    "channels last inside": (
-        TRUNK + "t = Transpose <perm=[0,2,3,1]> (p)\nl = LayerNormalization <axis=-1> (t, s, o)\nm = MatMul(l, w2)\ng = Add(m, b2)\nf = Flatten(g)\ny = Gemm(f, w, b)",
-        weights(**TRUNK_WEIGHTS, s=(4,), o=(4,), w2=(4, 3), b2=(3,), w=(147, 5), b=(5,)), 17,
-    ),
-}  # fmt: skip
-
-
-def original(path: Path, image: np.ndarray) -> list[np.ndarray]:
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: image})
+from tests.formats.onnx.nets import EXACT, TRUNK, TRUNK_WEIGHTS, ints, original, weights, write
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -392,78 +297,6 @@ def test_what_cannot_be_cast_is_refused_by_node_and_reason(
     refusals = load(path).plan.refusals
     assert node in [r.node for r in refusals]
     assert any(reason in r.reason for r in refusals), refusals
-
-
-def test_bad_files_are_told(tmp_path: Path) -> None:
-    body, numbers, _ = EXACT["gemm of a flatten"]
-    path = write(tmp_path / "net.onnx", body, numbers)
-    raw = path.read_bytes()
-
-    def told(change, *args, **kwargs) -> str:
-        model = onnx.load_from_string(raw)
-        change(model)
-        (tmp_path / "bad.onnx").write_bytes(model.SerializeToString())
-        with pytest.raises(BadInput) as error:
-            load(tmp_path / "bad.onnx", *args, **kwargs)
-        return str(error.value)
-
-    for cut in (1, 20, len(raw) // 2, len(raw) - 1):
-        (tmp_path / "cut.onnx").write_bytes(raw[:cut])
-        with pytest.raises(BadInput, match=r"cut\.onnx"):
-            load(tmp_path / "cut.onnx")
-    assert "operator set 99" in told(lambda m: setattr(m.opset_import[0], "version", 99))
-    assert "operator set 3" in told(lambda m: setattr(m.opset_import[0], "version", 3))
-    assert "of domain 'com.example'" in told(
-        lambda m: (
-            setattr(m.graph.node[0], "domain", "com.example"),
-            m.opset_import.add(domain="com.example", version=1),
-        )
-    )
-    assert "--input-shape" in told(lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[2], "dim_param", "h"))
-    assert "holds INT64" in told(lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", 7))
-    assert "does not run" in told(lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[2], "dim_value", 20))
-    assert "leave out --weights" in told(lambda m: None, path)
-
-
-def test_a_flipped_bit_never_ends_in_a_foreign_error(tmp_path: Path) -> None:
-    body, numbers, _ = EXACT["matmul and add"]
-    raw = bytearray(write(tmp_path / "net.onnx", body, numbers).read_bytes())
-    structure = raw.index(b"w1") if b"w1" in raw else len(raw)
-    rng = random.Random(0)
-    for _ in range(150):
-        at, bit = rng.randrange(structure + 800), 1 << rng.randrange(8)
-        raw[at] ^= bit
-        (tmp_path / "bad.onnx").write_bytes(raw)
-        with contextlib.suppress(FullconvError):
-            model = load(tmp_path / "bad.onnx")
-            if not model.plan.refusals:
-                model.cast()
-        raw[at] ^= bit
-
-
-def external(path: Path, folder: Path, location: str) -> Path:
-    model = onnx.load(str(path))
-    for tensor in model.graph.initializer:
-        if tensor.name == "w":
-            onnx.external_data_helper.set_external_data(tensor, location)
-            (folder / "inside.bin").write_bytes(tensor.raw_data)
-            tensor.ClearField("raw_data")
-    out = folder / "external.onnx"
-    out.write_bytes(model.SerializeToString())
-    return out
-
-
-def test_external_data_is_read_from_the_models_folder_only(tmp_path: Path) -> None:
-    body, numbers, _ = EXACT["gemm of a flatten"]
-    path = write(tmp_path / "net.onnx", body, numbers)
-    image = np.random.default_rng(5).standard_normal((1, 3, 20, 20)).astype(np.float32)
-    expected = load(path).cast().run(image)["y"]
-    inside = external(path, tmp_path, "inside.bin")
-    np.testing.assert_array_equal(load(inside).cast().run(image)["y"], expected)
-    with pytest.raises(BadInput, match="outside the model's folder"):
-        load(external(path, tmp_path, "../inside.bin"))
-    with pytest.raises(BadInput, match="missing"):
-        load(external(path, tmp_path, "gone.bin"))
 
 
 def test_a_network_of_one_batch_size_takes_any(tmp_path: Path) -> None:
