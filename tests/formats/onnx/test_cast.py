@@ -287,6 +287,12 @@ def test_float16_networks_stay_float16(tmp_path: Path) -> None:
             "If_3",
             "no rule",
         ),
+        (
+            "m = GlobalAveragePool(p)\nv = Reshape(m, s)\nk = Conv <kernel_shape=[1,1]> (p, v)\ny = Flatten(k)",
+            ints(s=[1, 4, 1, 1]),
+            "Conv_5",
+            "should be constant",
+        ),
         ("n = NonZero(p)\nk = Cast <to=1> (n)\ny = ReduceSum <keepdims=1> (k)", {}, "NonZero_3", "no rule"),
     ],
 )

@@ -96,11 +96,17 @@ RULES: Mapping[str, Callable[[Site], Told]] = {
 }
 
 
+_SEVERAL = {*_ELEMENTWISE, "Concat", "Gather", "Gemm", "MatMul"}  # those that may read the image's data at any input
+
+
 def place(site: Site) -> Told:
     """What the operator does to its axes; Opaque, with the reason, where no rule says."""
     rule = RULES.get(site.node.op_type)
     if rule is None:
         return opaque(site, f"{site.node.op_type} has no rule: how it moves over an image is not known")
+    others = [str(site.input(i)) for i, axes in enumerate(site.axes) if i and axes is not None]
+    if site.node.op_type not in _SEVERAL and (others or site.axes[0] is None):
+        return opaque(site, f"{', '.join(others) or 'its parameters'} should be constant and follow from the image")
     try:
         return rule(site)
     except AxesError as error:
