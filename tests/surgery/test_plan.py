@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fullconv.errors import BrokenPromise
 from fullconv.graph import Layout, Pointwise, Span, Whole, Window
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.edit import FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
@@ -252,6 +254,15 @@ def test_a_plan_serialises() -> None:
     assert data["edits"][0]["edit"] == "LinearToConv"
     assert data["edits"][0]["kernel"] == [4, 4]
     assert data["exact"] is True
+
+
+def test_a_format_that_does_not_do_as_planned_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph that is read back must be the one that the plan predicted."""
+    model = h.model(h.LENET)
+    apply = h.Caffe.apply
+    monkeypatch.setattr(h.Caffe, "apply", lambda self, net, plan: apply(self, net, replace(plan, edits=plan.edits[:1])))
+    with pytest.raises(BrokenPromise, match="ip2-conv"):
+        model.cast()
 
 
 def test_planning_is_pure() -> None:
