@@ -13,8 +13,7 @@ from onnx_ir.passes import common
 from fullconv.errors import BrokenPromise
 from fullconv.formats.kernel import kernel_of
 from fullconv.formats.onnx.network import OnnxNet, understand
-from fullconv.formats.onnx.rules.site import input_name
-from fullconv.formats.onnx.static import Static
+from fullconv.formats.onnx.static import Static, input_name
 from fullconv.graph import Graph
 from fullconv.surgery.edit import (
     AlignConstants,

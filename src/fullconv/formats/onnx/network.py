@@ -13,9 +13,9 @@ from fullconv.axes import Axes
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.onnx.load import first_line, open_model
-from fullconv.formats.onnx.rules import place
-from fullconv.formats.onnx.rules.site import Site
 from fullconv.formats.onnx.static import Static, learn, names_read
+from fullconv.formats.rules import place
+from fullconv.formats.rules.site import Site
 from fullconv.graph import Graph, Node
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
@@ -65,7 +65,7 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
-        told = place(Site(node, tuple(axes.get(name) if name else None for name in names), static, opset))
+        told = place(_site(node, names, axes, static, opset))
         # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
         made = [
             (value, out)
@@ -83,6 +83,13 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         raise BadInput(f"{source}: no output depends on the input")
     graph = Graph(tuple(inputs), outputs, tuple(nodes), axes)
     return OnnxNet(model, source, dict(inputs), static, spec.check(graph))
+
+
+def _site(node: ir.Node, names: list[str | None], axes: Mapping[str, Axes], static: Static, opset: int) -> Site:
+    known = tuple(axes.get(name) if name else None for name in names)
+    shapes = tuple(static.shapes[str(value.name)] for value in node.outputs if str(value.name) in static.shapes)
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    return Site(node.op_type, tuple(names), known, shapes, attributes, static.constants, static.sized, opset)
 
 
 def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None) -> dict[str, Axes]:

@@ -64,6 +64,12 @@ def learn(model: ir.Model, inputs: Mapping[str, tuple[int, ...]], source: str) -
     return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
 
 
+def input_name(node: ir.Node, i: int) -> str | None:
+    """Name of a node's input, None where it is left out."""
+    value = node.inputs[i] if i < len(node.inputs) else None
+    return None if value is None else str(value.name)
+
+
 def names_read(node: ir.Node) -> list[str]:
     """Values that a node reads, those that its subgraphs (of an If, say) take from outside among them."""
     names = [str(value.name) for value in node.inputs if value is not None]

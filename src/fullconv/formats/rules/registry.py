@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fullconv.axes import AxesError
-from fullconv.formats.onnx.rules import layout, linear, pointwise, window
-from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.formats.rules import layout, linear, pointwise, window
+from fullconv.formats.rules.site import Site, Told, opaque
 
 _ELEMENTWISE = [
     "Abs",
@@ -101,11 +101,11 @@ _SEVERAL = {*_ELEMENTWISE, "Concat", "Gather", "Gemm", "MatMul"}  # those that m
 
 def place(site: Site) -> Told:
     """What the operator does to its axes; Opaque, with the reason, where no rule says."""
-    rule = RULES.get(site.node.op_type)
+    rule = RULES.get(site.op)
     if rule is None:
-        return opaque(site, f"{site.node.op_type} has no rule: how it moves over an image is not known")
+        return opaque(site, f"{site.op} has no rule: how it moves over an image is not known")
     others = [str(site.input(i)) for i, axes in enumerate(site.axes) if i and axes is not None]
-    if site.node.op_type not in _SEVERAL and (others or site.axes[0] is None):
+    if site.op not in _SEVERAL and (others or site.axes[0] is None):
         return opaque(site, f"{', '.join(others) or 'its parameters'} should be constant and follow from the image")
     try:
         return rule(site)

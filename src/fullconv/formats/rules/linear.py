@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullconv.axes import Axes, size_of, whole
-from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.formats.rules.site import Site, Told, opaque
 from fullconv.graph import Linear, Pointwise, Whole
 
 
@@ -14,11 +14,9 @@ def linear(site: Site) -> Told:
         return opaque(site, "a product of two activations, as attention has it")
     outputs = site.shape()[-1]
     out = Axes((*axes.axes[:-1], (whole("c", outputs),)))
-    if site.node.op_type == "Gemm":
+    if site.op == "Gemm":
         bias = site.constant(2)
-        if site.attribute("transA", 0) or (
-            len(site.node.inputs) > 2 and site.node.inputs[2] is not None and bias is None
-        ):
+        if site.attribute("transA", 0) or (site.input(2) is not None and bias is None):
             return opaque(site, "a Gemm with its data transposed, or with a bias that is no constant")
     if axes.is_map or axes.rank != 2:
         last = axes.axes[-1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from fullconv.axes import Axes, whole
-from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.axes import Axes, AxesError, whole
+from fullconv.formats.rules.site import Array, Site, Told, opaque
 from fullconv.geometry.axis import output_length
 from fullconv.graph import Pointwise, Span, Whole, Window
 
@@ -14,21 +14,21 @@ def convolution(site: Site) -> Told:
     """Conv and ConvTranspose over (n, c, h, w)."""
     if not _channels_first(site.first):
         return opaque(site, f"a convolution over {site.first}, which is no map of (n, c, h, w)")
-    kernel = site.attribute("kernel_shape") or list(site.static.shapes[site.input(1) or ""][2:])
-    return _window(site, kernel, transposed=site.node.op_type == "ConvTranspose")
+    kernel = site.attribute("kernel_shape") or list(_shape_of(site.constant(1))[2:])
+    return _window(site, kernel, transposed=site.op == "ConvTranspose")
 
 
 def pool(site: Site) -> Told:
     """MaxPool, AveragePool, LpPool."""
     if not _channels_first(site.first):
         return opaque(site, f"a pool over {site.first}, which is no map of (n, c, h, w)")
-    if len(site.node.outputs) > 1:
+    if len(site.shapes) > 1:
         return opaque(site, "it also answers with the places of its maxima")
     size, strides = list(site.first.map_size), site.attribute("strides") or [1, 1]
     pads = any(site.attribute("pads") or [0]) or str(site.attribute("auto_pad", "")).startswith("SAME")
     covers = site.attribute("kernel_shape") == size and not pads and max(strides) > 1
-    if covers and site.node.op_type != "LpPool":  # a window that is the whole map is a global pool, whatever its stride
-        return Told(Whole("max" if "Max" in site.node.op_type else "mean"), (site.first.with_size(1, 1),))
+    if covers and site.op != "LpPool":  # a window that is the whole map is a global pool, whatever its stride
+        return Told(Whole("max" if "Max" in site.op else "mean"), (site.first.with_size(1, 1),))
     return _window(site, site.attribute("kernel_shape"), transposed=False)
 
 
@@ -67,16 +67,16 @@ def _window(site: Site, kernel: list[int], transposed: bool) -> Told:
     lengths = tuple(output_length(span, length) for span, length in zip(spans, size, strict=True))
     if lengths != tuple(out):
         return opaque(site, f"its output of {tuple(out)} is not the {lengths} that its window gives")
-    channels = (whole("c", site.shape()[1]),) if site.node.op_type.startswith("Conv") else site.first.axes[1]
+    channels = (whole("c", site.shape()[1]),) if site.op.startswith("Conv") else site.first.axes[1]
     axes = site.first.with_size(*out).with_axis(1, channels)
     return Told(Window(spans[0], spans[1], auto=same), (axes,))
 
 
 def global_pool(site: Site) -> Told:
     """GlobalAveragePool, GlobalMaxPool."""
-    if site.node.op_type == "GlobalLpPool" or not _channels_first(site.first):
-        return opaque(site, f"{site.node.op_type} has no rule here")
-    return Told(Whole("mean" if "Average" in site.node.op_type else "max"), (site.first.with_size(1, 1),))
+    if site.op == "GlobalLpPool" or not _channels_first(site.first):
+        return opaque(site, f"{site.op} has no rule here")
+    return Told(Whole("mean" if "Average" in site.op else "max"), (site.first.with_size(1, 1),))
 
 
 def pad(site: Site) -> Told:
@@ -112,3 +112,9 @@ def moved_window(site: Site, moves: list[tuple[int, int, int]]) -> Told:
 
 def _channels_first(axes: Axes) -> bool:
     return axes.rank == 4 and axes.is_map and axes.channel_axis == 1
+
+
+def _shape_of(weights: Array | None) -> tuple[int, ...]:
+    if weights is None:
+        raise AxesError("its weights should be constant and follow from the image")
+    return weights.shape

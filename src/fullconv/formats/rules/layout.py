@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullconv.axes import Axes, AxesError
-from fullconv.formats.onnx.rules.site import Site, Told, opaque
+from fullconv.formats.rules.site import Site, Told, opaque
 from fullconv.graph import Layout, Opaque
 
 
@@ -29,7 +29,7 @@ def reshape(site: Site) -> Told:
 
 def _fixes(site: Site, out: Axes) -> bool:
     """Whether a Reshape states height or width as numbers."""
-    if site.node.op_type != "Reshape" or not out.is_map or site.is_sized(1):
+    if site.op != "Reshape" or not out.is_map or site.is_sized(1):
         return False
     stated = site.ints("shape", 1) or []
     spaces = [out.space_axis(root) for root in ("h", "w")]

@@ -1,30 +1,48 @@
-"""One operator with all that is known around it."""
+"""One operator with all that is known around it, whatever format it comes from.
+
+Operators are spelt in ONNX's words: the other formats say which operator of ONNX theirs is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
 from fullconv.axes import Axes
-from fullconv.formats.onnx.static import Static
 from fullconv.graph import Linear, Opaque, Touch
 
 Array = npt.NDArray[Any]
+NEWEST = 21  # the operator set whose spelling other formats use
 
 
 @dataclass(frozen=True)
 class Site:
-    """An operator: ``axes`` of each input that carries the image's data, None for constants and absent inputs."""
+    """An operator in its place.
 
-    node: ir.Node
+    Attributes:
+        op: ONNX's name for it.
+        names: of its inputs, None where one is left out.
+        axes: of each input that carries the image's data, None for constants and absent inputs.
+        shapes: of its outputs at training size.
+        attributes: as ONNX has them.
+        constants: numbers of the values that carry no data, by name.
+        sized: names of values that follow from the image's size.
+        opset: version of the spelling.
+    """
+
+    op: str
+    names: tuple[str | None, ...]
     axes: tuple[Axes | None, ...]
-    static: Static
-    opset: int
+    shapes: tuple[tuple[int, ...], ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Array] = field(default_factory=dict)
+    sized: AbstractSet[str] = frozenset()
+    opset: int = NEWEST
 
     @property
     def first(self) -> Axes:
@@ -32,24 +50,22 @@ class Site:
         return next(axes for axes in self.axes if axes is not None)
 
     def attribute(self, name: str, default: Any = None) -> Any:
-        found = self.node.attributes.get(name)
+        found = self.attributes.get(name)
         if found is None:
             return default
-        return (
-            list(found.value) if isinstance(found.value, Sequence) and not isinstance(found.value, str) else found.value
-        )
+        return list(found) if isinstance(found, Sequence) and not isinstance(found, str | bytes) else found
 
     def input(self, i: int) -> str | None:
         """Name of an input, None where it is left out."""
-        return input_name(self.node, i)
+        return self.names[i] if i < len(self.names) else None
 
     def constant(self, i: int) -> Array | None:
         """The numbers of an input that does not carry data, at training size."""
-        return self.static.constants.get(self.input(i) or "")
+        return self.constants.get(self.input(i) or "")
 
     def is_sized(self, i: int) -> bool:
         """Whether an input follows from the image's size."""
-        return self.input(i) in self.static.sized
+        return self.input(i) in self.sized
 
     def ints(self, attribute: str, i: int) -> list[int] | None:
         """Whole numbers from an attribute (older operator sets) or an input (newer ones)."""
@@ -61,13 +77,7 @@ class Site:
 
     def shape(self, i: int = 0) -> tuple[int, ...]:
         """Shape of an output at training size."""
-        return self.static.shapes[str(self.node.outputs[i].name)]
-
-
-def input_name(node: ir.Node, i: int) -> str | None:
-    """Name of a node's input, None where it is left out."""
-    value = node.inputs[i] if i < len(node.inputs) else None
-    return None if value is None else str(value.name)
+        return self.shapes[i]
 
 
 @dataclass(frozen=True)
@@ -82,4 +92,4 @@ class Told:
 
 def opaque(site: Site, reason: str) -> Told:
     """No rule fits; the axes behind are taken from the shapes, so that the rest can still be shown."""
-    return Told(Opaque(reason), tuple(Axes.image(site.shape(i)) for i in range(len(site.node.outputs))))
+    return Told(Opaque(reason), tuple(Axes.image(shape) for shape in site.shapes))

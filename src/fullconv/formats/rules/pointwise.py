@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fullconv.axes import Axes, AxesError, size_of, whole
-from fullconv.formats.onnx.rules.site import Site, Told, opaque
-from fullconv.formats.onnx.rules.window import moved_window
+from fullconv.formats.rules.site import Site, Told, opaque
+from fullconv.formats.rules.window import moved_window
 from fullconv.graph import Pointwise, Touch, Whole
 
 END = 2**31 - 1
@@ -31,7 +31,7 @@ def elementwise(site: Site) -> Told:
                 return Told(Whole("other", f"{site.input(i)} has a number for each position of the map"), (out,))
         if not out.is_map and padded[-1] > 1:
             aligned.append(str(site.input(i)))
-    return Told(Pointwise(), (out,) * len(site.node.outputs), aligned=tuple(aligned))
+    return Told(Pointwise(), (out,) * len(site.shapes), aligned=tuple(aligned))
 
 
 def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
@@ -72,7 +72,7 @@ def layer_normalization(site: Site) -> Told:
 
 def along(site: Site) -> Told:
     """Softmax, LogSoftmax, Hardmax, LpNormalization."""
-    old = site.opset < 13 and site.node.op_type in ("Softmax", "LogSoftmax", "Hardmax")
+    old = site.opset < 13 and site.op in ("Softmax", "LogSoftmax", "Hardmax")
     declared = int(site.attribute("axis", 1 if old else -1))
     axes = site.first
     axis = axes.index(declared)
@@ -91,16 +91,14 @@ def _touch_of(mixed: tuple, declared: int, axes: Axes, trailing: bool = False) -
 def choose(site: Site) -> Told:
     """ArgMax, ArgMin, TopK along one axis that stays."""
     axes = site.first
-    declared = int(site.attribute("axis", -1 if site.node.op_type == "TopK" else 0))
+    declared = int(site.attribute("axis", -1 if site.op == "TopK" else 0))
     axis = axes.index(declared)
-    if site.node.op_type != "TopK" and not site.attribute("keepdims", 1):
+    if site.op != "TopK" and not site.attribute("keepdims", 1):
         return opaque(site, "it drops the axis that it runs along (keepdims=0)")
     if axis == 0:
         return opaque(site, "it runs along the batch")
     touch = _touch_of(axes.mixed([axis]), declared, axes)
-    return Told(
-        touch, tuple(axes.with_axis(axis, (whole("c", site.shape(i)[axis]),)) for i in range(len(site.node.outputs)))
-    )
+    return Told(touch, tuple(axes.with_axis(axis, (whole("c", site.shape(i)[axis]),)) for i in range(len(site.shapes))))
 
 
 def join(site: Site) -> Told:
@@ -123,7 +121,7 @@ def split(site: Site) -> Told:
     declared = int(site.attribute("axis", 0))
     axes = site.first
     axis = axes.index(declared)
-    outs = tuple(_with(site, axes, axis, i) for i in range(len(site.node.outputs)))
+    outs = tuple(_with(site, axes, axis, i) for i in range(len(site.shapes)))
     if axis == 0 or size_of(a for a in axes.axes[axis] if a.is_space) > 1:
         return Told(Whole("other", f"it cuts axis {declared} of {axes}, which is not the channels"), outs)
     return Told(Pointwise(axis=declared), outs)
@@ -180,13 +178,13 @@ def reduce(site: Site) -> Told:
     keep = bool(site.attribute("keepdims", 1))
     space = [i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None]
     if axes.is_map and which == sorted(space):
-        how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(site.node.op_type)
+        how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(site.op)
         pooled = axes.with_size(1, 1)
         if not keep:
             for i in reversed(which):
                 pooled = _without(pooled, i)
         if how is None:
-            return Told(Whole("other", f"{site.node.op_type} over the map has no sliding form here"), (pooled,))
+            return Told(Whole("other", f"{site.op} over the map has no sliding form here"), (pooled,))
         return Told(Whole("mean" if how == "mean" else "max"), (pooled,))
     if size_of(a for a in axes.mixed(which) if a.is_space) > 1:
         return opaque(
