@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.errors import BadInput, BrokenPromise, CannotCast
+from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
 from fullconv.formats.format import Format, Reading
 from fullconv.formats.registry import format_of
 from fullconv.geometry.grid import Sampling, sampling
@@ -90,6 +90,21 @@ class Model:
     @property
     def is_fully_convolutional(self) -> bool:
         return self.plan.is_empty
+
+    @cached_property
+    def module(self) -> Any:
+        """An ``nn.Module`` of its own (networks of PyTorch only): it trains, compiles and exports.
+
+        Parameters have the names that they had; those of a cast ``Linear`` are reshaped, (K, C·h·w) to (K, C, h, w).
+        It is a copy: training it changes neither this Model nor the module that was loaded.
+
+        Raises:
+            BadInput: the network is no network of PyTorch.
+        """
+        found = self.format.module(self.native)
+        if found is None:
+            raise BadInput(f"{self.path}: a network of {self.format.name} is no nn.Module; load it from PyTorch")
+        return found
 
     def sampling(self, output: str | None = None) -> Sampling:
         """Stride, crop and field of an output's cells; of a classifier, those of its cast."""
@@ -202,22 +217,48 @@ class Model:
     def _session(
         self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision
     ) -> Session:
+        own = self._own_session(runtime, precision)
+        if own is not None:
+            self._check(shapes)
+            return own
         compile_, any_size = compiler(runtime, precision)
         exact = (runtime, precision, names, tuple(shapes.items()))
         general = (runtime, precision, names, None)
-        if exact[3] not in self._fit:
-            self.format.check(self.native, shapes)
-            self._fit.add(exact[3])
+        self._check(shapes)
         for key in (general, exact):
             if key in self._sessions:
                 self._sessions.move_to_end(key)
                 return self._sessions[key]
-        lowered = self.format.lower(self.native, shapes)
+        try:
+            lowered = self.format.lower(self.native, shapes)
+        except CannotRun:
+            own = self._own_session("torch", precision) if runtime == "auto" else None
+            if own is None:
+                raise
+            return own  # what has no form for other engines, its own framework runs
         session = compile_(lowered, names, precision)
         self._sessions[general if any_size and lowered.any_size else exact] = session
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return session
+
+    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Whether inputs of these shapes fit, once a shape."""
+        key = tuple(shapes.items())
+        if key not in self._fit:
+            self.format.check(self.native, shapes)
+            self._fit.add(key)
+
+    def _own_session(self, runtime: str, precision: Precision) -> Session | None:
+        """The session of the network's own framework, where it is asked for or the fastest."""
+        if runtime != "torch" and not (runtime == "auto" and self.format.prefers_itself()):
+            return None
+        if ("own", precision) not in self._sessions:
+            session = self.format.own_session(self.native, precision)
+            if session is None:
+                return None
+            self._sessions["own", precision] = session
+        return self._sessions["own", precision]
 
 
 def _float32(array: Array) -> Array:
@@ -226,7 +267,7 @@ def _float32(array: Array) -> Array:
 
 
 def load(
-    source: str | Path | Model,
+    source: Any,
     weights: str | Path | None = None,
     input_shape: Sequence[int] | None = None,
     stages: Sequence[str] = (),
@@ -235,8 +276,11 @@ def load(
     """Read a network.
 
     Args:
-        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), or an ``.onnx`` file.
-        weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run.
+        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), an ``.onnx`` or ``.pt2`` file, a name
+            (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``), or an ``nn.Module``, an
+            ``ExportedProgram`` or a ``ModelProto`` in memory.
+        weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run. Of a name, a
+            ``.safetensors`` or ``.pth`` file (weights only: pickled code is never run).
         input_shape: (C, H, W) that it was trained on, where the file does not say.
         stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
         ignore_unused_weights: go on where the weights file has layers that the network does not.
@@ -247,7 +291,6 @@ def load(
     """
     if isinstance(source, Model):
         return source
-    path = Path(source)
     shape = None
     if input_shape is not None:
         if len(input_shape) != 3 or min(input_shape) < 1:
@@ -258,6 +301,7 @@ def load(
         raise BadInput(f"{beside}: no such file (weights)")
     if beside is not None and beside.is_dir():
         raise BadInput(f"{beside}: is a folder; name the weights file")
-    found = format_of(path)
+    found = format_of(source)
     reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
-    return Model(found.read(path, reading), found, path)
+    path = Path(source) if isinstance(source, str | Path) else None
+    return Model(found.read(source if path is None or found.name == "torch" else path, reading), found, path)

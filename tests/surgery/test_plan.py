@@ -123,16 +123,15 @@ def test_argmax_over_everything_is_told_to_run_over_classes() -> None:
     np.testing.assert_array_equal(best[0, :, 1, 0], model.run(image[:, :, 4:])["best"].ravel())
 
 
-def test_a_baked_reshape_gets_its_sizes_from_its_input() -> None:
+def test_a_baked_reshape_to_the_same_shape_goes_away() -> None:
     text = h.data(1, 4, 8, 8) + h.conv("c", "data", 6, 3)
     text += h.layer("split", "Reshape", "c", "s", "reshape_param { shape { dim: 0 dim: 6 dim: 6 dim: 6 } }") + h.conv(
         "d", "s", 3, 6
     )
     found = plan(text)
     (edit,) = found.edits
-    assert isinstance(edit, FreeShape)
-    assert edit.shape == (0, 6, 0, 0)
-    assert next(n for n in found.predicted if n.name == "split").touch == Layout()
+    assert isinstance(edit, RemoveLayout)
+    assert (edit.node, edit.becomes) == ("split", "c")
     assert h.model(text).cast().run(np.zeros((1, 4, 20, 11), np.float32))["d"].shape == (1, 3, 13, 4)
 
 

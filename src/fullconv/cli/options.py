@@ -60,8 +60,13 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."
         ),
-        click.option("--weights", "-w", type=click.Path(), help="Caffe weights: .caffemodel or .caffemodel.h5."),
-        click.argument("model", type=click.Path()),
+        click.option(
+            "--weights",
+            "-w",
+            type=click.Path(),
+            help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth.",
+        ),
+        click.argument("model"),
     ):
         found = option(found)
     return found
@@ -79,7 +84,7 @@ def engine_options(command: F) -> F:
         ),
         click.option(
             "--runtime",
-            type=click.Choice(["auto", "onnxruntime", "openvino"]),
+            type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),
             default="auto",
             show_default=True,
             help="Engine that computes.",

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy.typing as npt
+
 from fullconv.graph import Graph
 from fullconv.lowering import Lowered
 from fullconv.preprocess import Preprocess
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +35,21 @@ class Reading:
     ignore_unused_weights: bool = False
 
 
+class Session(Protocol):
+    """A network compiled for one engine."""
+
+    def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
+        """The named outputs; feeds are float32, by the network's input names."""
+
+
 class Format(Protocol):
     """A format's functions over its own network object (``native``)."""
 
     name: str
     dialect: Dialect
 
-    def read(self, path: Path, reading: Reading) -> Any:
-        """Read a network; BadInput or CannotRun where it cannot be."""
+    def read(self, source: Any, reading: Reading) -> Any:
+        """Read a network from a path, a name or an object of its own; BadInput or CannotRun where it cannot be."""
 
     def graph(self, native: Any) -> Graph:
         """Its graph at training size."""
@@ -51,6 +62,15 @@ class Format(Protocol):
 
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""
+
+    def module(self, native: Any) -> Any:
+        """The network as an nn.Module of PyTorch, None where the format has none."""
+
+    def own_session(self, native: Any, precision: str) -> Session | None:
+        """The framework's own engine, None where the format has none here."""
+
+    def prefers_itself(self) -> bool:
+        """Whether the framework's own engine is the faster one on this machine."""
 
     def check(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         """Raise BadInput where inputs of these shapes do not fit; quick, for every new shape."""

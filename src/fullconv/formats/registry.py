@@ -1,38 +1,72 @@
-"""Which format reads a file. Formats are imported when one of their files is met."""
+"""Which format reads a model. Formats are imported when one of theirs is met."""
 
 from __future__ import annotations
 
+import re
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Format
 
+_TORCH, _KERAS = ("fullconv.formats.torch.format", "Torch"), ("fullconv.formats.keras.format", "Keras")
+_ONNX, _CAFFE = ("fullconv.formats.onnx.format", "Onnx"), ("fullconv.formats.caffe.format", "Caffe")
 _BY_SUFFIX = {
-    ".prototxt": ("fullconv.formats.caffe.format", "Caffe"),
-    ".pbtxt": ("fullconv.formats.caffe.format", "Caffe"),
-    ".txt": ("fullconv.formats.caffe.format", "Caffe"),
-    ".onnx": ("fullconv.formats.onnx.format", "Onnx"),
+    ".prototxt": _CAFFE,
+    ".pbtxt": _CAFFE,
+    ".txt": _CAFFE,
+    ".onnx": _ONNX,
+    ".pt2": _TORCH,
 }
 _HINTS = {
     ".caffemodel": "these are Caffe weights: name the network (.prototxt) as the model and give this with --weights",
     ".h5": "these are weights: name the network (.prototxt) as the model and give this with --weights",
+    **dict.fromkeys(
+        (".pt", ".pth", ".safetensors", ".bin", ".ckpt"),
+        "these are weights of PyTorch: name the network as the model (torchvision:NAME, timm:NAME or package.module:function) and give "
+        "this with --weights; a whole module is read from Python, fullconv.load(module, input_shape=...), or from a .pt2 file",
+    ),
 }
+_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*")  # library:model, package.module:function
 
 
-def format_of(path: Path) -> Format:
-    """The format that reads this file."""
+def format_of(source: Any) -> Format:
+    """The format that reads a path, a name such as ``torchvision:resnet18``, or a module in memory."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(source, torch.nn.Module | torch.export.ExportedProgram):
+        return _made(*_TORCH)
+    if type(source).__module__.startswith("onnx") and type(source).__name__ == "ModelProto":
+        return _made(*_ONNX)
+    if not isinstance(source, str | Path):
+        raise BadInput(
+            f"a {type(source).__name__} is no model: give a path, a name, an nn.Module, an ExportedProgram or a ModelProto"
+        )
+    if isinstance(source, str) and _NAMED.fullmatch(source) and not Path(source).exists():
+        return _made(*_TORCH)
+    return _by_suffix(Path(source))
+
+
+def _by_suffix(path: Path) -> Format:
     if not path.exists():
         raise BadInput(f"{path}: no such file")
     if path.is_dir():
-        raise BadInput(f"{path}: is a folder; name a network's .prototxt")
+        raise BadInput(f"{path}: is a folder; name a network's file")
     suffix = path.suffix.lower()
     if suffix not in _BY_SUFFIX:
+        what = suffix or "a file without a suffix"
         hint = _HINTS.get(
             suffix,
-            f"{suffix or 'a file without a suffix'} is not a format that fullconv reads; it reads Caffe networks (.prototxt) and ONNX (.onnx)",
+            f"{what} is not a format that fullconv reads; it reads Caffe (.prototxt), ONNX (.onnx) and PyTorch (.pt2)",
         )
         raise BadInput(f"{path}: {hint}")
-    module, name = _BY_SUFFIX[suffix]
+    return _made(*_BY_SUFFIX[suffix])
+
+
+def _made(module: str, name: str) -> Format:
+    if (module, name) == _TORCH and find_spec("torch") is None:
+        raise MissingExtra("PyTorch is not installed; install it with: pip install 'fullconv[torch]'")
     found: Format = getattr(import_module(module), name)()
     return found

@@ -13,7 +13,7 @@ from fullconv.lowering import Lowered
 
 Array = npt.NDArray[Any]
 Precision = Literal["fp32", "bf16"]
-NAMES = ("auto", "onnxruntime", "openvino")
+NAMES = ("auto", "onnxruntime", "openvino", "torch")
 
 
 class Session(Protocol):
@@ -35,6 +35,8 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
         raise BadInput(f"runtime {runtime!r}: not one of {', '.join(NAMES)}")
     if precision not in ("fp32", "bf16"):
         raise BadInput(f"precision {precision!r}: not fp32 or bf16")
+    if runtime == "torch":
+        raise BadInput("runtime torch: PyTorch runs networks of PyTorch only; use onnxruntime or openvino")
     if runtime == "auto":
         runtime = "openvino" if precision == "bf16" else "onnxruntime"
     if runtime == "openvino":

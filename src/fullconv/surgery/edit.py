@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from typing import Any
 
 from fullconv.axes import FlattenOrder
@@ -100,7 +101,7 @@ class SetAxis:
 
 @dataclass(frozen=True, slots=True)
 class FreeShape:
-    """A reshape that kept height and width gets them from its input instead of as numbers.
+    """A reshape keeps height and width, and gets them from its input instead of as numbers.
 
     Attributes:
         shape: numbers of the new shape, 0 where a dimension is the input's.
@@ -149,15 +150,18 @@ class AlignConstants:
 
 
 @dataclass(frozen=True, slots=True)
-class FixPads:
-    """Padding that followed the input's size stays what it was at training size."""
+class FixWindow:
+    """A window that followed the input's size (SAME padding, an adaptive pool) stays what it was at training size."""
 
     node: str
+    kernel: tuple[int, int]
+    stride: tuple[Fraction, Fraction]
     pads: tuple[int, int, int, int]  # top, left, bottom, right
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.node} pads -> {_dims(self.pads)}"
+        steps = f"{self.stride[0]}×{self.stride[1]}"
+        return f"{self.node} -> window {self.kernel[0]}×{self.kernel[1]}, stride {steps}, pads {_dims(self.pads)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,31 @@ class ToChannelsFirst:
 
     def __str__(self) -> str:
         return f"{self.node} reads {self.value} transposed by {_dims(self.permutation)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FromChannelsFirst:
+    """What a window made in (n, c, h, w) is transposed back to the layout that its readers expect."""
+
+    node: str
+    value: str
+    permutation: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} answers with {self.value} transposed by {_dims(self.permutation)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SetOrder:
+    """A layout node of a vector orders the axes of the map that the vector became."""
+
+    node: str
+    permutation: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.node} -> transposed by {_dims(self.permutation)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +224,9 @@ Edit = (
     | SetAxis
     | FreeShape
     | AlignConstants
-    | FixPads
+    | FixWindow
+    | FromChannelsFirst
+    | SetOrder
     | ToChannelsFirst
     | ChannelsLast
 )
@@ -203,4 +234,5 @@ Edit = (
 
 def to_json(edit: Edit) -> dict[str, Any]:
     """The edit's fields under its kind."""
-    return {"edit": type(edit).__name__, **asdict(edit), "text": str(edit)}
+    fields = {name: [str(v) for v in value] if name == "stride" else value for name, value in asdict(edit).items()}
+    return {"edit": type(edit).__name__, **fields, "text": str(edit)}

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fullconv.axes import CHANNEL, SPACE, Axes, AxesError, flatten_order, size_of, whole
+from fullconv.axes import CHANNEL, SPACE, Axes, AxesError, Axis, flatten_order, fuse, size_of, whole
 from fullconv.errors import Refusal
 from fullconv.geometry.axis import output_length
 from fullconv.graph import Graph, Layout, Linear, Node, Opaque, Pointwise, Span, Touch, Whole, Window
@@ -26,14 +26,16 @@ from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
     Edit,
-    FixPads,
+    FixWindow,
     FreeShape,
+    FromChannelsFirst,
     GlobalToLocal,
     GlobalToSliding,
     LinearToConv,
     RemoveLayout,
     RenameValue,
     SetAxis,
+    SetOrder,
     ToChannelsFirst,
 )
 
@@ -135,27 +137,34 @@ class Walk:
     def _pool(self, site: _Site) -> None:
         source_name, source = self._channels_first(site)
         kernel = source.map_size
-        if site.node.name in self.gates:
-            self._pool_locally(site, source_name, source)
-            return
-        reason = f"pooling the {kernel[0]}×{kernel[1]} map of one crop is pooling a window of that size"
-        self.edits.append(GlobalToSliding(site.node.name, kernel, reason))
-        out = source.with_size(1, 1)
-        self._emit(replace(site.node, inputs=(source_name, *site.inputs[1:]), touch=_window(kernel)), out)
+        after = self.graph.values[site.node.outputs[0]]
+        moved = source_name != site.inputs[0] and after.is_map
+        out = f"{site.node.outputs[0]}/channels_first" if moved else site.node.outputs[0]
+        node = replace(site.node, inputs=(source_name, *site.inputs[1:]), outputs=(out,))
+        if node.name in self.gates:
+            found = self._pool_locally(node, source, f"{site.node.outputs[0]}/window")
+        else:
+            reason = f"pooling the {kernel[0]}×{kernel[1]} map of one crop is pooling a window of that size"
+            self.edits.append(GlobalToSliding(node.name, kernel, reason))
+            found = source.with_size(1, 1)
+            self._emit(replace(node, touch=_window(kernel)), found)
+        if moved:  # as its readers expect it
+            value, like = site.node.outputs[0], site.new[0]
+            there = (0, like.channel_axis, *(like.space_axis(root) or 0 for root in SPACE))
+            back = tuple(there.index(i) for i in range(len(there)))
+            self.edits.append(FromChannelsFirst(node.name, value, back, f"{like} has its channels last"))
+            self._emit(Node(f"{node.name}/back", "Transpose", (out,), (value,), Layout()), found.permute(back))
 
-    def _pool_locally(self, site: _Site, source: str, axes: Axes) -> None:
-        node, (height, width) = site.node, axes.map_size
+    def _pool_locally(self, node: Node, axes: Axes, inner: str) -> Axes:
+        height, width = axes.map_size
         top, left = (height - 1) // 2, (width - 1) // 2
         bottom, right = height - 1 - top, width - 1 - left
         reason = "it gates the map; the window around each cell stands in for the crop"
         self.edits.append(GlobalToLocal(node.name, (height, width), (top, left, bottom, right), reason))
-        inner, edges = (
-            f"{node.outputs[0]}/window",
-            Window(Span(1, pad_before=top, pad_after=bottom), Span(1, pad_before=left, pad_after=right)),
-        )
-        window = replace(node, inputs=(source, *site.inputs[1:]), outputs=(inner,), touch=_window((height, width)))
-        self._emit(window, axes.with_size(1, 1))
+        edges = Window(Span(1, pad_before=top, pad_after=bottom), Span(1, pad_before=left, pad_after=right))
+        self._emit(replace(node, outputs=(inner,), touch=_window((height, width))), axes.with_size(1, 1))
         self._emit(Node(edges_of(node.name), "Pad", (inner,), node.outputs, edges), axes)
+        return axes
 
     def _channels_first(self, site: _Site) -> tuple[str, Axes]:
         """The node's first input as (n, c, h, w), transposed by a node of its own where it is not."""
@@ -174,20 +183,43 @@ class Walk:
         if not before.is_map:
             self._emit(replace(node, inputs=site.inputs), after)
         elif after.is_map and site.old[0].is_map:
-            if touch.fixed:
-                copied = {after.space_axis(root): before.space_axis(root) for root in SPACE} | {0: 0}
-                found = (copied.get(i) for i in range(after.rank))
-                sources = tuple(-1 if source is None else source for source in found)
-                shape = tuple(0 if source >= 0 else size for size, source in zip(after.shape, sources, strict=True))
-                self.edits.append(FreeShape(node.name, shape, sources, "height and width follow the input"))
-            self._emit(replace(node, inputs=site.inputs, touch=Layout()), after)
+            self._layout_of_map(site, touch, self._grown(site, touch, after))
         elif len(node.outputs) != 1 or after.axes[0] != before.axes[0]:
             raise AxesError(f"it moves the batch into other axes ({after})")
         else:
-            value = node.outputs[0]
-            self.alias[value] = site.inputs[0]
+            target = after.with_size(*before.map_size) if after.is_map else _as_map(after, before)
             reason = f"it lays out one crop's map as {after}; a larger map stays a map"
-            self.edits.append(RemoveLayout(node.name, value, site.inputs[0], reason))
+            self._lay_out(site, target, reason)
+
+    def _layout_of_map(self, site: _Site, touch: Layout, after: Axes) -> None:
+        """A layout node between two maps: it may state height and width as numbers."""
+        node, before = site.node, site.new[0]
+        if touch.fixed and after == before:
+            self._remove(site, "it changes nothing at training size, and would at others")
+            return
+        if touch.fixed:
+            self.edits.append(_free_shape(node, before, after, "height and width follow the input"))
+        self._emit(replace(node, inputs=site.inputs, touch=Layout()), after)
+
+    def _lay_out(self, site: _Site, target: Axes, reason: str) -> None:
+        """A layout node of what became a map: it goes away, or does to the map's channels what it did to the vector."""
+        node, before = site.node, site.new[0]
+        if target == before:
+            self._remove(site, reason)
+            return
+        if fuse(target.atoms) == fuse(before.atoms):
+            self.edits.append(_free_shape(node, before, target, reason))
+        elif sorted(map(str, target.axes)) == sorted(map(str, before.axes)):
+            order = tuple(before.axes.index(axis) for axis in target.axes)
+            self.edits.append(SetOrder(node.name, order, reason))
+        else:
+            raise AxesError(f"it makes {target} of the map {before}, neither by a reshape nor by an order of axes")
+        self._emit(replace(node, inputs=site.inputs, touch=Layout()), target)
+
+    def _remove(self, site: _Site, reason: str) -> None:
+        value = site.node.outputs[0]
+        self.alias[value] = site.inputs[0]
+        self.edits.append(RemoveLayout(site.node.name, value, site.inputs[0], reason))
 
     def _stay(self, site: _Site) -> None:
         node, touch = site.node, site.node.touch
@@ -197,20 +229,18 @@ class Walk:
             self._over_last_axis(site, touch)
             return
         if isinstance(touch, Pointwise) and site.became_map:
-            touch = replace(touch, axis=self._channel_axis(site, touch), flat=False)
-            if node.aligned and site.new[0].channel_axis != site.new[0].rank - 1:
+            new = replace(touch, axis=self._new_axis(site, touch), flat=False)
+            if node.aligned and site.new[0].space_axis("w") == site.new[0].rank - 1:
                 reason = "a vector's last axis is a map's channels"
                 self.edits.append(AlignConstants(node.name, node.aligned, reason))
-            for value in node.outputs:
-                # What was a vector gets its input's cells: the channels stay.
-                channels = tuple(a for axis in self.graph.values[value].axes[1:] for a in axis if not a.is_space)
-                self.new[value] = site.new[0].with_axis(site.new[0].channel_axis, channels)
-            self.nodes.append(replace(node, inputs=site.inputs, touch=touch, aligned=()))
+            outs = (self._grown_vector(site, touch, new.axis, self.graph.values[v]) for v in node.outputs)
+            self._emit(replace(node, inputs=site.inputs, touch=new, aligned=()), *outs)
             return
         if isinstance(touch, Window) and touch.auto:
             pads = (touch.y.pad_before, touch.x.pad_before, touch.y.pad_after, touch.x.pad_after)
-            reason = "padding that follows the input's size would move the cells of a map"
-            self.edits.append(FixPads(node.name, pads, reason))
+            kernel, stride = (touch.y.kernel, touch.x.kernel), (touch.y.stride, touch.x.stride)
+            reason = "a window that follows the input's size would move the cells of a map"
+            self.edits.append(FixWindow(node.name, kernel, stride, pads, reason))
             touch = replace(touch, auto=False)
         outs = (self._grown(site, touch, self.graph.values[v]) for v in node.outputs)
         self._emit(replace(node, inputs=site.inputs, touch=touch), *outs)
@@ -260,19 +290,38 @@ class Walk:
             if old.rank == site.old[0].rank and new.is_map != site.new[0].is_map:
                 raise AxesError(f"{value} stays {new} where {site.inputs[0]} is {site.new[0]}")
 
-    def _channel_axis(self, site: _Site, touch: Pointwise) -> int | None:
-        channels = site.new[0].channel_axis
-        if not touch.flat and touch.axis in (None, channels):
-            return touch.axis
-        if touch.axis is not None and site.old[0].index(touch.axis) != site.old[0].rank - 1:
-            raise AxesError(f"it works along axis {touch.axis} of {site.old[0]}, which is not the channels")
-        why = (
-            "it ran over everything behind the batch"
-            if touch.flat
-            else f"it worked along axis {touch.axis} of a vector"
-        )
-        self.edits.append(SetAxis(site.node.name, channels, f"{why}; the map has its channels on axis {channels}"))
-        return channels
+    def _new_axis(self, site: _Site, touch: Pointwise) -> int | None:
+        """The axis of the map along which runs what ran along an axis of the vector."""
+        old, new = site.old[0], site.new[0]
+        if touch.flat:
+            axis, why = new.channel_axis, "it ran over everything behind the batch"
+        elif touch.axis is None:
+            return None
+        else:
+            mine = _channels_of(old.axes[old.index(touch.axis)])
+            fits = [i for i in range(1, new.rank) if new.axes[i] == mine]
+            if len(fits) != 1:
+                raise AxesError(f"it works along axis {touch.axis} of {old}, which is no axis of the map {new}")
+            axis, why = fits[0], f"it worked along axis {touch.axis} of a vector"
+            if axis == touch.axis:
+                return axis
+        told = f"{why}; the map has its channels on axis {axis}"
+        self.edits.append(SetAxis(site.node.name, axis, told))
+        return axis
+
+    def _grown_vector(self, site: _Site, touch: Pointwise, axis: int | None, out: Axes) -> Axes:
+        """What was a vector gets its input's cells; its channels are those that it had."""
+        old, new = site.old[0], site.new[0]
+        if out.rank == old.rank or touch.flat:
+            if axis is None or touch.axis is None or touch.flat:
+                channels = tuple(a for each in out.axes[1:] for a in _channels_of(each))
+                return new if out == old else new.with_axis(new.channel_axis, channels)
+            return new.with_axis(axis, _channels_of(out.axes[old.index(touch.axis)]))
+        if axis is None or abs(out.rank - old.rank) != 1:
+            raise AxesError(f"it makes {out} of {old}, which is a map {new} now")
+        if out.rank < old.rank:
+            return Axes((*new.axes[:axis], *new.axes[axis + 1 :]))
+        return Axes((*new.axes[:axis], _channels_of(out.axes[axis]), *new.axes[axis:]))
 
     def _emit(self, node: Node, *out: Axes) -> None:
         self.nodes.append(node)
@@ -314,6 +363,29 @@ class Walk:
         )
         values = {kept.get(v, v): axes for v, axes in self.new.items()}
         return Graph(self.graph.inputs, tuple(kept.get(v, v) for v in outputs), nodes, values)
+
+
+def _channels_of(axis: Axis) -> Axis:
+    return tuple(atom for atom in axis if not atom.is_space)
+
+
+def _as_map(vector: Axes, like: Axes) -> Axes:
+    """A vector's axes as those of a map: (n, channels..., h, w), or in ``like``'s order where it has the same channels."""
+    kept = [_channels_of(axis) for axis in vector.axes[1:] if _channels_of(axis)]
+    spaces = {i for i in range(like.rank) if i in (like.space_axis("h"), like.space_axis("w"))}
+    own = [axis for i, axis in enumerate(like.axes) if i and i not in spaces]
+    if kept in (own, []):
+        return like
+    height, width = like.map_size
+    return Axes((like.axes[0], *kept, (whole("h", height),), (whole("w", width),)))
+
+
+def _free_shape(node: Node, before: Axes, after: Axes, reason: str) -> FreeShape:
+    copied = {after.space_axis(root): before.space_axis(root) for root in SPACE} | {0: 0}
+    found = (copied.get(i) for i in range(after.rank))
+    sources = tuple(-1 if source is None else source for source in found)
+    shape = tuple(0 if source >= 0 else size for size, source in zip(after.shape, sources, strict=True))
+    return FreeShape(node.name, shape, sources, reason)
 
 
 def _window(kernel: tuple[int, int]) -> Window:

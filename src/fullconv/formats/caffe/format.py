@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe import apply as surgery
@@ -12,7 +13,7 @@ from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
-from fullconv.formats.format import Reading
+from fullconv.formats.format import Reading, Session
 from fullconv.graph import Graph
 from fullconv.lowering import Lowered
 from fullconv.preprocess import Preprocess
@@ -40,6 +41,15 @@ class Caffe:
 
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
+
+    def module(self, native: Any) -> Any:
+        return None
+
+    def own_session(self, native: Any, precision: str) -> Session | None:
+        return None
+
+    def prefers_itself(self) -> bool:
+        return False
 
     def check(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> None:
         fitted(native, shapes)

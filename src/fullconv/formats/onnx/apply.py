@@ -19,14 +19,16 @@ from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
     Edit,
-    FixPads,
+    FixWindow,
     FreeShape,
+    FromChannelsFirst,
     GlobalToLocal,
     GlobalToSliding,
     LinearToConv,
     RemoveLayout,
     RenameValue,
     SetAxis,
+    SetOrder,
     ToChannelsFirst,
 )
 from fullconv.surgery.plan import Plan
@@ -65,13 +67,15 @@ class _Work:
         how: dict[type, Callable[[ir.Node, Any], None]] = {
             AlignConstants: self._align,
             ChannelsLast: self._channels_last,
-            FixPads: self._fix_pads,
+            FixWindow: self._fix_window,
             FreeShape: self._free_shape,
+            FromChannelsFirst: self._from_channels_first,
             GlobalToLocal: self._pool_around,
             GlobalToSliding: self._slide,
             LinearToConv: self._convolve,
             RemoveLayout: self._remove,
             SetAxis: self._set_axis,
+            SetOrder: self._set_order,
             ToChannelsFirst: self._channels_first,
         }
         how[type(edit)](node, edit)
@@ -131,9 +135,15 @@ class _Work:
             if value is not None and value.name in edit.constants:
                 numbers = self._numbers(node, i)
                 assert numbers is not None, "the plan found a constant"
-                node.replace_input_with(i, self._weights(node, i, numbers.reshape(-1, 1, 1)))
+                node.replace_input_with(i, self._weights(node, i, numbers.reshape(*numbers.shape, 1, 1)))
 
     def _free_shape(self, node: ir.Node, edit: FreeShape) -> None:
+        if node.op_type != "Reshape":
+            source = node.inputs[0]
+            assert source is not None
+            shape = self._constant(f"{node.name}/shape", np.array(edit.shape, np.int64))
+            self._replace(node, "Reshape", [source, shape], {}, str(node.name))
+            node = self.nodes[str(node.name)]
         if all(source in (-1, i) for i, source in enumerate(edit.sources)):
             shape = self._constant(f"{node.name}/shape", np.array(edit.shape, np.int64))
             node.attributes.pop("allowzero", None)
@@ -152,9 +162,30 @@ class _Work:
             shape = self._insert(node, "Concat", parts, {"axis": 0}, stem, stem)
         node.replace_input_with(1, shape)
 
-    def _fix_pads(self, node: ir.Node, edit: FixPads) -> None:
+    def _fix_window(self, node: ir.Node, edit: FixWindow) -> None:
+        if node.op_type == "Resize":  # to a size: by the factors that it was at training size
+            scales = np.array([1, 1, *(float(1 / step) for step in edit.stride)], np.float32)
+            node.resize_inputs(3)
+            node.replace_input_with(2, self._constant(f"{node.name}/scales", scales))
+            return
         node.attributes.pop("auto_pad", None)
         node.attributes["pads"] = ir.AttrInt64s("pads", list(edit.pads))
+
+    def _set_order(self, node: ir.Node, edit: SetOrder) -> None:
+        source = node.inputs[0]
+        assert source is not None
+        self._replace(node, "Transpose", [source], {"perm": list(edit.permutation)}, str(node.name))
+
+    def _from_channels_first(self, node: ir.Node, edit: FromChannelsFirst) -> None:
+        value = self.values[edit.value]
+        made = value.producer()
+        assert made is not None
+        back = ir.node("Transpose", [value], {"perm": list(edit.permutation)}, name=f"{node.name}/back")
+        ir.convenience.replace_all_uses_with(value, back.outputs[0], replace_graph_outputs=True)
+        back.replace_input_with(0, value)
+        back.outputs[0].name, value.name = edit.value, f"{edit.value}/channels_first"
+        self.graph.insert_after(made, back)
+        self.values[edit.value], self.values[str(value.name)] = back.outputs[0], value
 
     def _channels_first(self, node: ir.Node, edit: ToChannelsFirst) -> None:
         name = f"{edit.value}/channels_first/{node.name}"

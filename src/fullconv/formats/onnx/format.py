@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.files import written_whole
-from fullconv.formats.format import Reading
+from fullconv.formats.format import Reading, Session
 from fullconv.formats.onnx.apply import apply
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.network import OnnxNet, read_network
@@ -41,6 +42,15 @@ class Onnx:
 
     def apply(self, native: OnnxNet, plan: Plan) -> OnnxNet:
         return apply(native, plan)
+
+    def module(self, native: Any) -> Any:
+        return None
+
+    def own_session(self, native: Any, precision: str) -> Session | None:
+        return None
+
+    def prefers_itself(self) -> bool:
+        return False
 
     def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
         whole = any(isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph)

@@ -1,10 +1,10 @@
-"""Operators that move values: Flatten, Reshape, Squeeze, Unsqueeze, Transpose."""
+"""Operators that move values: Flatten, Reshape, Squeeze, Unsqueeze, Transpose, one position of an axis, a stack."""
 
 from __future__ import annotations
 
-from fullconv.axes import Axes, AxesError
+from fullconv.axes import Axes, AxesError, size_of, whole
 from fullconv.formats.rules.site import Site, Told, opaque
-from fullconv.graph import Layout, Opaque
+from fullconv.graph import Layout, Opaque, Pointwise
 
 
 def reshape(site: Site) -> Told:
@@ -40,3 +40,23 @@ def transpose(site: Site) -> Told:
     """Transpose: the axes in another order."""
     order = site.attribute("perm") or list(range(site.first.rank))[::-1]
     return Told(Layout(), (site.first.permute(order),))
+
+
+def select(site: Site) -> Told:
+    """One position of an axis, or each of them, without the axis."""
+    axes, axis = site.first, site.first.index(int(site.attribute("axis", 0)))
+    if axis == 0 or size_of(atom for atom in axes.axes[axis] if atom.is_space) > 1:
+        return opaque(site, f"it picks single positions along axis {axis} of {axes}")
+    if axes.shape[axis] == 1:
+        return Told(Layout(), (axes.squeeze(axis),) * len(site.shapes))
+    out = Axes((*axes.axes[:axis], *axes.axes[axis + 1 :]))
+    return Told(Pointwise(axis=axis), (out,) * len(site.shapes))
+
+
+def stack(site: Site) -> Told:
+    """Several side by side along an axis of its own."""
+    axes, axis = site.first, int(site.attribute("axis", 0))
+    if any(each is None for each in site.axes) or axis == 0:
+        return opaque(site, "it stacks along the batch, or a map with a constant")
+    new = (whole(f"s{site.attribute('name', '')}", len(site.names)),)
+    return Told(Pointwise(axis=axis), (Axes((*axes.axes[:axis], new, *axes.axes[axis:])),))

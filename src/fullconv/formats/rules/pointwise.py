@@ -47,6 +47,30 @@ def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
     return Axes(tuple(out))
 
 
+def attention(site: Site) -> Told:
+    """Attention: every position reads every other."""
+    return opaque(site, "attention: every position reads all others, which no window of a fixed size does")
+
+
+def expand(site: Site) -> Told:
+    """Axes of size 1 repeated."""
+    axes, shape = site.first, site.shape()
+    lead = ((),) * (len(shape) - axes.rank)
+    out = []
+    for i, (atoms, size) in enumerate(zip((*lead, *axes.axes), shape, strict=True)):
+        same = size_of(atoms) == size
+        if not same and any(atom.is_space for atom in atoms):
+            return opaque(site, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
+        out.append(atoms if same else (whole(f"e{i}", size),))
+    return Told(Pointwise(), (Axes(tuple(out)),))
+
+
+def within(site: Site) -> Told:
+    """What works along one axis and may change its length."""
+    axes, axis = site.first, site.first.index(int(site.attribute("axis", 1)))
+    return Told(_touch_of(axes.mixed([axis]), axis, axes), (_with(site, axes, axis, 0),))
+
+
 def by_channel(site: Site) -> Told:
     """BatchNormalization and LRN: a parameter a channel, or neighbours among channels."""
     atoms = site.first.axes[1] if site.first.rank > 1 else ()
@@ -190,9 +214,12 @@ def reduce(site: Site) -> Told:
         return opaque(
             site, f"it reduces {', '.join(str(axes.axes[i][0]) for i in which if axes.axes[i])} of {axes} together"
         )
-    if keep and len(which) == 1:
-        return Told(Pointwise(axis=which[0]), (axes.with_axis(which[0], ()),))
-    return opaque(site, f"it drops axes {which} of {axes}")
+    if len(which) == 1:
+        out = axes.with_axis(which[0], ())
+        return Told(
+            Pointwise(axis=which[0]), (out if keep else Axes((*out.axes[: which[0]], *out.axes[which[0] + 1 :])),)
+        )
+    return opaque(site, f"it reduces axes {which} of {axes} together")
 
 
 def _without(axes: Axes, i: int) -> Axes:

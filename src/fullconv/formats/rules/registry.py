@@ -82,7 +82,20 @@ RULES: Mapping[str, Callable[[Site], Told]] = {
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LpNormalization"), pointwise.along),
     **dict.fromkeys(("ArgMax", "ArgMin", "TopK"), pointwise.choose),
     **dict.fromkeys(("InstanceNormalization", "GroupNormalization", "MeanVarianceNormalization"), pointwise.statistics),
-    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2"), pointwise.reduce),
+    **dict.fromkeys(
+        (
+            "ReduceMean",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceSum",
+            "ReduceProd",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceVariance",
+            "ReduceOther",
+        ),
+        pointwise.reduce,
+    ),
     **dict.fromkeys(("Gemm", "MatMul"), linear.linear),
     "BatchNormalization": pointwise.by_channel,
     "Concat": pointwise.join,
@@ -93,10 +106,29 @@ RULES: Mapping[str, Callable[[Site], Told]] = {
     "Slice": pointwise.cut,
     "Split": pointwise.split,
     "Transpose": layout.transpose,
+    "Resize": window.resize,
+    "Upsample": window.resize,
+    "SpaceToDepth": window.blocks,
+    "DepthToSpace": window.blocks,
+    # Words of our own, for operators of other formats that ONNX writes with several:
+    "AdaptivePool": window.adaptive,
+    "Attention": pointwise.attention,
+    "Expand": pointwise.expand,
+    "ReduceOver": pointwise.within,
+    "Select": layout.select,
+    "Stack": layout.stack,
 }
 
 
-_SEVERAL = {*_ELEMENTWISE, "Concat", "Gather", "Gemm", "MatMul"}  # those that may read the image's data at any input
+_SEVERAL = {
+    *_ELEMENTWISE,
+    "Attention",
+    "Concat",
+    "Gather",
+    "Gemm",
+    "MatMul",
+    "Stack",
+}  # those that may read the image's data at any input
 
 
 def place(site: Site) -> Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from fullconv.axes import Axes, AxesError, whole
 from fullconv.formats.rules.site import Array, Site, Told, opaque
@@ -34,8 +35,7 @@ def pool(site: Site) -> Told:
 
 def _window(site: Site, kernel: list[int], transposed: bool) -> Told:
     strides, dilations = site.attribute("strides") or [1, 1], site.attribute("dilations") or [1, 1]
-    auto = site.attribute("auto_pad", "NOTSET")
-    auto = auto.decode() if isinstance(auto, bytes) else auto
+    auto = _text(site.attribute("auto_pad", "NOTSET"))
     pads = list(site.attribute("pads") or [0, 0, 0, 0])
     size, out = site.first.map_size, site.shape()[2:]
     same = auto in ("SAME_UPPER", "SAME_LOWER")
@@ -69,7 +69,7 @@ def _window(site: Site, kernel: list[int], transposed: bool) -> Told:
         return opaque(site, f"its output of {tuple(out)} is not the {lengths} that its window gives")
     channels = (whole("c", site.shape()[1]),) if site.op.startswith("Conv") else site.first.axes[1]
     axes = site.first.with_size(*out).with_axis(1, channels)
-    return Told(Window(spans[0], spans[1], auto=same), (axes,))
+    return Told(Window(spans[0], spans[1], auto=same or bool(site.attribute("auto", False))), (axes,))
 
 
 def global_pool(site: Site) -> Told:
@@ -77,6 +77,61 @@ def global_pool(site: Site) -> Told:
     if site.op == "GlobalLpPool" or not _channels_first(site.first):
         return opaque(site, f"{site.op} has no rule here")
     return Told(Whole("mean" if "Average" in site.op else "max"), (site.first.with_size(1, 1),))
+
+
+def adaptive(site: Site) -> Told:
+    """A pool to a size that does not divide its input's."""
+    (height, width), (rows, cols) = site.attribute("from"), site.attribute("to")
+    return opaque(
+        site,
+        f"an adaptive pool from {height}×{width} to {rows}×{cols} has windows of uneven size at training size {height}×{width}",
+    )
+
+
+def resize(site: Site) -> Told:
+    """Resize and Upsample by whole factors: a window of a stride below one."""
+    axes, shape = site.first, site.shape()
+    if not _channels_first(axes) or shape[:2] != axes.shape[:2]:
+        return opaque(site, f"it resizes more than height and width of {axes}")
+    mode = _text(site.attribute("mode", "nearest"))
+    place = _text(site.attribute("coordinate_transformation_mode", "half_pixel"))
+    corners = place in ("align_corners", "tf_crop_and_resize") or site.attribute("corners", False)
+    if mode not in ("nearest", "linear") or (corners and mode == "linear"):
+        return opaque(
+            site, f"it resamples by {mode}{' with corners aligned' if corners else ''}, which follows the input's size"
+        )
+    spans = []
+    for have, want in zip(axes.map_size, shape[2:], strict=True):
+        factor, rest = divmod(want, have)
+        if rest or not factor:
+            return opaque(site, f"it resizes {axes.map_size} to {tuple(shape[2:])}, no whole factor")
+        kernel = factor if mode == "nearest" or factor == 1 else 2 * factor - factor % 2
+        edge = (kernel - factor) // 2
+        stride = Fraction(1, factor)
+        spans.append(Span(kernel, stride, 1, edge, kernel - factor - edge) if factor > 1 else Span())
+    return Told(Window(spans[0], spans[1], auto=_resizes_to(site)), (axes.with_size(*shape[2:]),))
+
+
+def _resizes_to(site: Site) -> bool:
+    """Whether it states a size instead of a factor."""
+    given = site.attribute("fixed")
+    if given is not None:
+        return bool(given)
+    return site.op == "Resize" and site.input(3) not in (None, "") and not site.is_sized(3)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def blocks(site: Site) -> Told:
+    """SpaceToDepth and DepthToSpace: a block of cells as channels, and back."""
+    if not _channels_first(site.first):
+        return opaque(site, f"it blocks {site.first}, which is no map of (n, c, h, w)")
+    factor, shape = int(site.attribute("blocksize", 1)), site.shape()
+    down = site.op == "SpaceToDepth"
+    span = Span(factor, Fraction(factor) if down else Fraction(1, factor)) if factor > 1 else Span()
+    return Told(Window(span, span), (site.first.with_size(*shape[2:]).with_axis(1, (whole("c", shape[1]),)),))
 
 
 def pad(site: Site) -> Told:

@@ -1,0 +1,1 @@
+"""Every classifier of torchvision and one of every timm entry: read, cast, run, compared."""

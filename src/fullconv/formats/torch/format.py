@@ -1,0 +1,75 @@
+"""PyTorch behind the Format protocol."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fullconv.errors import BadInput
+from fullconv.formats.format import Reading, Session
+from fullconv.formats.torch.apply import apply
+from fullconv.formats.torch.lower import lower
+from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.read import read_network
+from fullconv.formats.torch.run import TorchSession, prefers_itself
+from fullconv.formats.torch.write import write
+from fullconv.graph import Graph, Whole
+from fullconv.lowering import Lowered
+from fullconv.preprocess import Preprocess
+from fullconv.surgery.dialect import Dialect
+from fullconv.surgery.plan import Plan
+
+
+class Torch:
+    """The PyTorch format."""
+
+    name = "torch"
+    dialect = Dialect(pools_locally=True)
+
+    def read(self, source: Any, reading: Reading) -> TorchNet:
+        return read_network(source, reading)
+
+    def graph(self, native: TorchNet) -> Graph:
+        return native.graph
+
+    def batch(self, native: TorchNet) -> int | None:
+        return native.batch
+
+    def apply(self, native: TorchNet, plan: Plan) -> TorchNet:
+        return apply(native, plan)
+
+    def check(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> None:
+        if native.is_cast or not any(isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph):
+            return
+        for name, shape in shapes.items():
+            axes = native.inputs[name]
+            if axes.is_map and tuple(shape[1:]) != axes.shape[1:]:
+                raise BadInput(
+                    f"{native.source}: input {name!r} of {tuple(shape)} is not its training size {axes.shape}; cast the network for others"
+                )
+
+    def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+        return lower(native)
+
+    def module(self, native: TorchNet) -> Any:
+        return copy.deepcopy(native.module)
+
+    def own_session(self, native: TorchNet, precision: str) -> Session:
+        return TorchSession(native, precision)
+
+    def prefers_itself(self) -> bool:
+        return prefers_itself()
+
+    def resize(self, native: TorchNet, height: int, width: int) -> TorchNet:
+        return native  # height and width are free
+
+    def write(self, native: TorchNet, path: Path, weights: Path | None) -> list[Path]:
+        return write(native, path, weights)
+
+    def preprocess(self, native: TorchNet) -> Preprocess | None:
+        return native.preprocess
+
+    def notes(self, native: TorchNet) -> Sequence[str]:
+        return native.notes

@@ -1,0 +1,139 @@
+"""A PyTorch graph as ONNX: every operator by its spelling, parameters bound as they are."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from fullconv.errors import CannotRun, Refusal
+from fullconv.formats.torch.network import TorchNet, name_of, outputs_of, parts_of, spelling_of, value_of
+from fullconv.formats.torch.operators import Emitter, NotLowered
+from fullconv.formats.torch.shapes import Known, is_size
+from fullconv.lowering import Lowered
+
+
+def lower(net: TorchNet) -> Lowered:
+    """Lower a network for images of any size, or, where a value is bound to one, for its training size.
+
+    Raises:
+        CannotRun: an operator has no form for the engine; PyTorch itself can run it.
+    """
+    work = _Lower(net)
+    for node in net.module.graph.nodes:
+        work.visit(node)
+    b = work.emitter
+    inputs = {name: axes.shape for name, axes in net.inputs.items()}
+    named = {
+        name_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in net.known.flowing
+    }
+    outputs = {name: value for name, value in named.items() if value in work.made}
+    free: tuple[int, ...] = (0,) if net.batch is None else ()
+    if b.any_size:
+        axes = next(iter(net.inputs.values()))
+        free += tuple(i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None)
+    return Lowered(b.nodes, list(b.constants.values()), inputs, outputs, work.weights, True, free)
+
+
+class _Lower:
+    def __init__(self, net: TorchNet) -> None:
+        self.net = net
+        self.known: Known = net.known
+        self.emitter = Emitter(net.known)
+        self.weights: dict[str, Any] = {}
+        self.numbers = _fold(net)
+        self.made: set[str] = set()
+
+    def visit(self, node: fx.Node) -> None:
+        b = self.emitter
+        if node.op == "placeholder":
+            b.env[node] = node.name
+        elif node in self.numbers and any(user in self.known.flowing for user in node.users):
+            b.env[node] = self._weight(name_of(node) if node.op != "get_attr" else str(node.target), self.numbers[node])
+        elif node.op != "call_function" or node.target is operator.getitem:
+            return
+        elif is_size(node):
+            b.env[node] = self._size(node)
+        elif node in self.known.flowing:
+            self._call(node)
+
+    def _call(self, node: fx.Node) -> None:
+        b = self.emitter
+        spelling = spelling_of(node, self.known)
+        try:
+            if spelling is None:
+                raise NotLowered(f"{node.target} has no form for ONNX here")
+            given = [b.value(v) for v in spelling.inputs]
+            if spelling.emit is not None:
+                found = spelling.emit(b, *given)
+            else:
+                while given and not given[-1]:
+                    given.pop()
+                found = b.op(spelling.op, *given, **spelling.attributes)
+        except NotLowered as error:
+            reason = f"{error}; run it with --runtime torch"
+            raise CannotRun(
+                f"{self.net.source}: cannot be run by ONNX Runtime", [Refusal(name_of(node), reason)]
+            ) from None
+        values = [found] if isinstance(found, str) else list(found)
+        self.made.update(values)
+        for i, part in parts_of(node):
+            b.env[part] = values[i]
+        for user in node.users:
+            if user.target is operator.getitem:
+                b.env[user] = values[int(user.args[1])]  # type: ignore[arg-type]
+
+    def _size(self, node: fx.Node) -> Any:
+        """A size as a tensor of one whole number; what does not follow from the image as a number."""
+        b = self.emitter
+        if node.target is torch.ops.aten.sym_size.int:
+            source, axis = node.args
+            assert isinstance(source, fx.Node)
+            shape = b.op("Shape", b.value(source))
+            return b.op("Gather", shape, b.ints(int(axis)), axis=0)  # type: ignore[arg-type]
+        op = {"add": "Add", "sub": "Sub", "mul": "Mul", "floordiv": "Div"}.get(getattr(node.target, "__name__", ""))
+        if op is None:
+            raise CannotRun(
+                f"{self.net.source}: cannot be run by ONNX Runtime",
+                [
+                    Refusal(
+                        name_of(node), f"{node.target} on sizes has no form for ONNX here; run it with --runtime torch"
+                    )
+                ],
+            )
+        sides = (b.env[a] if isinstance(a, fx.Node) else b.ints(int(a)) for a in node.args)  # type: ignore[arg-type]
+        return b.op(op, *sides)
+
+    def _weight(self, name: str, tensor: torch.Tensor) -> str:
+        array = tensor.detach().cpu()
+        values = array.float().numpy() if array.is_floating_point() else array.numpy()
+        if values.dtype == np.float32:
+            self.weights[name] = np.ascontiguousarray(values)
+            return name
+        return self.emitter._constant(values)
+
+
+def _fold(net: TorchNet) -> Mapping[fx.Node, torch.Tensor]:
+    """Numbers of everything that depends on no input: parameters, and what is computed from them alone."""
+    flowing, known = net.known.flowing, net.known
+    env: dict[fx.Node, Any] = {}
+    runner = fx.Interpreter(net.module, garbage_collect_values=False)
+    with torch.no_grad():
+        for node in net.module.graph.nodes:
+            if node.op == "get_attr":
+                env[node] = runner.fetch_attr(str(node.target))
+            elif node.op == "call_function" and node not in flowing and not is_size(node):
+                if any(n not in env and n not in known.numbers for n in node.all_input_nodes):
+                    continue
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: env.get(n, known.numbers.get(n)))
+                env[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    return {node: value for node, value in env.items() if isinstance(value, torch.Tensor)}
+
+
+def output_names(net: TorchNet) -> list[str]:
+    """Names of the module's answers, in its order."""
+    return [value_of(node) for node in outputs_of(net.module)]

@@ -1,0 +1,18 @@
+"""ATen operators, each spelt in ONNX's words: one function an operator serves the rules on axes and the engine alike."""
+
+from fullconv.formats.torch.operators import elementwise, layout, linear, normalization, reduce, window
+from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Spelling
+
+__all__ = [
+    "OPERATORS",
+    "Call",
+    "Emitter",
+    "NotLowered",
+    "Spelling",
+    "elementwise",
+    "layout",
+    "linear",
+    "normalization",
+    "reduce",
+    "window",
+]

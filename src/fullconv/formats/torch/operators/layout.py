@@ -1,0 +1,169 @@
+"""Operators that move values: reshapes, permutations, parts of axes, joins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import fx
+
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
+
+
+@spells("view", "reshape", "_unsafe_view", "view_copy")
+def view(call: Call) -> Spelling:
+    """The same values in another shape."""
+    x, stated = call["self"], list(call.get("size", call.get("shape")))
+    shape = [0 if isinstance(v, fx.Node) else int(v) for v in stated]
+    return Spelling("Reshape", (x,), {"shape": shape}, lambda b, name: b.op("Reshape", name, b.sizes(stated, copied=x)))
+
+
+@spells(
+    "flatten.using_ints",
+    "squeeze",
+    "squeeze.dim",
+    "squeeze.dims",
+    "unsqueeze",
+    "unflatten.int",
+    "reshape_as",
+    "view_as",
+)
+def reshape(call: Call) -> Spelling:
+    """The same values in another shape, by axes: it follows from the input's."""
+    x, out = call["self"], call.out[0]
+    name = str(call.node.target)
+    if "flatten.using" in name:
+        start, end = (int(call[k]) % call.rank(x) for k in ("start_dim", "end_dim"))
+
+        def emit(b: Emitter, v: str) -> str:
+            if start == 1 and end == call.rank(x) - 1:
+                return b.op("Flatten", v, axis=1)
+            shape = b.op("Shape", v)
+            parts = [b.op("Slice", shape, b.ints(0), b.ints(start)), b.ints(-1)]
+            parts.append(b.op("Slice", shape, b.ints(end + 1), b.ints(call.rank(x))))
+            return b.op("Reshape", v, b.op("Concat", *parts, axis=0))
+    elif "unsqueeze" in name:
+        axis = int(call["dim"]) % len(out)
+
+        def emit(b: Emitter, v: str) -> str:
+            return b.op("Unsqueeze", v, b.ints(axis))
+    elif "squeeze" in name:
+        shape = call.shape(x)
+        given = call.get("dim")
+        axes = range(len(shape)) if given is None else given if isinstance(given, list | tuple) else [given]
+        gone = [i % len(shape) for i in axes if shape[i] == 1]
+
+        def emit(b: Emitter, v: str) -> str:
+            return b.op("Squeeze", v, b.ints(*gone)) if gone else v
+    else:
+
+        def emit(b: Emitter, v: str) -> str:
+            b.size_bound()
+            return b.op("Reshape", v, b.ints(-1, *out[1:]))
+
+    return Spelling("Flatten", (x,), {}, emit)
+
+
+@spells("permute", "transpose.int", "t", "movedim.int", "numpy_T", "swapaxes")
+def permute(call: Call) -> Spelling:
+    """The axes in another order."""
+    rank = call.rank(call["self"])
+    name = str(call.node.target)
+    order = list(range(rank))
+    if "permute" in name:
+        order = [int(i) % rank for i in call["dims"]]
+    elif "movedim" in name:
+        source, target = int(call["source"]) % rank, int(call["destination"]) % rank
+        order.insert(target, order.pop(source))
+    elif ".t." in name or "numpy_T" in name:
+        order = order[::-1]
+    else:
+        a, b = (int(call[k]) % rank for k in (("dim0", "dim1") if "dim0" in call.values else ("axis0", "axis1")))
+        order[a], order[b] = order[b], order[a]
+    return Spelling("Transpose", (call["self"],), {"perm": order})
+
+
+@spells("chunk", "split.Tensor", "split_with_sizes", "split.sizes", "unsafe_chunk", "unsafe_split.Tensor")
+def split(call: Call) -> Spelling:
+    """Parts of an axis."""
+    axis = int(call["dim"]) % call.rank(call["self"])
+    sizes = [shape[axis] for shape in call.out]
+
+    def emit(b: Emitter, x: str) -> Sequence[str]:
+        return b.ops("Split", x, b.ints(*sizes), count=len(sizes), axis=axis)
+
+    return Spelling("Split", (call["self"],), {"axis": axis}, emit)
+
+
+@spells("unbind.int")
+def unbind(call: Call) -> Spelling:
+    """Every position of an axis, without it."""
+    axis, count = int(call["dim"]) % call.rank(call["self"]), len(call.out)
+
+    def emit(b: Emitter, x: str) -> Sequence[str]:
+        return [b.op("Squeeze", part, b.ints(axis)) for part in b.ops("Split", x, count=count, axis=axis)]
+
+    return Spelling("Select", (call["self"],), {"axis": axis}, emit)
+
+
+@spells("select.int")
+def select(call: Call) -> Spelling:
+    """One position of an axis, without it."""
+    axis, index = int(call["dim"]) % call.rank(call["self"]), call.number(call["index"])
+
+    def emit(b: Emitter, x: str) -> str:
+        return b.op("Gather", x, b._constant(_scalar(index)), axis=axis)
+
+    return Spelling("Select", (call["self"],), {"axis": axis}, emit)
+
+
+def _scalar(value: int) -> Any:
+    import numpy as np
+
+    return np.array(value, np.int64)
+
+
+@spells("index_select")
+def index_select(call: Call) -> Spelling:
+    """Positions of an axis by an index."""
+    axis = int(call["dim"]) % call.rank(call["self"])
+    return Spelling("Gather", (call["self"], call["index"]), {"axis": axis})
+
+
+@spells("cat", "concat")
+def cat(call: Call) -> Spelling:
+    """Several side by side along an axis."""
+    parts = tuple(p for p in call["tensors"] if call.shape(p) != (0,))
+    axis = int(call["dim"]) % call.rank(parts[0])
+    return Spelling("Concat", parts, {"axis": axis})
+
+
+@spells("stack")
+def stack(call: Call) -> Spelling:
+    """Several side by side along an axis of its own."""
+    axis = int(call["dim"]) % len(call.out[0])
+
+    def emit(b: Emitter, *parts: str) -> str:
+        return b.op("Concat", *(b.op("Unsqueeze", part, b.ints(axis)) for part in parts), axis=axis)
+
+    return Spelling("Stack", tuple(call["tensors"]), {"axis": axis, "name": call.node.name}, emit)
+
+
+@spells("expand", "expand_as")
+def expand(call: Call) -> Spelling:
+    """Axes of size 1 repeated."""
+    x = call["self"]
+    if "other" in call.values:
+        return Spelling("Add", (x, call["other"]), emit=lambda b, v, o: b.op("Expand", v, b.op("Shape", o)))
+    sizes = [1 if isinstance(v, int) and v == -1 else v for v in call["size"]]
+    bound = any(
+        isinstance(v, int) and v > 1 and i >= len(sizes) - 2 and call.shape(x)[i - len(sizes)] == 1
+        for i, v in enumerate(sizes)
+    )
+
+    def emit(b: Emitter, v: str) -> str:
+        if bound:
+            b.size_bound()
+        return b.op("Expand", v, b.sizes(sizes))
+
+    return Spelling("Expand", (x,), {"shape": list(call.out[0])}, emit)

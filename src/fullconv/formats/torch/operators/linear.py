@@ -1,0 +1,50 @@
+"""Operators with a weight matrix, and products of two activations."""
+
+from __future__ import annotations
+
+from torch import fx
+
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells, unwritten
+
+
+@spells("linear")
+def linear(call: Call) -> Spelling:
+    """x · Wᵀ + b over the last axis."""
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    if weight in call.known.flowing or bias in call.known.flowing:
+        return Spelling("MatMul", (x, weight, bias), emit=unwritten)
+    flat = call.rank(x) == 2
+
+    def emit(b: Emitter, x: str, w: str, bias: str) -> str:
+        if flat:
+            return b.op("Gemm", x, w, *([bias] if bias else []), transB=1)
+        product = b.op("MatMul", x, b.op("Transpose", w, perm=[1, 0]))
+        return b.op("Add", product, bias) if bias else product
+
+    # PyTorch's matrix is (outputs, inputs), Gemm's the same with transB; over more axes MatMul's rule is the same.
+    return Spelling("Gemm", (x, weight, bias), {"transB": 1}, emit)
+
+
+@spells("addmm")
+def addmm(call: Call) -> Spelling:
+    """A bias and a product with a matrix of (inputs, outputs)."""
+    bias, x, weight = call["self"], call["mat1"], call["mat2"]
+    scaled = float(call["beta"]) != 1 or float(call["alpha"]) != 1
+    attributes = {"alpha": float(call["alpha"]), "beta": float(call["beta"])}
+    return Spelling(
+        "Gemm", (x, weight, bias), attributes if scaled else {}, lambda b, x, w, c: b.op("Gemm", x, w, c, **attributes)
+    )
+
+
+@spells("matmul", "mm", "bmm", "dot")
+def matmul(call: Call) -> Spelling:
+    """A product; with a constant matrix on the right a linear layer."""
+    left, right = (call[name] for name in ("self", "mat2" if "mat2" in call.values else "other"))
+    return Spelling("MatMul", (left, right))
+
+
+@spells("scaled_dot_product_attention")
+def attention(call: Call) -> Spelling:
+    """Attention, which reads every position at every other."""
+    given = tuple(v for v in call.values.values() if isinstance(v, fx.Node))
+    return Spelling("Attention", given, emit=unwritten)

@@ -1,0 +1,124 @@
+"""Normalisations, softmax, and choices among channels."""
+
+from __future__ import annotations
+
+import math
+
+from fullconv.formats.torch.module import batch_norm as with_modes
+from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Spelling, spells, unwritten
+
+
+@spells("batch_norm")
+def batch_norm(call: Call) -> Spelling:
+    """(x - mean) / √(var + eps) · weight + bias, a channel at a time, with the statistics of training."""
+    x = call.first
+    names = (
+        ("weight", "bias", "running_mean", "running_var")
+        if "running_mean" in call.values
+        else ("weight", "bias", "mean", "var")
+    )
+    weight, bias, mean, var = (call[name] for name in names)
+    count = call.shape(x)[1]
+
+    def emit(b: Emitter, x: str, mean: str, var: str, weight: str, bias: str) -> str:
+        if call["training"] is True:
+            raise NotLowered("it normalises by its own batch")
+        ones = weight or b.floats([1.0] * count)
+        zeros = bias or b.floats([0.0] * count)
+        return b.op("BatchNormalization", x, ones, zeros, mean, var, epsilon=float(call["eps"]))
+
+    return Spelling("BatchNormalization", (x, mean, var, weight, bias), emit=emit)
+
+
+OPERATORS[with_modes] = batch_norm
+
+
+@spells("layer_norm")
+def layer_norm(call: Call) -> Spelling:
+    """(x - mean) / √(var + eps) over the last axes."""
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    count = len(call["normalized_shape"])
+    axis = call.rank(x) - count
+
+    def emit(b: Emitter, x: str, weight: str, bias: str) -> str:
+        scale = weight or b.floats([1.0] * math.prod(call["normalized_shape"]))
+        return b.op("LayerNormalization", x, scale, *([bias] if bias else []), axis=axis, epsilon=float(call["eps"]))
+
+    return Spelling(
+        "LayerNormalization", (x, weight, bias), {"axis": axis}, emit if weight is not None or count == 1 else unwritten
+    )
+
+
+@spells("group_norm")
+def group_norm(call: Call) -> Spelling:
+    """Moments over groups of channels and the whole map."""
+    x, groups, count = call["input"], int(call["num_groups"]), call.shape(call["input"])[1]
+    rank = call.rank(x)
+
+    def emit(b: Emitter, x: str, weight: str, bias: str) -> str:
+        parts = b.reshape(x, 0, groups, -1)
+        made = b.op(
+            "InstanceNormalization",
+            parts,
+            b.floats([1.0] * groups),
+            b.floats([0.0] * groups),
+            epsilon=float(call["eps"]),
+        )
+        y = b.op("Reshape", made, b.op("Shape", x))
+        for name, op in ((weight, "Mul"), (bias, "Add")):
+            y = b.op(op, y, b.reshape(name, count, *[1] * (rank - 2))) if name else y
+        return y
+
+    return Spelling("GroupNormalization", (x, call["weight"], call["bias"]), emit=emit)
+
+
+@spells("instance_norm")
+def instance_norm(call: Call) -> Spelling:
+    """Moments over the whole map, a channel at a time."""
+    x, weight, bias, count = call["input"], call["weight"], call["bias"], call.shape(call["input"])[1]
+
+    def emit(b: Emitter, x: str, weight: str, bias: str) -> str:
+        scale, shift = weight or b.floats([1.0] * count), bias or b.floats([0.0] * count)
+        return b.op("InstanceNormalization", x, scale, shift, epsilon=float(call["eps"]))
+
+    if not call["use_input_stats"]:
+        return Spelling("InstanceNormalization", (x, weight, bias), emit=unwritten)
+    return Spelling("InstanceNormalization", (x, weight, bias), emit=emit)
+
+
+@spells("softmax.int", "log_softmax.int", "_softmax", "_log_softmax")
+def softmax(call: Call) -> Spelling:
+    """Exponentials that add up to one along an axis."""
+    name = "LogSoftmax" if "log" in str(call.node.target) else "Softmax"
+    return Spelling(name, (call["self"],), {"axis": int(call["dim"]) % call.rank(call["self"])})
+
+
+@spells("argmax", "argmin")
+def choose(call: Call) -> Spelling:
+    """The place of the largest or the smallest along an axis."""
+    x, axis, keep = call["self"], call["dim"], int(bool(call["keepdim"]))
+    name = "ArgMax" if "max" in str(call.node.target) else "ArgMin"
+    if axis is None:
+        return Spelling("ReduceAll", (x,), emit=unwritten)
+    axis = int(axis) % call.rank(x)
+    return Spelling(name, (x,), {"axis": axis, "keepdims": keep})
+
+
+@spells("topk")
+def topk(call: Call) -> Spelling:
+    """The largest few along an axis, and their places."""
+    x, axis, count = call["self"], int(call["dim"]) % call.rank(call["self"]), int(call["k"])
+
+    def emit(b: Emitter, x: str) -> list[str]:
+        return b.ops(
+            "TopK", x, b.ints(count), count=2, axis=axis, largest=int(call["largest"]), sorted=int(call["sorted"])
+        )
+
+    return Spelling("TopK", (x,), {"axis": axis}, emit)
+
+
+@spells("local_response_norm")
+def local_response_norm(call: Call) -> Spelling:
+    """Neighbours among channels."""
+    attributes = {"size": int(call["size"]), "alpha": call["alpha"], "beta": call["beta"], "bias": call["k"]}
+    return Spelling("LRN", (call["input"],), attributes)

@@ -1,0 +1,73 @@
+"""Operators that reduce axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
+
+_REDUCTIONS = {
+    "mean.dim": "ReduceMean",
+    "mean.default": "ReduceMean",
+    "amax.default": "ReduceMax",
+    "amin.default": "ReduceMin",
+    "sum.dim_IntList": "ReduceSum",
+    "prod.dim_int": "ReduceProd",
+}
+
+
+def _axes(call: Call) -> list[int]:
+    rank, given = call.rank(call["self"]), call.get("dim")
+    axes: list[Any] = (
+        list(range(rank)) if given in (None, []) else list(given) if isinstance(given, list | tuple) else [given]
+    )
+    return sorted(int(i) % rank for i in axes)
+
+
+def _reduction(name: str, op: str) -> None:
+    def spell(call: Call) -> Spelling:
+        axes, keep = _axes(call), int(bool(call.get("keepdim", False)))
+
+        def emit(b: Emitter, x: str) -> str:
+            if op == "ReduceSum":
+                return b.op(op, x, b.ints(*axes), keepdims=keep)
+            return b.op(op, x, axes=axes, keepdims=keep)
+
+        return Spelling(op, (call["self"],), {"axes": axes, "keepdims": keep}, emit)
+
+    spells(name)(spell)
+
+
+for _name, _op in _REDUCTIONS.items():
+    _reduction(_name, _op)
+
+
+@spells("linalg_vector_norm")
+def vector_norm(call: Call) -> Spelling:
+    """The length of a vector along axes."""
+    axes, keep, order = _axes(call), int(bool(call["keepdim"])), float(call["ord"])
+    op = {1.0: "ReduceL1", 2.0: "ReduceL2"}.get(order, "ReduceOther")
+    return Spelling(
+        op, (call["self"],), {"axes": axes, "keepdims": keep}, lambda b, x: b.op(op, x, axes=axes, keepdims=keep)
+    )
+
+
+@spells("var.correction", "std.correction", "var.dim", "std.dim")
+def variance(call: Call) -> Spelling:
+    """The variance or deviation along axes."""
+    axes, keep, x = _axes(call), int(bool(call["keepdim"])), call["self"]
+    count = 1
+    for i in axes:
+        count *= call.shape(x)[i]
+    given = call.get("correction")
+    less = float(1 if given is None else given) if "correction" in call.values else float(bool(call["unbiased"]))
+    root = "std" in str(call.node.target)
+
+    def emit(b: Emitter, x: str) -> str:
+        apart = b.op("Sub", x, b.op("ReduceMean", x, axes=axes, keepdims=1))
+        mean = b.op("ReduceMean", b.op("Mul", apart, apart), axes=axes, keepdims=keep)
+        b.size_bound()
+        var = b.scaled(mean, count / (count - less))
+        return b.op("Sqrt", var) if root else var
+
+    return Spelling("ReduceVariance", (x,), {"axes": axes, "keepdims": keep}, emit)

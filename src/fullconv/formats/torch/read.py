@@ -1,0 +1,110 @@
+"""Reading a PyTorch network: an nn.Module, a .pt2 file, or a name of torchvision's, timm's or a user's own function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from fullconv.axes import Axes
+from fullconv.errors import BadInput, FullconvError
+from fullconv.formats.format import Reading
+from fullconv.formats.torch.export import export_module, inputs_of, open_program, told
+from fullconv.formats.torch.module import module_of
+from fullconv.formats.torch.network import TorchNet, name_nodes, understand
+from fullconv.formats.torch.source import Source, build
+
+_COLOURS = (1, 3, 4)
+
+
+def read_network(source: Any, reading: Reading) -> TorchNet:
+    """Read a network from a module, an ExportedProgram, a path of a .pt2 file, or a name."""
+    if isinstance(source, nn.Module):
+        return _of_module(Source(source, type(source).__name__), reading)
+    if isinstance(source, ExportedProgram):
+        return _of_program(source, "the program", reading)
+    if Path(str(source)).suffix == ".pt2":
+        if reading.weights is not None:
+            raise BadInput(f"{source}: a .pt2 file holds its weights; leave out --weights")
+        return _of_program(open_program(Path(source)), str(source), reading)
+    return _of_module(build(str(source), reading.weights), reading)
+
+
+def _of_module(source: Source, reading: Reading) -> TorchNet:
+    shape = reading.input_shape or source.input_shape
+    if shape is None:
+        raise BadInput(
+            f"{source.name}: give the size that it was trained on with --input-shape C,H,W (input_shape=(C, H, W))"
+        )
+    program, any_batch = export_module(source.module, shape, source.name)
+    net = _read(
+        program, source.name, {_only_input(program, source.name): Axes.image((1, *shape))}, None if any_batch else 1
+    )
+    left_out = _left_out(source.module, net.module)
+    notes = (*source.notes, *([left_out] if left_out else []))
+    return replace(net, preprocess=source.preprocess, notes=notes)
+
+
+def _of_program(program: ExportedProgram, source: str, reading: Reading) -> TorchNet:
+    inputs: dict[str, Axes] = {}
+    batches: set[int | None] = set()
+    for name, value in inputs_of(program).items():
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            raise BadInput(f"{source}: input {name!r} is no tensor of numbers, so this is no image classifier")
+        dims: list[int | None] = [size if isinstance(size, int) else None for size in value.shape]
+        batches.add(dims[0] if dims else None)
+        inputs[name] = _axes(dims, name, source, reading.input_shape)
+    return _read(program, source, inputs, None if None in batches else next(iter(batches), None))
+
+
+def _axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
+    if len(dims) != 4:
+        if None in dims[1:]:
+            raise BadInput(f"{source}: input {name!r} of {dims} is no image and leaves its size open")
+        return Axes.image([dim or 1 for dim in dims])
+    last = dims[3] in _COLOURS and dims[1] not in _COLOURS
+    channels, height, width = (dims[3], dims[1], dims[2]) if last else (dims[1], dims[2], dims[3])
+    if given is not None:
+        if channels is not None and channels != given[0]:
+            raise BadInput(f"{source}: input {name!r} takes {channels} channels, --input-shape says {given[0]}")
+        for stated, want in zip((height, width), given[1:], strict=True):
+            if stated is not None and stated != want:
+                raise BadInput(
+                    f"{source}: was exported for {height}×{width} pixels, --input-shape says {given[1]}×{given[2]}"
+                )
+        channels, height, width = given
+    if channels is None or height is None or width is None:
+        raise BadInput(f"{source}: input {name!r} leaves its training size open; give it with --input-shape C,H,W")
+    order = "n h w c" if last else "n c h w"
+    return Axes.parse(order, {"n": 1, "c": channels, "h": height, "w": width})
+
+
+def _read(program: ExportedProgram, source: str, inputs: dict[str, Axes], batch: int | None) -> TorchNet:
+    try:
+        module = module_of(program)
+        name_nodes(module)
+        return understand(module, source, inputs, batch)
+    except FullconvError:
+        raise
+    except Exception as error:  # an exported graph can hold anything
+        raise BadInput(f"{source}: PyTorch's graph of it cannot be read ({told(error)})") from error
+
+
+def _only_input(program: ExportedProgram, source: str) -> str:
+    names = list(inputs_of(program))
+    if len(names) != 1:
+        raise BadInput(
+            f"{source}: takes {len(names)} inputs ({', '.join(names)}), not one image; export it to .pt2 with all of them"
+        )
+    return names[0]
+
+
+def _left_out(old: nn.Module, new: nn.Module) -> str:
+    """Parameters that inference does not read: an auxiliary head's, say."""
+    have = set(new.state_dict())
+    gone = dict.fromkeys(name.split(".")[0] for name, _ in old.named_parameters() if name not in have)
+    return f"left out: {', '.join(gone)} (no part of what the network answers with in eval mode)" if gone else ""

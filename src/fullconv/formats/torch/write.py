@@ -1,0 +1,100 @@
+"""Writing a PyTorch network: .pt2, .onnx, or .safetensors with the recipe that makes a module of it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch.export import Dim
+
+from fullconv.errors import BadInput, BrokenPromise
+from fullconv.files import written_whole
+from fullconv.formats.torch.export import told
+from fullconv.formats.torch.lower import lower, output_names
+from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.recipe import recipe_of
+
+_SUFFIXES = (".pt2", ".onnx", ".safetensors")
+_LARGEST = 2**31 - 1  # bytes of one protobuf message
+
+
+def write(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
+    """Write a network as its file's suffix says; the paths written."""
+    if path.suffix not in _SUFFIXES:
+        raise BadInput(f"{path}: a PyTorch network is written as {', '.join(_SUFFIXES)}")
+    if weights is not None and path.suffix != ".safetensors":
+        raise BadInput(f"{weights}: weights lie within a {path.suffix} file; leave out --out-weights")
+    if path.suffix == ".onnx":
+        return [_write_onnx(net, path)]
+    if path.suffix == ".safetensors":
+        return _write_recipe(net, path, weights)
+    program = export_free(net)
+    with written_whole(path) as (part,):
+        _save(program, part)
+    return [path]
+
+
+def _save(program: torch.export.ExportedProgram, path: Path) -> None:
+    with warnings.catch_warnings(), path.open("wb") as file:
+        warnings.simplefilter("ignore")
+        torch.export.save(program, file)  # type: ignore[arg-type]
+
+
+def export_free(net: TorchNet) -> torch.export.ExportedProgram:
+    """The network as an ExportedProgram; a cast one with any height and width."""
+    first = next((p for p in net.module.parameters() if p.is_floating_point()), torch.zeros(()))
+    args, dims = [], []
+    for axes in net.inputs.values():
+        shape = list(axes.shape)
+        free: dict[int, object] = {}
+        if net.batch is None:
+            shape[0], free[0] = 2, Dim.AUTO
+        if net.is_cast and axes.is_map:
+            for root in ("h", "w"):
+                place = axes.space_axis(root)
+                assert place is not None
+                free[place] = Dim.AUTO
+        args.append(torch.zeros(shape, dtype=first.dtype, device=first.device))
+        dims.append(free)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                net.module, tuple(args), dynamic_shapes=(tuple(dims),) if len(dims) > 1 else tuple(dims)
+            )
+    except Exception as error:
+        raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
+
+
+def _write_onnx(net: TorchNet, path: Path) -> Path:
+    lowered = lower(net)
+    size = sum(array.nbytes for array in lowered.weights.values())
+    if size >= _LARGEST:
+        raise BadInput(f"{path}: its weights are {size / 1e9:.1f} GB, more than one ONNX file holds; write .pt2")
+    message = lowered.message(weights="inline", names=output_names(net))
+    message = onnx.shape_inference.infer_shapes(message)
+    try:
+        onnx.checker.check_model(message, full_check=True)
+    except Exception as error:  # the checker's own types
+        raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
+    with written_whole(path) as (part,):
+        part.write_bytes(message.SerializeToString())
+    return path
+
+
+def _write_recipe(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
+    """Tensors as .safetensors, and beside them a Python file of plain PyTorch that makes the module and loads them."""
+    from safetensors.torch import save_file
+
+    recipe = path.with_suffix(".py")
+    if weights is not None:
+        raise BadInput(
+            f"{weights}: the weights are {path} itself, and {recipe.name} beside it makes the module; leave out --out-weights"
+        )
+    tensors = {name: value.detach().contiguous() for name, value in net.module.state_dict().items()}
+    with written_whole(path, recipe) as (part, code):
+        save_file(tensors, str(part))
+        code.write_text(recipe_of(net, path.name), encoding="utf-8")
+    return [path, recipe]
