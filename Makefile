@@ -17,7 +17,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	$(PIP) -e '.[dev,openvino]'
+	$(PIP) -e '.[dev,keras,openvino,torch]'
+	$(PIP) --no-deps timm torchvision
 	@touch $@
 
 install: $(VENV)/.installed  ## the package alone, in .venv

@@ -59,6 +59,16 @@ def _size(name: str) -> float:
         return math.inf
 
 
+def pictures(count: int, channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Random images with detail at every scale, as photos have it: white noise would leave deep layers nothing to tell apart."""
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(count, channels, height, width)
+    for cells in (2, 4, 8, 16, 32, 64):
+        rough = torch.randn(count, channels, cells, cells, generator=generator)
+        total += nn.functional.interpolate(rough, size=(height, width), mode="bilinear", align_corners=False)
+    return total / total.std()
+
+
 def sane(module: nn.Module, shape: tuple[int, ...], seed: int = 0) -> nn.Module:
     """Random numbers where an initialiser left constants, and batch statistics of random images.
 
@@ -83,7 +93,7 @@ def sane(module: nn.Module, shape: tuple[int, ...], seed: int = 0) -> nn.Module:
             module.eval()
             for m in norms:
                 m.train()
-            module(torch.randn(4, *shape))
+            module(pictures(4, *shape))
     finally:
         for m, momentum in zip(norms, kept, strict=True):
             m.momentum = momentum

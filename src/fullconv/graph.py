@@ -58,13 +58,15 @@ class Window:
 
     Attributes:
         like: index of the input whose size the output takes (a crop), or None.
-        auto: its padding follows the input's size (SAME); the spans hold it at training size.
+        auto: its padding or its kernel follows the input's size (SAME); the spans hold it at training size.
+        divides: the input's size must be a multiple of the stride (blocks of cells as channels).
     """
 
     y: Span
     x: Span
     like: int | None = None
     auto: bool = False
+    divides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,12 @@ class Whole:
         how: ``linear`` a weight matrix, ``mean`` and ``max`` a global pool, ``statistics`` a
             normalisation over the map that keeps its shape, ``other`` what has no sliding form.
         reason: for ``other``, why not.
+        over: which sides of the map a pool takes together.
     """
 
     how: Literal["linear", "mean", "max", "statistics", "other"]
     reason: str = ""
+    over: tuple[str, ...] = ("h", "w")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fullconv.errors import BadInput, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
+from fullconv.geometry.lengths import fitting
 from fullconv.graph import Graph
 from fullconv.images import read_image, to_channels
 from fullconv.model import Model, load
@@ -131,7 +132,16 @@ def prepare(
 
 
 def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", precision: Precision = "fp32") -> Array:
-    """One run of the cast network over (1, C, H, W); (classes, rows, cols)."""
+    """One run of the cast network over (1, C, H, W); (classes, rows, cols).
+
+    Where the network takes only some sizes (blocks of cells, branches that meet), the image is filled up with zeros at the
+    bottom and on the right, as padding does; cells past the image are the caller's to cut.
+    """
+    height, width = values.shape[2:]
+    sampling = full.sampling(output)
+    height_, width_ = fitting(full.graph, (height, width), output, sampling.cells((height, width)))
+    if (height_, width_) != (height, width):
+        values = np.pad(values, ((0, 0), (0, 0), (0, height_ - height), (0, width_ - width)))
     found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
     if found.ndim != 4:
         raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.axes import SPACE
 from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
 from fullconv.formats.format import Format, Reading
 from fullconv.formats.registry import format_of
 from fullconv.geometry.grid import Sampling, sampling
+from fullconv.geometry.lengths import misfit
 from fullconv.graph import Graph
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision, Session, compiler
-from fullconv.surgery.plan import Plan, make_plan
+from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 
 Array = npt.NDArray[Any]
 _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
@@ -27,10 +29,13 @@ _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the 
 class Model:
     """A network in its own format. Casting makes another Model and never changes this one."""
 
-    def __init__(self, native: Any, kind: Format, path: Path | None = None) -> None:
+    def __init__(
+        self, native: Any, kind: Format, path: Path | None = None, global_pooling: GlobalPooling = "local"
+    ) -> None:
         self.native = native
         self.format = kind
         self.path = path
+        self.global_pooling = global_pooling
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
         self._samplings: dict[str, Sampling] = {}
         self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
@@ -43,7 +48,13 @@ class Model:
     @cached_property
     def plan(self) -> Plan:
         """What a cast would do; pure, no weight is read."""
-        return make_plan(self.graph, self.format.dialect)
+        return make_plan(self.graph, self.format.dialect, self.global_pooling)
+
+    def pooling(self, mode: GlobalPooling) -> Model:
+        """The same network, cast with statistics pooled over the whole map ``local`` or ``global``."""
+        if mode not in ("local", "global"):
+            raise BadInput(f"global_pooling {mode!r}: not local or global")
+        return self if mode == self.global_pooling else Model(self.native, self.format, self.path, mode)
 
     @property
     def notes(self) -> Sequence[str]:
@@ -80,7 +91,7 @@ class Model:
             raise CannotCast(f"{name}: cannot be cast (crops still give a map: --by crops)", plan.refusals)
         if plan.is_empty:
             return self
-        full = Model(self.format.apply(self.native, plan), self.format, self.path)
+        full = Model(self.format.apply(self.native, plan), self.format, self.path, self.global_pooling)
         assert plan.predicted is not None
         difference = plan.predicted.difference(full.graph)
         if difference is not None:
@@ -125,7 +136,7 @@ class Model:
 
     def resized(self, height: int, width: int) -> Model:
         """The same network with its input stated at another size (for files that state one)."""
-        return Model(self.format.resize(self.native, height, width), self.format, self.path)
+        return Model(self.format.resize(self.native, height, width), self.format, self.path, self.global_pooling)
 
     def run(
         self,
@@ -247,7 +258,19 @@ class Model:
         key = tuple(shapes.items())
         if key not in self._fit:
             self.format.check(self.native, shapes)
+            self._check_size(shapes)
             self._fit.add(key)
+
+    def _check_size(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        image = self.graph.image
+        if image is None or image not in shapes or not self.is_fully_convolutional:
+            return
+        axes = self.graph.values[image]
+        size = tuple(shapes[image][axes.space_axis(root) or 0] for root in SPACE)
+        if len(shapes[image]) == axes.rank:
+            why = misfit(self.graph, (size[0], size[1]))
+            if why is not None:
+                raise BadInput(f"an input of {size[0]}×{size[1]} does not go through the network: {why}")
 
     def _own_session(self, runtime: str, precision: Precision) -> Session | None:
         """The session of the network's own framework, where it is asked for or the fastest."""
@@ -272,6 +295,7 @@ def load(
     input_shape: Sequence[int] | None = None,
     stages: Sequence[str] = (),
     ignore_unused_weights: bool = False,
+    global_pooling: GlobalPooling = "local",
 ) -> Model:
     """Read a network.
 
@@ -284,13 +308,15 @@ def load(
         input_shape: (C, H, W) that it was trained on, where the file does not say.
         stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
         ignore_unused_weights: go on where the weights file has layers that the network does not.
+        global_pooling: what a cast makes of statistics pooled over the whole map that act on the map (squeeze-and-excite): ``local``
+            pools the training-size window around each cell, ``global`` the whole input. Both differ from crops.
 
     Raises:
         BadInput: the file is missing, damaged, or not what it claims to be.
         CannotRun: it has layers that nothing here can compute.
     """
     if isinstance(source, Model):
-        return source
+        return source.pooling(global_pooling) if global_pooling != "local" else source
     shape = None
     if input_shape is not None:
         if len(input_shape) != 3 or min(input_shape) < 1:
@@ -304,4 +330,6 @@ def load(
     found = format_of(source)
     reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
     path = Path(source) if isinstance(source, str | Path) else None
-    return Model(found.read(source if path is None or found.name == "torch" else path, reading), found, path)
+    return Model(found.read(source if path is None or found.name == "torch" else path, reading), found, path).pooling(
+        global_pooling
+    )

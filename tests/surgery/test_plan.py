@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fullconv.errors import BrokenPromise
-from fullconv.graph import Layout, Pointwise, Span, Whole, Window
+from fullconv.graph import Pointwise, Span, Whole, Window
 from fullconv.surgery.dialect import Dialect
-from fullconv.surgery.edit import FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
+from fullconv.surgery.edit import GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
 from fullconv.surgery.plan import make_plan
 from tests import helpers as h
 

@@ -47,12 +47,22 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         input_shape: tuple[int, ...] | None,
         stages: tuple[str, ...],
         ignore_unused_weights: bool,
+        global_pooling: str,
         **rest: Any,
     ) -> Any:
-        return command(model=lambda: _open(model, weights, input_shape, stages, ignore_unused_weights), **rest)
+        how = (model, weights, input_shape, stages, ignore_unused_weights, global_pooling)
+        return command(model=lambda: _open(*how), **rest)
 
     found: Callable[..., Any] = with_model
     for option in (
+        click.option(
+            "--global-pooling",
+            type=click.Choice(["local", "global"]),
+            default="local",
+            show_default=True,
+            help="Statistics of the whole map that act on the map (squeeze and excite): over the training-size window around each cell, or "
+            "over the whole input.",
+        ),
         click.option(
             "--ignore-unused-weights", is_flag=True, help="Go on where the weights have layers that MODEL has not."
         ),

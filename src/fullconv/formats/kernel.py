@@ -16,3 +16,9 @@ def kernel_of(matrix: Array, edit: LinearToConv) -> Array:
     order = edit.order
     laid_out = matrix.reshape(matrix.shape[0], *order.sizes)
     return laid_out.transpose(0, *(axis + 1 for axis in order.permutation)).reshape(edit.weights)
+
+
+def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its leading ones, which broadcasting does not need."""
+    first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+    return shape[first:]

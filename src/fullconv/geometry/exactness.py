@@ -19,7 +19,7 @@ from fullconv.graph import Graph, Node, Span, Whole, Window
 class Cause:
     """One node's reason for a map that differs from crops."""
 
-    kind: Literal["padding", "ceil overhang", "resampling", "statistics", "local pooling"]
+    kind: Literal["padding", "ceil overhang", "resampling", "statistics", "local pooling", "global pooling"]
     node: str
     detail: str
 
@@ -36,6 +36,8 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
     touch = node.touch
     if isinstance(touch, Whole) and touch.how == "statistics":
         yield Cause("statistics", node.name, "it normalises over the whole input, which a map makes larger")
+    if isinstance(touch, Whole) and touch.how in ("mean", "max"):
+        yield Cause("global pooling", node.name, "it pools the whole input where the crop pooled itself")
     if not isinstance(touch, Window) or touch.like is not None:
         return
     sizes = graph.values[node.inputs[0]].map_size

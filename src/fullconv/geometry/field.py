@@ -76,5 +76,6 @@ def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | Non
         # Statistics over the map reach everywhere; the field told is that of the cell itself, and
         # exactness names the node.
         return joined
-    atoms = {atom.root: atom.size for atom in graph.values[node.inputs[0]].atoms if atom.is_space}
+    over = touch.over if isinstance(touch, Whole) else ("h", "w")
+    atoms = {a.root: a.size for a in graph.values[node.inputs[0]].atoms if a.root in over}
     return Field(joined.y.through(Span(atoms.get("h", 1))), joined.x.through(Span(atoms.get("w", 1))))

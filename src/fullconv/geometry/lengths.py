@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fullconv.geometry.axis import output_length
-from fullconv.graph import Graph, Window
+from fullconv.graph import Graph, Pointwise, Whole, Window
 
 Size = tuple[int, int]  # height, width
 
@@ -30,8 +30,55 @@ def map_sizes(graph: Graph, image: Size) -> Mapping[str, Size]:
             elif isinstance(node.touch, Window) and node.touch.like is None:
                 height, width = sizes[node.inputs[0]]
                 sizes[value] = output_length(node.touch.y, height), output_length(node.touch.x, width)
+            elif isinstance(node.touch, Whole) and node.touch.how in ("mean", "max"):
+                height, width = sizes[maps[0]]
+                sizes[value] = 1 if "h" in node.touch.over else height, 1 if "w" in node.touch.over else width
             elif isinstance(node.touch, Window) and node.touch.like is not None:
                 sizes[value] = sizes[node.inputs[node.touch.like]]
             else:
                 sizes[value] = sizes[maps[0]]
     return sizes
+
+
+_FARTHEST = 1024  # pixels beyond an image that are tried
+
+
+def misfit(graph: Graph, image: Size) -> str | None:
+    """Why an image of this size does not go through a cast graph, None where it does."""
+    sizes = map_sizes(graph, image)
+    for node in graph.nodes:
+        touch = node.touch
+        maps = [(value, sizes[value]) for value in node.inputs if value in sizes]
+        if isinstance(touch, Window) and touch.divides:
+            height, width = maps[0][1]
+            if height % touch.y.stride or width % touch.x.stride:
+                return f"{node.name} takes blocks of {touch.y.stride}×{touch.x.stride} cells, and its input has {height}×{width}"
+        if isinstance(touch, Pointwise) and any(len({size[i] for _, size in maps} - {1}) > 1 for i in (0, 1)):
+            told = " and ".join(f"{value} ({h}×{w})" for value, (h, w) in maps)
+            return f"{told} meet at {node.name}"
+    return None
+
+
+def fitting(graph: Graph, image: Size, output: str, cells: Size) -> Size:
+    """The least size from an image's own on that goes through and gives at least these cells; its own where none is found.
+
+    The two sides do not depend on each other, so each is searched for itself.
+    """
+
+    def fits(size: Size, side: int) -> bool:
+        found = map_sizes(graph, size).get(output)
+        return misfit(graph, size) is None and (found is None or found[side] >= cells[side])
+
+    if fits(image, 0) and fits(image, 1):
+        return image
+    trained = graph.values[graph.image].map_size if graph.image is not None else image
+    sides = []
+    for side in (0, 1):
+        for more in range(_FARTHEST):
+            length = image[side] + more
+            if fits((length, trained[1]) if side == 0 else (trained[0], length), side):
+                sides.append(length)
+                break
+        else:
+            sides.append(image[side])
+    return sides[0], sides[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fullconv import spec
 from fullconv.errors import Refusal
@@ -71,12 +71,17 @@ def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def make_plan(graph: Graph, dialect: Dialect = PLAIN) -> Plan:
+GlobalPooling = Literal["local", "global"]
+
+
+def make_plan(graph: Graph, dialect: Dialect = PLAIN, global_pooling: GlobalPooling = "local") -> Plan:
     """Plan the cast of a graph.
 
     Args:
         graph: as read, at training size.
         dialect: what its format can write.
+        global_pooling: what becomes of statistics pooled over the whole map that act on the map: ``local`` pools the
+            training-size window around each cell, ``global`` the whole input.
     """
     if graph.image is None:
         names = ", ".join(f"{name} {graph.values[name].shape}" for name in graph.inputs) or "none"
@@ -85,10 +90,10 @@ def make_plan(graph: Graph, dialect: Dialect = PLAIN) -> Plan:
         )
     gates: frozenset[str] = frozenset()
     while True:
-        walk = Walk(graph, dialect, gates)
+        walk = Walk(graph, dialect, gates, global_pooling == "global")
         for node in graph.nodes:
             walk.visit(node)
-        if not dialect.pools_locally or walk.found <= gates:
+        if not (dialect.pools_locally or global_pooling == "global") or walk.found <= gates:
             break
         gates |= walk.found  # pools that turned out to gate the map: walk again with their windows local
     refusals = [*walk.refusals, *walk.spread_answers()]

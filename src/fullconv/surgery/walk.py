@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fullconv.axes import CHANNEL, SPACE, Axes, AxesError, Axis, flatten_order, fuse, size_of, whole
+from fullconv.axes import CHANNEL, SPACE, Axes, AxesError, flatten_order, fuse, size_of, whole
 from fullconv.errors import Refusal
 from fullconv.geometry.axis import output_length
 from fullconv.graph import Graph, Layout, Linear, Node, Opaque, Pointwise, Span, Touch, Whole, Window
+from fullconv.surgery.became import as_map, channels_of, free_shape, pooled_size
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
     Edit,
     FixWindow,
-    FreeShape,
     FromChannelsFirst,
     GlobalToLocal,
     GlobalToSliding,
@@ -68,7 +68,8 @@ class Walk:
 
     graph: Graph
     dialect: Dialect
-    gates: frozenset[str]  # pools that gate the map: they slide locally
+    gates: frozenset[str]  # pools that gate the map
+    keeps_gates: bool = False  # they pool the whole input still; else they slide locally
     edits: list[Edit] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Walk:
     follow: set[str] = field(default_factory=set)  # values whose size follows an input's
     pooled: dict[str, frozenset[str]] = field(default_factory=dict)  # the pools that a value comes from
     found: set[str] = field(default_factory=set)  # pools that met the map again
+    single: set[str] = field(default_factory=set)  # values of one cell for the whole input, behind a gate that was kept
 
     def __post_init__(self) -> None:
         self.new = {name: self.graph.values[name] for name in self.graph.inputs}
@@ -94,6 +96,8 @@ class Walk:
         if isinstance(node.touch, Whole) and node.touch.how in ("mean", "max"):
             pools |= {node.name}
         self.pooled.update(dict.fromkeys(node.outputs, pools))
+        if (self.keeps_gates and node.name in self.gates) or (inputs and self.single.issuperset(inputs)):
+            self.single.update(node.outputs)
         old = tuple(self.graph.values[value] for value in node.inputs)
         site = _Site(node, inputs, old, tuple(self.new[value] for value in inputs))
         try:
@@ -106,12 +110,17 @@ class Walk:
         touch = site.node.touch
         if isinstance(touch, Opaque):
             raise AxesError(touch.reason)
-        if isinstance(touch, Layout):
+        if site.inputs and self.single.issuperset(site.inputs):  # behind a kept gate nothing changes
+            self._emit(replace(site.node, inputs=site.inputs), *(self.graph.values[v] for v in site.node.outputs))
+        elif isinstance(touch, Layout):
             self._layout(site, touch)
         elif site.node.linear is not None and site.new[0].is_map:
             self._linear(site, site.node.linear)
         elif isinstance(touch, Whole) and touch.how in ("mean", "max"):
-            self._pool(site)
+            if self.keeps_gates and site.node.name in self.gates:
+                self._emit(replace(site.node, inputs=site.inputs), *(self.graph.values[v] for v in site.node.outputs))
+            else:
+                self._pool(site)
         elif isinstance(touch, Whole) and touch.how != "statistics":
             raise AxesError(touch.reason or "it mixes the whole map in a way that no window does")
         else:
@@ -136,17 +145,18 @@ class Walk:
 
     def _pool(self, site: _Site) -> None:
         source_name, source = self._channels_first(site)
-        kernel = source.map_size
+        kernel = pooled_size(site.node.touch, source)
         after = self.graph.values[site.node.outputs[0]]
         moved = source_name != site.inputs[0] and after.is_map
         out = f"{site.node.outputs[0]}/channels_first" if moved else site.node.outputs[0]
         node = replace(site.node, inputs=(source_name, *site.inputs[1:]), outputs=(out,))
         if node.name in self.gates:
-            found = self._pool_locally(node, source, f"{site.node.outputs[0]}/window")
+            found = self._pool_locally(node, source, kernel, f"{site.node.outputs[0]}/window")
         else:
             reason = f"pooling the {kernel[0]}×{kernel[1]} map of one crop is pooling a window of that size"
             self.edits.append(GlobalToSliding(node.name, kernel, reason))
-            found = source.with_size(1, 1)
+            height, width = source.map_size
+            found = source.with_size(height - kernel[0] + 1, width - kernel[1] + 1)
             self._emit(replace(node, touch=_window(kernel)), found)
         if moved:  # as its readers expect it
             value, like = site.node.outputs[0], site.new[0]
@@ -155,14 +165,17 @@ class Walk:
             self.edits.append(FromChannelsFirst(node.name, value, back, f"{like} has its channels last"))
             self._emit(Node(f"{node.name}/back", "Transpose", (out,), (value,), Layout()), found.permute(back))
 
-    def _pool_locally(self, node: Node, axes: Axes, inner: str) -> Axes:
-        height, width = axes.map_size
+    def _pool_locally(self, node: Node, axes: Axes, kernel: tuple[int, int], inner: str) -> Axes:
+        height, width = kernel
         top, left = (height - 1) // 2, (width - 1) // 2
         bottom, right = height - 1 - top, width - 1 - left
         reason = "it gates the map; the window around each cell stands in for the crop"
         self.edits.append(GlobalToLocal(node.name, (height, width), (top, left, bottom, right), reason))
         edges = Window(Span(1, pad_before=top, pad_after=bottom), Span(1, pad_before=left, pad_after=right))
-        self._emit(replace(node, outputs=(inner,), touch=_window((height, width))), axes.with_size(1, 1))
+        self._emit(
+            replace(node, outputs=(inner,), touch=_window(kernel)),
+            axes.with_size(*(s - k + 1 for s, k in zip(axes.map_size, kernel, strict=True))),
+        )
         self._emit(Node(edges_of(node.name), "Pad", (inner,), node.outputs, edges), axes)
         return axes
 
@@ -187,7 +200,7 @@ class Walk:
         elif len(node.outputs) != 1 or after.axes[0] != before.axes[0]:
             raise AxesError(f"it moves the batch into other axes ({after})")
         else:
-            target = after.with_size(*before.map_size) if after.is_map else _as_map(after, before)
+            target = after.with_size(*before.map_size) if after.is_map else as_map(after, before)
             reason = f"it lays out one crop's map as {after}; a larger map stays a map"
             self._lay_out(site, target, reason)
 
@@ -198,7 +211,7 @@ class Walk:
             self._remove(site, "it changes nothing at training size, and would at others")
             return
         if touch.fixed:
-            self.edits.append(_free_shape(node, before, after, "height and width follow the input"))
+            self.edits.append(free_shape(node, before, after, "height and width follow the input"))
         self._emit(replace(node, inputs=site.inputs, touch=Layout()), after)
 
     def _lay_out(self, site: _Site, target: Axes, reason: str) -> None:
@@ -208,7 +221,7 @@ class Walk:
             self._remove(site, reason)
             return
         if fuse(target.atoms) == fuse(before.atoms):
-            self.edits.append(_free_shape(node, before, target, reason))
+            self.edits.append(free_shape(node, before, target, reason))
         elif sorted(map(str, target.axes)) == sorted(map(str, before.axes)):
             order = tuple(before.axes.index(axis) for axis in target.axes)
             self.edits.append(SetOrder(node.name, order, reason))
@@ -271,11 +284,12 @@ class Walk:
 
     def _check_sides(self, site: _Site) -> None:
         """Inputs of one cell each must still be maps of one size, whatever the image's."""
-        maps = {v: axes.map_size for v, axes in zip(site.inputs, site.new, strict=True) if axes.is_map}
+        sides = zip(site.inputs, site.new, strict=True)
+        maps = {v: axes.map_size for v, axes in sides if axes.is_map and v not in self.single}
         if len(set(maps.values())) > 1:
-            least = min(maps.values())
+            largest = tuple(map(max, zip(*maps.values(), strict=True)))
             for value, size in maps.items():
-                if size == least:
+                if size != largest:
                     self.found |= self.pooled.get(value, frozenset())
             told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
             raise AxesError(
@@ -298,7 +312,7 @@ class Walk:
         elif touch.axis is None:
             return None
         else:
-            mine = _channels_of(old.axes[old.index(touch.axis)])
+            mine = channels_of(old.axes[old.index(touch.axis)])
             fits = [i for i in range(1, new.rank) if new.axes[i] == mine]
             if len(fits) != 1:
                 raise AxesError(f"it works along axis {touch.axis} of {old}, which is no axis of the map {new}")
@@ -314,14 +328,14 @@ class Walk:
         old, new = site.old[0], site.new[0]
         if out.rank == old.rank or touch.flat:
             if axis is None or touch.axis is None or touch.flat:
-                channels = tuple(a for each in out.axes[1:] for a in _channels_of(each))
+                channels = tuple(a for each in out.axes[1:] for a in channels_of(each))
                 return new if out == old else new.with_axis(new.channel_axis, channels)
-            return new.with_axis(axis, _channels_of(out.axes[old.index(touch.axis)]))
+            return new.with_axis(axis, channels_of(out.axes[old.index(touch.axis)]))
         if axis is None or abs(out.rank - old.rank) != 1:
             raise AxesError(f"it makes {out} of {old}, which is a map {new} now")
         if out.rank < old.rank:
             return Axes((*new.axes[:axis], *new.axes[axis + 1 :]))
-        return Axes((*new.axes[:axis], _channels_of(out.axes[axis]), *new.axes[axis:]))
+        return Axes((*new.axes[:axis], channels_of(out.axes[axis]), *new.axes[axis:]))
 
     def _emit(self, node: Node, *out: Axes) -> None:
         self.nodes.append(node)
@@ -363,29 +377,6 @@ class Walk:
         )
         values = {kept.get(v, v): axes for v, axes in self.new.items()}
         return Graph(self.graph.inputs, tuple(kept.get(v, v) for v in outputs), nodes, values)
-
-
-def _channels_of(axis: Axis) -> Axis:
-    return tuple(atom for atom in axis if not atom.is_space)
-
-
-def _as_map(vector: Axes, like: Axes) -> Axes:
-    """A vector's axes as those of a map: (n, channels..., h, w), or in ``like``'s order where it has the same channels."""
-    kept = [_channels_of(axis) for axis in vector.axes[1:] if _channels_of(axis)]
-    spaces = {i for i in range(like.rank) if i in (like.space_axis("h"), like.space_axis("w"))}
-    own = [axis for i, axis in enumerate(like.axes) if i and i not in spaces]
-    if kept in (own, []):
-        return like
-    height, width = like.map_size
-    return Axes((like.axes[0], *kept, (whole("h", height),), (whole("w", width),)))
-
-
-def _free_shape(node: Node, before: Axes, after: Axes, reason: str) -> FreeShape:
-    copied = {after.space_axis(root): before.space_axis(root) for root in SPACE} | {0: 0}
-    found = (copied.get(i) for i in range(after.rank))
-    sources = tuple(-1 if source is None else source for source in found)
-    shape = tuple(0 if source >= 0 else size for size, source in zip(after.shape, sources, strict=True))
-    return FreeShape(node.name, shape, sources, reason)
 
 
 def _window(kernel: tuple[int, int]) -> Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fullconv.errors import BrokenPromise
-from fullconv.formats.kernel import kernel_of
+from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.static import Static, input_name
 from fullconv.graph import Graph
@@ -43,7 +44,7 @@ def apply(net: OnnxNet, plan: Plan) -> OnnxNet:
         work.make(edit)
     assert plan.predicted is not None, "a plan with refusals is not applied"
     work.finish(plan.predicted)
-    return understand(work.model, net.source, net.inputs)
+    return replace(understand(work.model, net.source, net.inputs), is_cast=True)
 
 
 class _Work:
@@ -135,7 +136,7 @@ class _Work:
             if value is not None and value.name in edit.constants:
                 numbers = self._numbers(node, i)
                 assert numbers is not None, "the plan found a constant"
-                node.replace_input_with(i, self._weights(node, i, numbers.reshape(*numbers.shape, 1, 1)))
+                node.replace_input_with(i, self._weights(node, i, numbers.reshape(*without_ones(numbers.shape), 1, 1)))
 
     def _free_shape(self, node: ir.Node, edit: FreeShape) -> None:
         if node.op_type != "Reshape":

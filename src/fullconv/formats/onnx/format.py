@@ -53,7 +53,9 @@ class Onnx:
         return False
 
     def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
-        whole = any(isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph)
+        whole = not native.is_cast and any(
+            isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph
+        )
         for name, shape in shapes.items():
             axes = native.inputs[name]
             if whole and axes.is_map and tuple(shape[1:]) != axes.shape[1:]:

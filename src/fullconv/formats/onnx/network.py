@@ -31,6 +31,7 @@ class OnnxNet:
         inputs: axes of each input at training size.
         static: shapes and constants at that size.
         graph: nodes that carry the image's data.
+        is_cast: made by a cast: it takes any size.
     """
 
     model: ir.Model
@@ -38,6 +39,7 @@ class OnnxNet:
     inputs: Mapping[str, Axes]
     static: Static
     graph: Graph
+    is_cast: bool = False
 
 
 def read_network(path: Path, reading: Reading) -> OnnxNet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fullconv.axes import Axes, AxesError, size_of, whole
 from fullconv.formats.rules.site import Site, Told, opaque
-from fullconv.graph import Layout, Opaque, Pointwise
+from fullconv.graph import Layout, Pointwise
 
 
 def reshape(site: Site) -> Told:
@@ -14,16 +14,8 @@ def reshape(site: Site) -> Told:
         out = site.first.reshape(shape)
     except AxesError as error:
         return opaque(site, str(error))
-    if out.rank == 4 and not out.is_map:
-        if out.axes[2] == out.axes[3] == ():
-            out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
-        else:
-            return Told(
-                Opaque(
-                    f"it makes {'×'.join(map(str, shape))} of {site.first}, which mixes other axes into height and width"
-                ),
-                (Axes.image(shape),),
-            )
+    if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == ():
+        out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
     return Told(Layout(fixed=_fixes(site, out)), (out,))
 
 

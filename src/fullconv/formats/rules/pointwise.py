@@ -29,7 +29,7 @@ def elementwise(site: Site) -> Told:
         for size, atoms in zip(padded, out.axes, strict=False):
             if size > 1 and size_of(atom for atom in atoms if atom.is_space) > 1:
                 return Told(Whole("other", f"{site.input(i)} has a number for each position of the map"), (out,))
-        if not out.is_map and padded[-1] > 1:
+        if not out.is_map and max(padded) > 1:
             aligned.append(str(site.input(i)))
     return Told(Pointwise(), (out,) * len(site.shapes), aligned=tuple(aligned))
 
@@ -128,7 +128,7 @@ def choose(site: Site) -> Told:
 def join(site: Site) -> Told:
     """Concat along channels."""
     if any(axes is None for axes in site.axes):
-        return opaque(site, "it joins the map with a constant")
+        return opaque(site, "it joins the map with a constant, as a class token is")
     declared = int(site.attribute("axis", 1))
     axes = site.first
     axis = axes.index(declared)
@@ -200,16 +200,17 @@ def reduce(site: Site) -> Told:
     if 0 in which:
         return opaque(site, "it reduces the batch")
     keep = bool(site.attribute("keepdims", 1))
-    space = [i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None]
-    if axes.is_map and which == sorted(space):
+    pooled = axes.mixed(which)
+    if size_of(pooled) > 1 and all(atom.is_space and atom.is_whole for atom in pooled):
         how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(site.op)
-        pooled = axes.with_size(1, 1)
-        if not keep:
-            for i in reversed(which):
-                pooled = _without(pooled, i)
+        sides = tuple(dict.fromkeys(atom.root for atom in pooled if atom.size > 1))
+        out = axes
+        for i in reversed(which):
+            out = out.with_axis(i, tuple(whole(atom.root, 1) for atom in axes.axes[i]))
+            out = out if keep else _without(out, i)
         if how is None:
-            return Told(Whole("other", f"{site.op} over the map has no sliding form here"), (pooled,))
-        return Told(Whole("mean" if how == "mean" else "max"), (pooled,))
+            return Told(Whole("other", f"{site.op} over the map has no sliding form here"), (out,))
+        return Told(Whole("mean" if how == "mean" else "max", over=sides), (out,))
     if size_of(a for a in axes.mixed(which) if a.is_space) > 1:
         return opaque(
             site, f"it reduces {', '.join(str(axes.axes[i][0]) for i in which if axes.axes[i])} of {axes} together"

@@ -131,7 +131,9 @@ def blocks(site: Site) -> Told:
     factor, shape = int(site.attribute("blocksize", 1)), site.shape()
     down = site.op == "SpaceToDepth"
     span = Span(factor, Fraction(factor) if down else Fraction(1, factor)) if factor > 1 else Span()
-    return Told(Window(span, span), (site.first.with_size(*shape[2:]).with_axis(1, (whole("c", shape[1]),)),))
+    return Told(
+        Window(span, span, divides=down), (site.first.with_size(*shape[2:]).with_axis(1, (whole("c", shape[1]),)),)
+    )
 
 
 def pad(site: Site) -> Told:
@@ -162,6 +164,8 @@ def moved_window(site: Site, moves: list[tuple[int, int, int]]) -> Told:
             spans[root] = Span(1, Fraction(step), 1, before, after)
     if not spans:
         return Told(Pointwise(), (out,))
+    if not axes.is_map:
+        return opaque(site, f"it cuts or pads positions of {axes}, which is no map")
     return Told(Window(spans.get("h", Span()), spans.get("w", Span())), (out,))
 
 

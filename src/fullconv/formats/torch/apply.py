@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from fullconv.formats.torch.module import module_like
-from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, understand, value_of
+from fullconv.formats.kernel import without_ones
+from fullconv.formats.torch.module import channel_conv1d, module_like
+from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, parts_of, understand, value_of
 from fullconv.formats.torch.operators import Call
 from fullconv.surgery.edit import (
     AlignConstants,
@@ -120,10 +121,12 @@ class _Work:
         with self.graph.inserting_before(node):
             pool = self._insert(kind, (node.args[0], list(edit.kernel), [1, 1]), f"{name}/window")
             edges = self._insert(aten.replication_pad2d.default, (pool, [left, right, top, bottom]), f"{name}/edges")
-        node.replace_all_uses_with(edges)
-        self.graph.erase_node(node)
+        ((_, part), *_) = parts_of(node)
+        value = value_of(part)
+        part.replace_all_uses_with(edges)
+        for gone in (*node.users, node):
+            self.graph.erase_node(gone)
         # The window is the node, its edges give the node's value: as the plan names them.
-        value = value_of(node)
         pool.meta[NAME], pool.meta[VALUE] = name, f"{value}/window"
         edges.meta[VALUE] = value
         self.nodes[name], self.values[value] = pool, edges
@@ -135,6 +138,15 @@ class _Work:
         self.values[edit.value] = target
 
     def _set_axis(self, node: fx.Node, edit: SetAxis) -> None:
+        if node.target is aten.conv1d.default:
+            call = self._call(node)
+            self._replace(
+                node,
+                channel_conv1d,
+                (node.args[0], call["weight"], call["bias"], call.pair(call["padding"])[0]),
+                edit.node,
+            )
+            return
         names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
         place = names.index("dim")
         value: Any = [edit.axis] if isinstance(self._call(node)["dim"], list | tuple) else edit.axis
@@ -148,7 +160,7 @@ class _Work:
             if value_of(value) in edit.constants:
                 shape = self.net.known.shapes[self.old[value]]
                 with self.graph.inserting_before(node):
-                    laid = self.graph.call_function(aten.reshape.default, (value, [*shape, 1, 1]))
+                    laid = self.graph.call_function(aten.reshape.default, (value, [*without_ones(shape), 1, 1]))
                 node.replace_input_with(value, laid)
 
     def _free_shape(self, node: fx.Node, edit: FreeShape) -> None:
@@ -218,14 +230,16 @@ class _Work:
 
     def _replace(self, node: fx.Node, target: Any, args: tuple[Any, ...], name: str) -> None:
         """Another operator in the node's place, under the same name unless another is given."""
-        value = value_of(node)
+        ((_, part), *_) = parts_of(node)  # a tuple's first, where the old operator answered with one
+        value = value_of(part)
         with self.graph.inserting_before(node):
             made = self.graph.call_function(target, args)
         made.meta = {**node.meta, NAME: name}
         if value != name:
             made.meta[VALUE] = value
-        node.replace_all_uses_with(made)
-        self.graph.erase_node(node)
+        part.replace_all_uses_with(made)
+        for gone in (*node.users, node):
+            self.graph.erase_node(gone)
         self.nodes[name_of(node)] = self.nodes[name] = self.values[value] = made
 
 

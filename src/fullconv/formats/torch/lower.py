@@ -27,7 +27,7 @@ def lower(net: TorchNet) -> Lowered:
     for node in net.module.graph.nodes:
         work.visit(node)
     b = work.emitter
-    inputs = {name: axes.shape for name, axes in net.inputs.items()}
+    inputs = {name: (net.batch or axes.shape[0], *axes.shape[1:]) for name, axes in net.inputs.items()}
     named = {
         name_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in net.known.flowing
     }
@@ -45,20 +45,21 @@ class _Lower:
         self.known: Known = net.known
         self.emitter = Emitter(net.known)
         self.weights: dict[str, Any] = {}
-        self.numbers = _fold(net)
+        self.sized = _sized(net)
+        self.numbers = _fold(net, self.sized)
         self.made: set[str] = set()
 
     def visit(self, node: fx.Node) -> None:
         b = self.emitter
         if node.op == "placeholder":
-            b.env[node] = node.name
-        elif node in self.numbers and any(user in self.known.flowing for user in node.users):
+            b.env[node] = name_of(node)
+        elif node in self.numbers and any(user in self.known.flowing or user in self.sized for user in node.users):
             b.env[node] = self._weight(name_of(node) if node.op != "get_attr" else str(node.target), self.numbers[node])
         elif node.op != "call_function" or node.target is operator.getitem:
             return
         elif is_size(node):
             b.env[node] = self._size(node)
-        elif node in self.known.flowing:
+        elif node in self.known.flowing or (node in self.sized and any(n in b.env for n in node.all_input_nodes)):
             self._call(node)
 
     def _call(self, node: fx.Node) -> None:
@@ -117,20 +118,28 @@ class _Lower:
         return self.emitter._constant(values)
 
 
-def _fold(net: TorchNet) -> Mapping[fx.Node, torch.Tensor]:
+def _sized(net: TorchNet) -> frozenset[fx.Node]:
+    """Tensors that follow from sizes and parameters alone: a token repeated for a batch, say."""
+    found: set[fx.Node] = set()
+    for node in net.module.graph.nodes:
+        plain = node.op == "call_function" and node not in net.known.flowing and not is_size(node)
+        if plain and any(n in found or is_size(n) for n in node.all_input_nodes):
+            found.add(node)
+    return frozenset(found)
+
+
+def _fold(net: TorchNet, sized: frozenset[fx.Node]) -> Mapping[fx.Node, torch.Tensor]:
     """Numbers of everything that depends on no input: parameters, and what is computed from them alone."""
-    flowing, known = net.known.flowing, net.known
+    flowing = net.known.flowing
     env: dict[fx.Node, Any] = {}
     runner = fx.Interpreter(net.module, garbage_collect_values=False)
     with torch.no_grad():
         for node in net.module.graph.nodes:
             if node.op == "get_attr":
                 env[node] = runner.fetch_attr(str(node.target))
-            elif node.op == "call_function" and node not in flowing and not is_size(node):
-                if any(n not in env and n not in known.numbers for n in node.all_input_nodes):
-                    continue
-                args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: env.get(n, known.numbers.get(n)))
-                env[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            elif node.op == "call_function" and node not in flowing and node not in sized and not is_size(node):
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: env[n])
+                env[node] = node.target(*args, **kwargs)
     return {node: value for node, value in env.items() if isinstance(value, torch.Tensor)}
 
 

@@ -42,6 +42,12 @@ def batch_norm(
     return torch.nn.functional.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
 
 
+def channel_conv1d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: int) -> torch.Tensor:
+    """A convolution along the channels of every cell of (n, c, h, w): what a 1-D convolution of a vector becomes."""
+    kernel = weight.unsqueeze(-1).unsqueeze(-1)
+    return torch.nn.functional.conv3d(x.unsqueeze(1), kernel, bias, padding=(padding, 0, 0)).squeeze(1)
+
+
 def module_of(program: ExportedProgram) -> fx.GraphModule:
     """The program as a module; its parameters are the program's own tensors."""
     return _Build(program).result()
@@ -63,7 +69,7 @@ class _Build:
             if node.op == "placeholder":
                 spec = kinds.get(node.name)
                 if spec is None or spec.kind not in _TENSORS:
-                    self.env[node] = self.graph.placeholder(node.name)
+                    self.env[node] = self.graph.placeholder(str(node.target))
                 else:
                     self.env[node] = self._tensor(str(spec.target), spec.kind is InputKind.PARAMETER)
             elif node.op == "output":

@@ -25,6 +25,9 @@ from fullconv.preprocess import Preprocess
 NAME, VALUE = "name", "value"  # keys of node.meta: names that fx would not take
 
 
+_WIDE = 2  # networks are read with a batch of two, so that no axis of size one is taken for the batch
+
+
 @dataclass(frozen=True)
 class TorchNet:
     """One network.
@@ -61,11 +64,15 @@ def understand(
     notes: tuple[str, ...] = (),
 ) -> TorchNet:
     """Place every operator of a module for inputs of these axes."""
-    # Read with a batch of two, so that no axis of size one is taken for the batch.
-    wide = {name: _with_batch(axes, batch or 2) for name, axes in inputs.items()}
-    known = learn(module, {name: axes.shape for name, axes in wide.items()})
+    known = known_at(module, inputs, batch)
+    wide = {name: _with_batch(axes, batch or _WIDE) for name, axes in inputs.items()}
     graph = _Reader(module, known, wide).graph(source)
     return TorchNet(module, source, dict(inputs), batch, known, graph, preprocess, notes)
+
+
+def known_at(module: fx.GraphModule, inputs: Mapping[str, Axes], batch: int | None) -> Known:
+    """Shapes of every value for inputs of these axes."""
+    return learn(module, {name: _with_batch(axes, batch or _WIDE).shape for name, axes in inputs.items()})
 
 
 def _with_batch(axes: Axes, size: int) -> Axes:
@@ -85,7 +92,7 @@ class _Reader:
     def graph(self, source: str) -> Graph:
         for node in self.module.graph.nodes:
             if node.op == "placeholder":
-                self.axes[node] = self.inputs[node.name]
+                self.axes[node] = self.inputs[name_of(node)]
         for node in calls(self.module):
             if node in self.known.flowing:
                 self._read(node)
@@ -100,7 +107,7 @@ class _Reader:
         shapes = self.known.shapes.get(node)
         if shapes is None or not made:
             return
-        told = self._told(node, spelling)
+        told = self._told(node, spelling, made[-1][0] + 1)
         kept = [(value, told.outputs[i]) for i, value in made]
         self.axes.update(kept)
         data = [v for v in (spelling.inputs if spelling else node.all_input_nodes) if v in self.axes]
@@ -118,9 +125,9 @@ class _Reader:
             )
         )
 
-    def _told(self, node: fx.Node, spelling: Spelling | None) -> Told:
+    def _told(self, node: fx.Node, spelling: Spelling | None, read: int) -> Told:
         shapes = self.known.shapes[node]
-        each = shapes if shapes and isinstance(shapes[0], tuple) else (shapes,)
+        each = shapes[:read] if shapes and isinstance(shapes[0], tuple) else (shapes,)
         reason = node.meta.get(OPAQUE)
         if spelling is None or reason:
             why = reason or f"{node.target} has no rule: how it moves over an image is not known"
@@ -188,8 +195,8 @@ def parts_of(node: fx.Node) -> list[tuple[int, fx.Node]]:
 
 
 def name_of(node: fx.Node) -> str:
-    """A node's name in the Graph."""
-    return str(node.meta.get(NAME, node.name))
+    """A node's name in the Graph; of an input what the module calls it."""
+    return str(node.target) if node.op == "placeholder" else str(node.meta.get(NAME, node.name))
 
 
 def value_of(node: fx.Node) -> str:

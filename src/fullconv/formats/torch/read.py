@@ -13,9 +13,10 @@ from torch.export import ExportedProgram
 from fullconv.axes import Axes
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
+from fullconv.formats.torch.compose import compose
 from fullconv.formats.torch.export import export_module, inputs_of, open_program, told
 from fullconv.formats.torch.module import module_of
-from fullconv.formats.torch.network import TorchNet, name_nodes, understand
+from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.source import Source, build
 
 _COLOURS = (1, 3, 4)
@@ -86,6 +87,7 @@ def _axes(dims: list[int | None], name: str, source: str, given: tuple[int, int,
 def _read(program: ExportedProgram, source: str, inputs: dict[str, Axes], batch: int | None) -> TorchNet:
     try:
         module = module_of(program)
+        compose(module, known_at(module, inputs, batch))
         name_nodes(module)
         return understand(module, source, inputs, batch)
     except FullconvError:

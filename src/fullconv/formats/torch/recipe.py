@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from fullconv.formats.torch.module import batch_norm
+from fullconv.formats.torch.module import batch_norm, channel_conv1d
 from fullconv.formats.torch.network import TorchNet
 
+_OWN = (batch_norm, channel_conv1d)
 _HEAD = '''"""{source}, written by fullconv: a module of plain PyTorch, and load() for its weights in {weights}."""
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TENSORS = {{
 }}
 
 
-{batch_norm}
+{functions}
 
 class FullyConvolutional(nn.Module):
     """Input {inputs}; any height and width from there on."""
@@ -77,11 +78,20 @@ def recipe_of(net: TorchNet, weights: str) -> str:
         source=net.source,
         weights=weights,
         tensors="\n".join(tensors),
-        batch_norm=inspect.getsource(batch_norm),
+        functions="\n\n".join(_source(f) for f in _OWN if any(n.target is f for n in module.graph.nodes)) or "\n",
         inputs=shapes,
         constants="\n".join(constants),
         forward=_forward(module),
     )
+
+
+def _own_name(function: Any) -> str:
+    """Not the function's own name: generated code has variables of that."""
+    return f"own_{function.__name__}"
+
+
+def _source(function: Any) -> str:
+    return inspect.getsource(function).replace(f"def {function.__name__}(", f"def {_own_name(function)}(")
 
 
 def _dtype(value: torch.Tensor) -> str:
@@ -90,10 +100,10 @@ def _dtype(value: torch.Tensor) -> str:
 
 def _forward(module: Any) -> str:
     code = module.graph.python_code("self")
-    own = [name for name, value in code.globals.items() if value is batch_norm]
     text = str(code.src)
-    for name in own:
-        text = re.sub(rf"\b{name}\b", "batch_norm", text)
+    for name, value in code.globals.items():
+        if value in _OWN:
+            text = re.sub(rf"\b{name}\b", _own_name(value), text)
     lines = [
         line.partition(";  ")[0] if ";  " in line and " = None" in line else line for line in text.strip().splitlines()
     ]

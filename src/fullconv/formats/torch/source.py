@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pickle
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fullconv.preprocess import Preprocess
 _PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "backbone.", "net.", "network.", "encoder.")
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights", "params", "model_ema", "state_dict_ema")
 _SHOWN = 3
+_WRAPPERS = 3  # how many prefixes a name may carry
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ def _own(name: str, function: str) -> _Maker:
 
 def _made(name: str, maker: Callable[..., Any], *args: Any, **more: Any) -> nn.Module:
     try:
-        found = maker(*args, **more)
+        with warnings.catch_warnings():  # of a library about its own defaults
+            warnings.simplefilter("ignore")
+            found = maker(*args, **more)
     except Exception as error:
         raise BadInput(f"{name}: making it failed: {type(error).__name__}: {told(error)}") from None
     if not isinstance(found, nn.Module):
@@ -185,7 +189,9 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         except (SafetensorError, OSError) as error:
             raise BadInput(f"{path}: not a readable .safetensors file ({error})") from None
     try:
-        found = torch.load(path, weights_only=True, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error) and "weights_only" not in str(error):
             raise BadInput(f"{path}: truncated or damaged, not a checkpoint of PyTorch ({told(error)[:200]})") from None
@@ -193,7 +199,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path}: holds pickled Python objects, whose loading could run code; refused. Where you trust it, keep its tensors alone: "
             'torch.save(torch.load("old.pth", weights_only=False)["state_dict"], "new.pth") (or .state_dict() of a whole module)'
         ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # a damaged file can break the reader at any place
         raise BadInput(f"{path}: truncated or damaged, not a checkpoint of PyTorch ({told(error)[:200]})") from None
     return _tensors(found, path)
 
@@ -214,15 +220,17 @@ def _tensors(found: Any, path: Path) -> dict[str, torch.Tensor]:
 
 def fitted(state: Mapping[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
     """The state under the module's names: prefixes that wrappers leave are taken off while that finds more of them."""
-    best = dict(state)
-    while True:
-        for prefix in _PREFIXES:
-            cut = {k.removeprefix(prefix): v for k, v in best.items()}
-            if len(cut) == len(best) and len(wanted & set(cut)) > len(wanted & set(best)):
-                best = cut
-                break
-        else:
-            return best
+    best, tried = dict(state), [dict(state)]
+    for _ in range(_WRAPPERS):
+        tried = [
+            cut
+            for names in tried
+            for prefix in _PREFIXES
+            if any(name.startswith(prefix) for name in names)
+            and len(cut := {name.removeprefix(prefix): value for name, value in names.items()}) == len(names)
+        ]
+        best = max([best, *tried], key=lambda names: len(wanted & set(names)))
+    return best
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], path: str) -> None:

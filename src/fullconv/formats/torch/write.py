@@ -39,7 +39,7 @@ def write(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
-        torch.export.save(program, file)  # type: ignore[arg-type]
+        torch.export.save(program, file)
 
 
 def export_free(net: TorchNet) -> torch.export.ExportedProgram:

@@ -148,7 +148,7 @@ def prelu(call: Call) -> Spelling:
 @spells("glu")
 def glu(call: Call) -> Spelling:
     """Half of the channels gated by the other half."""
-    axis = int(call["dim"]) % call.rank(call["self"])
+    axis = int(call["dim"])
 
     def emit(b: Emitter, x: str) -> str:
         a, gate = b.ops("Split", x, count=2, axis=axis)

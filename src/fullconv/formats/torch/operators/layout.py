@@ -86,7 +86,7 @@ def permute(call: Call) -> Spelling:
 @spells("chunk", "split.Tensor", "split_with_sizes", "split.sizes", "unsafe_chunk", "unsafe_split.Tensor")
 def split(call: Call) -> Spelling:
     """Parts of an axis."""
-    axis = int(call["dim"]) % call.rank(call["self"])
+    axis = int(call["dim"])  # as declared: from the end it means another axis of a map
     sizes = [shape[axis] for shape in call.out]
 
     def emit(b: Emitter, x: str) -> Sequence[str]:
@@ -98,7 +98,7 @@ def split(call: Call) -> Spelling:
 @spells("unbind.int")
 def unbind(call: Call) -> Spelling:
     """Every position of an axis, without it."""
-    axis, count = int(call["dim"]) % call.rank(call["self"]), len(call.out)
+    axis, count = int(call["dim"]), len(call.out)
 
     def emit(b: Emitter, x: str) -> Sequence[str]:
         return [b.op("Squeeze", part, b.ints(axis)) for part in b.ops("Split", x, count=count, axis=axis)]
@@ -109,7 +109,7 @@ def unbind(call: Call) -> Spelling:
 @spells("select.int")
 def select(call: Call) -> Spelling:
     """One position of an axis, without it."""
-    axis, index = int(call["dim"]) % call.rank(call["self"]), call.number(call["index"])
+    axis, index = int(call["dim"]), call.number(call["index"])
 
     def emit(b: Emitter, x: str) -> str:
         return b.op("Gather", x, b._constant(_scalar(index)), axis=axis)
@@ -126,7 +126,7 @@ def _scalar(value: int) -> Any:
 @spells("index_select")
 def index_select(call: Call) -> Spelling:
     """Positions of an axis by an index."""
-    axis = int(call["dim"]) % call.rank(call["self"])
+    axis = int(call["dim"])
     return Spelling("Gather", (call["self"], call["index"]), {"axis": axis})
 
 
@@ -134,7 +134,7 @@ def index_select(call: Call) -> Spelling:
 def cat(call: Call) -> Spelling:
     """Several side by side along an axis."""
     parts = tuple(p for p in call["tensors"] if call.shape(p) != (0,))
-    axis = int(call["dim"]) % call.rank(parts[0])
+    axis = int(call["dim"])
     return Spelling("Concat", parts, {"axis": axis})
 
 

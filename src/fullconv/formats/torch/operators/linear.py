@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import fx
 
-from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells, unwritten
+from fullconv.formats.torch.module import channel_conv1d
+from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, Spelling, spells, unwritten
 
 
 @spells("linear")
@@ -48,3 +49,32 @@ def attention(call: Call) -> Spelling:
     """Attention, which reads every position at every other."""
     given = tuple(v for v in call.values.values() if isinstance(v, fx.Node))
     return Spelling("Attention", given, emit=unwritten)
+
+
+@spells("conv1d")
+def conv1d(call: Call) -> Spelling:
+    """A convolution along the channels of a vector laid out as (n, 1, c), as efficient channel attention has it."""
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    strides, pads = [call.number(v) for v in call["stride"]], [call.number(v) for v in call["padding"]]
+    plain = call.shape(weight)[:2] == (1, 1) and strides == [1] and call.pair(call["dilation"])[0] == 1
+    if not plain:
+        return Spelling("Conv", (x, weight, bias), emit=unwritten)
+    return Spelling(
+        "ReduceOver", (x, weight, bias), {"axis": -1},
+        lambda b, x, w, c: b.op("Conv", x, w, *([c] if c else []), pads=pads * 2),
+    )  # fmt: skip
+
+
+def along_channels(call: Call) -> Spelling:
+    """The same along the channels of a map."""
+
+    def emit(b: Emitter, x: str, weight: str, bias: str) -> str:
+        kernel = b.op("Unsqueeze", weight, b.ints(3, 4))
+        pad = int(call["padding"])
+        made = b.op("Conv", b.op("Unsqueeze", x, b.ints(1)), kernel, *([bias] if bias else []), pads=[pad, 0, 0] * 2)
+        return b.op("Squeeze", made, b.ints(1))
+
+    return Spelling("ReduceOver", (call["x"], call["weight"], call["bias"]), {"axis": 1}, emit)
+
+
+OPERATORS[channel_conv1d] = along_channels

@@ -90,7 +90,7 @@ def instance_norm(call: Call) -> Spelling:
 def softmax(call: Call) -> Spelling:
     """Exponentials that add up to one along an axis."""
     name = "LogSoftmax" if "log" in str(call.node.target) else "Softmax"
-    return Spelling(name, (call["self"],), {"axis": int(call["dim"]) % call.rank(call["self"])})
+    return Spelling(name, (call["self"],), {"axis": int(call["dim"])})
 
 
 @spells("argmax", "argmin")
@@ -100,14 +100,14 @@ def choose(call: Call) -> Spelling:
     name = "ArgMax" if "max" in str(call.node.target) else "ArgMin"
     if axis is None:
         return Spelling("ReduceAll", (x,), emit=unwritten)
-    axis = int(axis) % call.rank(x)
+    axis = int(axis)
     return Spelling(name, (x,), {"axis": axis, "keepdims": keep})
 
 
 @spells("topk")
 def topk(call: Call) -> Spelling:
     """The largest few along an axis, and their places."""
-    x, axis, count = call["self"], int(call["dim"]) % call.rank(call["self"]), int(call["k"])
+    x, axis, count = call["self"], int(call["dim"]), int(call["k"])
 
     def emit(b: Emitter, x: str) -> list[str]:
         return b.ops(

@@ -215,3 +215,14 @@ def pixel_shuffle(call: Call) -> Spelling:
         "DepthToSpace", (call["self"],), {"blocksize": factor},
         emit=lambda b, x: b.op("DepthToSpace", x, blocksize=factor, mode="CRD"),
     )  # fmt: skip
+
+
+@spells("avg_pool3d")
+def avg_pool3d(call: Call) -> Spelling:
+    """The mean of neighbouring channels of (n, 1, c, h, w), as local response normalisation has it."""
+    kernel, stride = [call.number(v) for v in call["kernel_size"]], [call.number(v) for v in call["stride"]]
+    if kernel[1:] != [1, 1] or stride != [1, 1, 1] or any(call["padding"]):
+        return Spelling("AveragePool", (call["self"],), {"kernel_shape": kernel}, unwritten)
+    return Spelling(
+        "ReduceOver", (call["self"],), {"axis": 2}, lambda b, x: b.op("AveragePool", x, kernel_shape=kernel)
+    )
