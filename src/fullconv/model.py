@@ -16,7 +16,7 @@ from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
 from fullconv.formats.format import Format, Reading
 from fullconv.formats.registry import format_of
 from fullconv.geometry.grid import Sampling, sampling
-from fullconv.geometry.lengths import misfit
+from fullconv.geometry.lengths import fitting, misfit
 from fullconv.graph import Graph
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision, Session, compiler
@@ -270,7 +270,10 @@ class Model:
         if len(shapes[image]) == axes.rank:
             why = misfit(self.graph, (size[0], size[1]))
             if why is not None:
-                raise BadInput(f"an input of {size[0]}×{size[1]} does not go through the network: {why}")
+                near = fitting(self.graph, (size[0], size[1]), self.graph.outputs[-1], (1, 1))
+                raise BadInput(
+                    f"an input of {size[0]}×{size[1]} does not go through the network: {why}; {near[0]}×{near[1]} does"
+                )
 
     def _own_session(self, runtime: str, precision: Precision) -> Session | None:
         """The session of the network's own framework, where it is asked for or the fastest."""

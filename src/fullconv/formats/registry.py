@@ -20,10 +20,10 @@ _BY_SUFFIX = {
     ".txt": _CAFFE,
     ".onnx": _ONNX,
     ".pt2": _TORCH,
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _KERAS),
 }
 _HINTS = {
     ".caffemodel": "these are Caffe weights: name the network (.prototxt) as the model and give this with --weights",
-    ".h5": "these are weights: name the network (.prototxt) as the model and give this with --weights",
     **dict.fromkeys(
         (".pt", ".pth", ".safetensors", ".bin", ".ckpt"),
         "these are weights of PyTorch: name the network as the model (torchvision:NAME, timm:NAME or package.module:function) and give "
@@ -36,6 +36,9 @@ _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*")  # library:model, pack
 def format_of(source: Any) -> Format:
     """The format that reads a path, a name such as ``torchvision:resnet18``, or a module in memory."""
     torch = sys.modules.get("torch")
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(source, getattr(keras, "Model", ())):
+        return _made(*_KERAS)
     if torch is not None and isinstance(source, torch.nn.Module | torch.export.ExportedProgram):
         return _made(*_TORCH)
     if type(source).__module__.startswith("onnx") and type(source).__name__ == "ModelProto":
@@ -59,14 +62,14 @@ def _by_suffix(path: Path) -> Format:
         what = suffix or "a file without a suffix"
         hint = _HINTS.get(
             suffix,
-            f"{what} is not a format that fullconv reads; it reads Caffe (.prototxt), ONNX (.onnx) and PyTorch (.pt2)",
+            f"{what} is not a format that fullconv reads; it reads Caffe (.prototxt), ONNX (.onnx), PyTorch (.pt2) and Keras (.keras, .h5)",
         )
         raise BadInput(f"{path}: {hint}")
     return _made(*_BY_SUFFIX[suffix])
 
 
 def _made(module: str, name: str) -> Format:
-    if (module, name) == _TORCH and find_spec("torch") is None:
+    if (module, name) in (_TORCH, _KERAS) and find_spec("torch") is None:
         raise MissingExtra("PyTorch is not installed; install it with: pip install 'fullconv[torch]'")
     found: Format = getattr(import_module(module), name)()
     return found

@@ -38,7 +38,10 @@ class OnnxRuntimeSession:
             if arrays:
                 options.add_external_initializers(list(lowered.weights), values)
         model = lowered.message(weights="inputs" if live_weights else "external", names=names)
-        self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the engine has its own error types
+            raise FullconvError(f"ONNX Runtime cannot run the network: {str(error)[:300]}") from error
         self._last: dict[str, tuple[int, ...]] | None = None
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:

@@ -18,9 +18,9 @@ import torch
 from torch import fx
 
 from fullconv.axes import Axes, AxesError, size_of
-from fullconv.formats.torch.module import PATH
+from fullconv.formats.torch.module import PATH, below_peak
 from fullconv.formats.torch.operators import Call
-from fullconv.formats.torch.shapes import Known
+from fullconv.formats.torch.shapes import Known, is_size
 
 aten = torch.ops.aten
 _SIDES = (2, 3)
@@ -33,6 +33,8 @@ def compose(module: fx.GraphModule, known: Known) -> bool:
         make = _RESPELT.get(node.target) if node.op == "call_function" else None
         if make is None or node not in known.flowing or not node.users:
             continue
+        if any(value not in known.shapes for value in _before(node)):
+            continue  # it reads what was respelt just now: the next round knows its shape
         with module.graph.inserting_before(node):
             made = make(_Writer(module.graph, node), Call(node, known))
         if made is not None:
@@ -41,6 +43,18 @@ def compose(module: fx.GraphModule, known: Known) -> bool:
     if found:
         module.graph.eliminate_dead_code()
         module.recompile()
+    return found
+
+
+def _before(node: fx.Node, steps: int = 6) -> set[fx.Node]:
+    """The tensors that a pattern may look back at."""
+    found: set[fx.Node] = set()
+    edge = {node}
+    for _ in range(steps):
+        edge = {
+            value for each in edge for value in each.all_input_nodes if value.op != "get_attr" and not is_size(value)
+        }
+        found |= edge
     return found
 
 
@@ -187,7 +201,7 @@ def _weighted(w: _Writer, call: Call) -> fx.Node | None:
     positions = shapes[0][2] * shapes[0][3]
     if call.shape(call["self"])[-1] != positions or call.shape(right)[Call(right, call.known)["dim"]] != positions:
         return None
-    weights = w(aten.exp.default, w(aten.clamp_max.default, scores, 80.0))  # eᵃ stays finite
+    weights = w(aten.add.Tensor, w(aten.exp.default, w(below_peak, scores)), 1e-30)
     above = w.mean(w(aten.mul.Tensor, left, weights), list(_SIDES))
     pooled = w(aten.div.Tensor, above, w.mean(weights, list(_SIDES)))
     return w(aten.reshape.default, pooled, [w.size(pooled, 0), *call.out[0][1:]])

@@ -48,14 +48,24 @@ def channel_conv1d(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | N
     return torch.nn.functional.conv3d(x.unsqueeze(1), kernel, bias, padding=(padding, 0, 0)).squeeze(1)
 
 
-def module_of(program: ExportedProgram) -> fx.GraphModule:
-    """The program as a module; its parameters are the program's own tensors."""
-    return _Build(program).result()
+def below_peak(x: torch.Tensor) -> torch.Tensor:
+    """Scores of (n, c, h, w) less their largest, which a softmax over positions does not notice: its exponentials stay finite."""
+    return x - x.amax((2, 3), keepdim=True)
+
+
+def module_of(program: ExportedProgram, named: Mapping[int, tuple[str, bool]] | None = None) -> fx.GraphModule:
+    """The program as a module; its parameters are the program's own tensors.
+
+    Args:
+        named: names of tensors that the export took for constants, and whether they train, by where they lie in memory.
+    """
+    return _Build(program, named or {}).result()
 
 
 class _Build:
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, named: Mapping[int, tuple[str, bool]]) -> None:
         self.program = program
+        self.named = named
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.env: dict[fx.Node, Any] = {}
@@ -86,6 +96,9 @@ class _Build:
         persistent = value is not None
         if value is None:
             value = self.program.constants[name]
+            if isinstance(value, torch.Tensor) and value.data_ptr() in self.named:
+                name, is_parameter = self.named[value.data_ptr()]
+                persistent = True
         holder, leaf = _holder(self.root, name)
         if not hasattr(holder, leaf):
             if is_parameter:
@@ -100,6 +113,9 @@ class _Build:
             return
         if str(node.target).startswith("aten._assert"):
             return  # a check of the exporter's, true for the sizes that it saw
+        if str(node.target).startswith("aten.to.") and _same_kind(node):
+            self.env[node] = self.env[node.args[0]]  # type: ignore[index]
+            return
         new = self.graph.node_copy(node, lambda n: self.env[n])
         new.meta = {PATH: _path(node)}
         self.env[node] = new
@@ -173,6 +189,14 @@ class _Build:
             if spec.kind is OutputKind.USER_OUTPUT
         ]
         self.graph.output(kept[0] if len(kept) == 1 else tuple(kept))
+
+
+def _same_kind(node: fx.Node) -> bool:
+    """Whether a conversion leaves a tensor what it is."""
+    before, after = (getattr(n, "meta", {}).get("val") for n in (node.args[0], node))
+    if not (isinstance(before, torch.Tensor) and isinstance(after, torch.Tensor)):
+        return False
+    return (before.dtype, before.device) == (after.dtype, after.device)
 
 
 def _path(node: fx.Node) -> str:

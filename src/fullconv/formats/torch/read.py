@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def _of_module(source: Source, reading: Reading) -> TorchNet:
             f"{source.name}: give the size that it was trained on with --input-shape C,H,W (input_shape=(C, H, W))"
         )
     program, any_batch = export_module(source.module, shape, source.name)
-    net = _read(
+    net = read_program(
         program, source.name, {_only_input(program, source.name): Axes.image((1, *shape))}, None if any_batch else 1
     )
     left_out = _left_out(source.module, net.module)
@@ -58,11 +59,12 @@ def _of_program(program: ExportedProgram, source: str, reading: Reading) -> Torc
             raise BadInput(f"{source}: input {name!r} is no tensor of numbers, so this is no image classifier")
         dims: list[int | None] = [size if isinstance(size, int) else None for size in value.shape]
         batches.add(dims[0] if dims else None)
-        inputs[name] = _axes(dims, name, source, reading.input_shape)
-    return _read(program, source, inputs, None if None in batches else next(iter(batches), None))
+        inputs[name] = input_axes(dims, name, source, reading.input_shape)
+    return read_program(program, source, inputs, None if None in batches else next(iter(batches), None))
 
 
-def _axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
+def input_axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
+    """Axes of an input of these sizes: (n, c, h, w), or (n, h, w, c) where only that puts a plausible number of channels in place."""
     if len(dims) != 4:
         if None in dims[1:]:
             raise BadInput(f"{source}: input {name!r} of {dims} is no image and leaves its size open")
@@ -84,10 +86,22 @@ def _axes(dims: list[int | None], name: str, source: str, given: tuple[int, int,
     return Axes.parse(order, {"n": 1, "c": channels, "h": height, "w": width})
 
 
-def _read(program: ExportedProgram, source: str, inputs: dict[str, Axes], batch: int | None) -> TorchNet:
+def read_program(
+    program: ExportedProgram,
+    source: str,
+    inputs: dict[str, Axes],
+    batch: int | None,
+    named: Mapping[int, tuple[str, bool]] | None = None,
+) -> TorchNet:
+    """A network from an ExportedProgram.
+
+    Args:
+        named: names of tensors that the export took for constants, and whether they train, by where they lie in memory.
+    """
     try:
-        module = module_of(program)
-        compose(module, known_at(module, inputs, batch))
+        module = module_of(program, named or {})
+        while compose(module, known_at(module, inputs, batch)):
+            pass  # what was respelt may be read by what is respelt next
         name_nodes(module)
         return understand(module, source, inputs, batch)
     except FullconvError:

@@ -170,9 +170,9 @@ def _scaled(call: Call, op: str) -> Callable[[Emitter, str, str], str]:
 
 
 _binary("add.Tensor add.Scalar", "Add")
-_binary("sub.Tensor sub.Scalar", "Sub")
+_binary("sub.Tensor sub.Scalar subtract.Tensor", "Sub")
 _binary("mul.Tensor mul.Scalar multiply.Tensor", "Mul")
-_binary("div.Tensor div.Scalar true_divide.Tensor", "Div")
+_binary("div.Tensor div.Scalar divide.Tensor true_divide.Tensor", "Div")
 _binary("maximum.default max.other", "Max")
 _binary("minimum.default min.other", "Min")
 

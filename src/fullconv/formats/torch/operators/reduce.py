@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
+from fullconv.formats.torch.module import below_peak
+from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, Spelling, spells
 
 _REDUCTIONS = {
     "mean.dim": "ReduceMean",
@@ -71,3 +72,13 @@ def variance(call: Call) -> Spelling:
         return b.op("Sqrt", var) if root else var
 
     return Spelling("ReduceVariance", (x,), {"axes": axes, "keepdims": keep}, emit)
+
+
+def peaks_off(call: Call) -> Spelling:
+    """Scores less their largest: on a map of any size it moves what a softmax makes of them by nothing."""
+    return Spelling(
+        "Relu", (call["x"],), emit=lambda b, x: b.op("Sub", x, b.op("ReduceMax", x, axes=[2, 3], keepdims=1))
+    )
+
+
+OPERATORS[below_peak] = peaks_off

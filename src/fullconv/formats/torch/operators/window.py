@@ -173,13 +173,16 @@ def upsample(call: Call) -> Spelling:
     given = call.get("scale_factors") is not None
 
     def emit(b: Emitter, x: str) -> str:
-        if not given:
-            b.size_bound()
         place = "align_corners" if corners else "half_pixel" if linear else "asymmetric"
-        scales = b.floats([1, 1, *factors])
+        if not given:  # to a size, which holds for the training size alone
+            b.size_bound()
+            lead = b.op("Slice", b.op("Shape", x), b.ints(0), b.ints(2))
+            to = ["", "", b.op("Concat", lead, b.ints(*out), axis=0)]
+        else:
+            to = ["", b.floats([1, 1, *factors])]
         how = {"nearest_mode": "floor"} if not linear else {}
         return b.op(
-            "Resize", x, "", scales, mode="linear" if linear else "nearest", coordinate_transformation_mode=place, **how
+            "Resize", x, *to, mode="linear" if linear else "nearest", coordinate_transformation_mode=place, **how
         )
 
     attributes = {

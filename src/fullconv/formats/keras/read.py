@@ -1,0 +1,83 @@
+"""Reading Keras: the model by Keras itself, its graph by torch.export, its variables under their own names."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fullconv.axes import Axes
+from fullconv.errors import BadInput, MissingExtra
+from fullconv.formats.format import Reading
+from fullconv.formats.keras.safety import check
+from fullconv.formats.torch.export import export_module, told
+from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.read import input_axes, read_program
+
+
+def read_keras(source: Any, reading: Reading) -> TorchNet:
+    """Read a ``.keras`` or HDF5 file, or a Keras model in memory."""
+    if reading.weights is not None:
+        raise BadInput(f"{source}: a Keras file holds its weights; leave out --weights")
+    keras = _keras()
+    if isinstance(source, Path):
+        check(source)
+        name, model = str(source), _load(keras, source)
+    else:
+        name, model = source.name, source
+    axes = _axes(model, name, reading)
+    _, *size = axes.shape
+    program, any_batch = export_module(_Called(model), (size[0], size[1], size[2]), name)
+    named = {
+        v.value.data_ptr(): (v.path.replace("/", "."), bool(v.trainable)) for v in model.variables if v.value.numel()
+    }
+    (given,) = (
+        str(n.target)
+        for n in program.graph.nodes
+        if n.op == "placeholder" and n.name in program.graph_signature.user_inputs
+    )
+    return read_program(program, name, {given: axes}, None if any_batch else 1, named)
+
+
+class _Called(nn.Module):
+    """A Keras model behind an nn.Module's way of being called."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.model(x, training=False)
+
+
+def _keras() -> Any:
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        import keras
+    except ImportError:
+        raise MissingExtra("Keras is not installed; install it with: pip install 'fullconv[keras]'") from None
+    if keras.backend.backend() != "torch":
+        raise BadInput(f"Keras runs on {keras.backend.backend()} here; set KERAS_BACKEND=torch before it is imported")
+    return keras
+
+
+def _load(keras: Any, path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras's own and Python's, as the file makes them
+        raise BadInput(f"{path}: Keras {keras.__version__} cannot load it ({told(error)})") from None
+
+
+def _axes(model: Any, name: str, reading: Reading) -> Axes:
+    shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
+    return input_axes(list(shapes[0]), "input", name, reading.input_shape)

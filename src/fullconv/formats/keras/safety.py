@@ -1,0 +1,94 @@
+"""What a Keras file may hold: layers of Keras's own and numbers. Nothing that loading would execute."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from fullconv.errors import BadInput
+
+_LARGEST = 64 * 2**20  # bytes of a configuration
+_CODE = (
+    "Lambda",
+    "__lambda__",
+    "function",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "FlaxLayer",
+    "JaxLayer",
+    "RandomSeedGenerator",
+)
+
+
+def check(path: Path) -> None:
+    """Raise BadInput unless the file is a Keras model whose parts are all Keras's own."""
+    config = _of_archive(path) if path.suffix.lower() == ".keras" else _of_hdf5(path)
+    for part in _parts(config):
+        name = str(part.get("class_name"))
+        inner = part.get("config")
+        called = (inner.get("name") if isinstance(inner, Mapping) else None) or part.get("name") or "?"
+        module = part.get("module")
+        if name in _CODE:
+            raise BadInput(
+                f"{path}: layer {called!r} is a {name}, which holds code; code of a file is not executed. Replace it by layers of Keras"
+            )
+        if (
+            module is not None
+            and not str(module).startswith(("keras.", "keras_core."))
+            and module not in ("keras", "builtins")
+        ):
+            raise BadInput(
+                f"{path}: layer {called!r} is {module}.{name}, no part of Keras; code of others is not executed"
+            )
+        registered = part.get("registered_name")
+        if registered and ">" in str(registered):
+            raise BadInput(
+                f"{path}: layer {called!r} is {registered}, a layer of its author's own; its code is not in the file. Load the model in Python and hand it to fullconv.load"
+            )
+
+
+def _of_archive(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo("config.json")
+            if info.file_size > _LARGEST:
+                raise BadInput(f"{path}: its config.json is too large to be a network's")
+            return json.loads(archive.read(info))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, RuntimeError) as error:
+        raise BadInput(f"{path}: truncated or damaged, not a .keras file ({error})") from None
+
+
+def _of_hdf5(path: Path) -> Any:
+    try:
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("model_config")
+            if text is None:
+                what = (
+                    "holds weights alone, without the network"
+                    if "layer_names" in file.attrs
+                    else "holds no Keras model"
+                )
+                raise BadInput(
+                    f"{path}: {what}; save the whole model (model.save), or, for Caffe weights, name the .prototxt as the model"
+                )
+            return json.loads(text)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadInput(f"{path}: truncated or damaged, not an HDF5 file of Keras ({error})") from None
+
+
+def _parts(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Everything in a configuration that names a class."""
+    todo = [config]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            if "class_name" in value:
+                yield value
+            todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
