@@ -85,13 +85,31 @@ class _Work:
         gemm = node.op_type == "Gemm"
         matrix, bias = self._numbers(node, 1), self._numbers(node, 2) if gemm else None
         assert matrix is not None, "the plan found a matrix"
-        rows = matrix if gemm and _attribute(node, "transB", 0) else matrix.T
-        kernel = np.ascontiguousarray(kernel_of(_times(rows, node, "alpha"), edit))
-        inputs = [self.values[edit.input], self._weights(node, 1, kernel)]
+        turned = not (gemm and _attribute(node, "transB", 0))
+        inputs = [self.values[edit.input], self._kernel(node, matrix, edit, turned)]
         if bias is not None:
             full = np.broadcast_to(_times(bias.reshape(-1), node, "beta"), (edit.outputs,))
             inputs.append(self._weights(node, 2, np.ascontiguousarray(full)))
         self._replace(node, "Conv", inputs, {"kernel_shape": list(edit.kernel)}, edit.becomes)
+
+    def _kernel(self, node: ir.Node, matrix: Array, edit: LinearToConv, turned: bool) -> ir.Value:
+        """The matrix as a kernel; where it is dequantised, the whole numbers stay what they are and are reshaped."""
+        stored = node.inputs[1].producer() if node.inputs[1] is not None else None
+        plain = float(_attribute(node, "alpha", 1.0)) == 1
+        if stored is not None and stored.op_type == "DequantizeLinear" and plain:
+            whole, scale = self._numbers(stored, 0), self._numbers(stored, 1)
+            outputs = 1 if turned else 0  # the axis of the matrix that is the kernel's first
+            by_output = scale is not None and (scale.size == 1 or _attribute(stored, "axis", 1) % 2 == outputs)
+            if whole is not None and by_output and not _attribute(stored, "block_size", 0):
+                kernel = np.ascontiguousarray(kernel_of(whole.T if turned else whole, edit))
+                parts = [self._weights(stored, 0, kernel), *stored.inputs[1:]]
+                attributes = {**{n: a.value for n, a in stored.attributes.items()}, "axis": 0}
+                made = ir.node("DequantizeLinear", parts, attributes, name=f"{stored.name}/{node.name}")
+                made.outputs[0].name = f"{node.name}/kernel"
+                self.graph.insert_before(node, made)
+                return made.outputs[0]
+        rows = matrix.T if turned else matrix
+        return self._weights(node, 1, np.ascontiguousarray(kernel_of(_times(rows, node, "alpha"), edit)))
 
     def _slide(self, node: ir.Node, edit: GlobalToSliding) -> None:
         kind = "MaxPool" if "Max" in node.op_type else "AveragePool"
