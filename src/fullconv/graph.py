@@ -75,12 +75,13 @@ class Whole:
 
     Attributes:
         how: ``linear`` a weight matrix, ``mean`` and ``max`` a global pool, ``statistics`` a
-            normalisation over the map that keeps its shape, ``other`` what has no sliding form.
+            normalisation over the map that keeps its shape, ``shift`` a maximum that is taken off the scores of a softmax
+            over positions, which moves nothing; ``other`` what has no sliding form.
         reason: for ``other``, why not.
         over: which sides of the map a pool takes together.
     """
 
-    how: Literal["linear", "mean", "max", "statistics", "other"]
+    how: Literal["linear", "mean", "max", "statistics", "shift", "other"]
     reason: str = ""
     over: tuple[str, ...] = ("h", "w")
 

@@ -72,7 +72,7 @@ def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | Non
             steps = " and ".join(f"{f.stride[0]}×{f.stride[1]}" for f in (joined, other))
             raise Refused("no receptive field", [Refusal(node.name, f"branches meet with strides {steps} px")])
         joined = Field(joined.y.union(other.y), joined.x.union(other.x))
-    if isinstance(touch, Pointwise | Layout) or (isinstance(touch, Whole) and touch.how == "statistics"):
+    if isinstance(touch, Pointwise | Layout) or (isinstance(touch, Whole) and touch.how in ("statistics", "shift")):
         # Statistics over the map reach everywhere; the field told is that of the cell itself, and
         # exactness names the node.
         return joined

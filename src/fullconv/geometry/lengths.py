@@ -30,7 +30,7 @@ def map_sizes(graph: Graph, image: Size) -> Mapping[str, Size]:
             elif isinstance(node.touch, Window) and node.touch.like is None:
                 height, width = sizes[node.inputs[0]]
                 sizes[value] = output_length(node.touch.y, height), output_length(node.touch.x, width)
-            elif isinstance(node.touch, Whole) and node.touch.how in ("mean", "max"):
+            elif isinstance(node.touch, Whole) and node.touch.how in ("mean", "max", "shift"):
                 height, width = sizes[maps[0]]
                 sizes[value] = 1 if "h" in node.touch.over else height, 1 if "w" in node.touch.over else width
             elif isinstance(node.touch, Window) and node.touch.like is not None:

@@ -14,6 +14,7 @@ from fullconv.lowering import Lowered
 
 Array = npt.NDArray[Any]
 _ERRORS_ONLY = 3
+_LARGEST = 2**31  # bytes
 
 
 class OnnxRuntimeSession:
@@ -28,6 +29,9 @@ class OnnxRuntimeSession:
         # A session's threads spin for a while after a run; beside another session they would take its processors
         # (map and crops in turn on two cores: 50 % and 90 % slower). Alone it costs nothing.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
+            # The last level lays weights out anew within the message, which holds no more than this.
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         self._outputs = {name: lowered.outputs[name] for name in names}
         self._arrays: list[Array] = []
         if not live_weights:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fullconv.axes import SPACE, Axes, Axis, whole
+from fullconv.axes import SPACE, Axes, Axis, fuse, whole
 from fullconv.graph import Node, Touch, Whole
 from fullconv.surgery.edit import FreeShape
 
 
 def channels_of(axis: Axis) -> Axis:
     """An axis without its spatial atoms."""
-    return tuple(atom for atom in axis if not atom.is_space)
+    return fuse(atom for atom in axis if not atom.is_space)
 
 
 def as_map(vector: Axes, like: Axes) -> Axes:

@@ -12,6 +12,7 @@ from fullconv.geometry.exactness import Cause, causes
 from fullconv.graph import Graph
 from fullconv.surgery.dialect import PLAIN, Dialect
 from fullconv.surgery.edit import Edit, to_json
+from fullconv.surgery.result import result, spread_answers
 from fullconv.surgery.walk import Walk, edges_of
 
 
@@ -96,10 +97,10 @@ def make_plan(graph: Graph, dialect: Dialect = PLAIN, global_pooling: GlobalPool
         if not (dialect.pools_locally or global_pooling == "global") or walk.found <= gates:
             break
         gates |= walk.found  # pools that turned out to gate the map: walk again with their windows local
-    refusals = [*walk.refusals, *walk.spread_answers()]
+    refusals = [*walk.refusals, *spread_answers(walk)]
     if refusals:
         return Plan(graph, tuple(walk.edits), tuple(refusals), None)
-    predicted = spec.check(walk.result())  # which may rename outputs, the last of the edits
+    predicted = spec.check(result(walk))  # which may rename outputs, the last of the edits
     return Plan(graph, tuple(walk.edits), (), predicted, tuple(_named(causes(predicted), gates)))
 
 

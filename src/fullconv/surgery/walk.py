@@ -33,7 +33,6 @@ from fullconv.surgery.edit import (
     GlobalToSliding,
     LinearToConv,
     RemoveLayout,
-    RenameValue,
     SetAxis,
     SetOrder,
     ToChannelsFirst,
@@ -79,6 +78,10 @@ class Walk:
     follow: set[str] = field(default_factory=set)  # values whose size follows an input's
     pooled: dict[str, frozenset[str]] = field(default_factory=dict)  # the pools that a value comes from
     found: set[str] = field(default_factory=set)  # pools that met the map again
+    origin: dict[str, str] = field(default_factory=dict)  # the value behind a chain of layout nodes
+    scrambled: set[str] = field(
+        default_factory=set
+    )  # values whose readers must know the order of their axes themselves
     single: set[str] = field(default_factory=set)  # values of one cell for the whole input, behind a gate that was kept
 
     def __post_init__(self) -> None:
@@ -96,7 +99,8 @@ class Walk:
         if isinstance(node.touch, Whole) and node.touch.how in ("mean", "max"):
             pools |= {node.name}
         self.pooled.update(dict.fromkeys(node.outputs, pools))
-        if (self.keeps_gates and node.name in self.gates) or (inputs and self.single.issuperset(inputs)):
+        shifts = isinstance(node.touch, Whole) and node.touch.how == "shift"
+        if shifts or (self.keeps_gates and node.name in self.gates) or (inputs and self.single.issuperset(inputs)):
             self.single.update(node.outputs)
         old = tuple(self.graph.values[value] for value in node.inputs)
         site = _Site(node, inputs, old, tuple(self.new[value] for value in inputs))
@@ -110,14 +114,18 @@ class Walk:
         touch = site.node.touch
         if isinstance(touch, Opaque):
             raise AxesError(touch.reason)
+        read = self.scrambled.intersection(site.node.inputs)
+        if read and not isinstance(touch, Layout) and (site.node.linear is None or read != {site.node.inputs[0]}):
+            value = min(read)
+            raise AxesError(f"it reads {value} ({self.graph.values[value]}), in an order that no map has")
         if site.inputs and self.single.issuperset(site.inputs):  # behind a kept gate nothing changes
             self._emit(replace(site.node, inputs=site.inputs), *(self.graph.values[v] for v in site.node.outputs))
         elif isinstance(touch, Layout):
             self._layout(site, touch)
         elif site.node.linear is not None and site.new[0].is_map:
             self._linear(site, site.node.linear)
-        elif isinstance(touch, Whole) and touch.how in ("mean", "max"):
-            if self.keeps_gates and site.node.name in self.gates:
+        elif isinstance(touch, Whole) and touch.how in ("mean", "max", "shift"):
+            if touch.how == "shift" or (self.keeps_gates and site.node.name in self.gates):
                 self._emit(replace(site.node, inputs=site.inputs), *(self.graph.values[v] for v in site.node.outputs))
             else:
                 self._pool(site)
@@ -130,8 +138,8 @@ class Walk:
         source_name, source = self._channels_first(site)
         channels = source.axes[CHANNELS]
         order = flatten_order(linear.over, channels)
-        sizes = {atom.root: atom.size for atom in linear.over if atom.is_space}
-        kernel = (sizes.get("h", 1), sizes.get("w", 1))
+        height, width = (size_of(atom for atom in linear.over if atom.root == root) for root in SPACE)
+        kernel = (height, width)
         cells = [have - size + 1 for have, size in zip(source.map_size, kernel, strict=True)]
         name = self._fresh(site.node.name)
         what = "over 1×1 cells" if kernel == (1, 1) else f"over the {kernel[0]}×{kernel[1]} map"
@@ -226,8 +234,20 @@ class Walk:
             order = tuple(before.axes.index(axis) for axis in target.axes)
             self.edits.append(SetOrder(node.name, order, reason))
         else:
-            raise AxesError(f"it makes {target} of the map {before}, neither by a reshape nor by an order of axes")
+            self._leave(site, reason)
+            return
         self._emit(replace(node, inputs=site.inputs, touch=Layout()), target)
+
+    def _leave(self, site: _Site, reason: str) -> None:
+        """A layout of what became a map that no one node gives: its readers get the map that it comes from.
+
+        Only a weight matrix can read such a value, since it brings the order along.
+        """
+        source = self.origin.get(site.inputs[0], site.inputs[0])
+        value = site.node.outputs[0]
+        self.alias[value] = source
+        self.scrambled.add(value)
+        self.edits.append(RemoveLayout(site.node.name, value, source, reason))
 
     def _remove(self, site: _Site, reason: str) -> None:
         value = site.node.outputs[0]
@@ -338,6 +358,8 @@ class Walk:
         return Axes((*new.axes[:axis], channels_of(out.axes[axis]), *new.axes[axis:]))
 
     def _emit(self, node: Node, *out: Axes) -> None:
+        if isinstance(node.touch, Layout):
+            self.origin.update(dict.fromkeys(node.outputs, self.origin.get(node.inputs[0], node.inputs[0])))
         self.nodes.append(node)
         self.new.update(zip(node.outputs, out, strict=True))
 
@@ -348,35 +370,6 @@ class Walk:
         while name in taken:
             name = self.dialect.rename(name)
         return name
-
-    def spread_answers(self) -> list[Refusal]:
-        """Outputs that were one answer a crop and would be a whole map of one: behind a pool that also gates."""
-        found = []
-        for value in self.graph.outputs:
-            old, new = self.graph.values[value], self.new.get(self.alias.get(value, value))
-            one = not old.is_map or old.map_size == (1, 1)
-            if one and new is not None and new.is_map and new.map_size != (1, 1):
-                reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
-                found.append(Refusal(value, reason))
-        return found
-
-    def result(self) -> Graph:
-        outputs = tuple(dict.fromkeys(self.alias.get(v, v) for v in self.graph.outputs))
-        if not self.dialect.keeps_outputs:
-            return Graph(self.graph.inputs, outputs, tuple(self.nodes), self.new)
-        kept = {self.alias[v]: v for v in self.graph.outputs if v in self.alias}
-        kept = {now: then for now, then in kept.items() if now not in (*self.graph.inputs, *self.graph.outputs)}
-        self.edits += [RenameValue(now, then, "an output keeps its name") for now, then in kept.items()]
-        nodes = tuple(
-            replace(
-                node,
-                inputs=tuple(kept.get(v, v) for v in node.inputs),
-                outputs=tuple(kept.get(v, v) for v in node.outputs),
-            )
-            for node in self.nodes
-        )
-        values = {kept.get(v, v): axes for v, axes in self.new.items()}
-        return Graph(self.graph.inputs, tuple(kept.get(v, v) for v in outputs), nodes, values)
 
 
 def _window(kernel: tuple[int, int]) -> Window:

@@ -54,7 +54,7 @@ class Onnx:
 
     def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
         whole = not native.is_cast and any(
-            isinstance(n.touch, Whole) and n.touch.how != "statistics" for n in native.graph
+            isinstance(n.touch, Whole) and n.touch.how not in ("statistics", "shift") for n in native.graph
         )
         for name, shape in shapes.items():
             axes = native.inputs[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -15,8 +15,8 @@ from fullconv.formats.format import Reading
 from fullconv.formats.onnx.load import first_line, open_model
 from fullconv.formats.onnx.static import Static, learn, names_read
 from fullconv.formats.rules import place
-from fullconv.formats.rules.site import Site
-from fullconv.graph import Graph, Node
+from fullconv.formats.rules.site import Site, Told
+from fullconv.graph import Graph, Node, Whole
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
 
@@ -67,7 +67,7 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
-        told = place(_site(node, names, axes, static, opset))
+        told = _shifts(node, place(_site(node, names, axes, static, opset)))
         # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
         made = [
             (value, out)
@@ -85,6 +85,17 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         raise BadInput(f"{source}: no output depends on the input")
     graph = Graph(tuple(inputs), outputs, tuple(nodes), axes)
     return OnnxNet(model, source, dict(inputs), static, spec.check(graph))
+
+
+def _shifts(node: ir.Node, told: Told) -> Told:
+    """A maximum over the map that is only taken off the scores that it is of, for their exponentials."""
+    if not (isinstance(told.touch, Whole) and told.touch.how == "max"):
+        return told
+    takers = [use.node for use in node.outputs[0].uses()]
+    only = len(takers) == 1 and takers[0].op_type == "Sub" and takers[0].inputs[0] is node.inputs[0]
+    if only and all(use.node.op_type == "Exp" for use in takers[0].outputs[0].uses()):
+        return replace(told, touch=Whole("shift"))
+    return told
 
 
 def _site(node: ir.Node, names: list[str | None], axes: Mapping[str, Axes], static: Static, opset: int) -> Site:
