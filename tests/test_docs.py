@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras under NumPy 2
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_blocks_run(document: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scope: dict[str, object] = {}

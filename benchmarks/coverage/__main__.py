@@ -57,10 +57,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"What `python -m benchmarks.coverage` found over {len(rows)} models with random weights: every classifier of torchvision up to 120 "
         "million parameters or so, and the smallest model of every entry of timm, each at its own input size.",
         "",
-        f"- **{len(cast)} cast.** At training size the cast's answer differs from the untouched module's, computed in double precision, by at "
-        f"most {max((r['crop_error'] for r in cast), default=0):.1e} of the largest logit (a model counts as cast below 1e-5). Over an image three cells high and two wide, every "
-        "cell was compared with the untouched network's answer for its crop: *gap* is the largest difference, as a share of the largest logit. "
-        "Random weights make it larger than trained ones do; `fullconv verify` tells it for yours.",
+        f"- **{len(cast)} cast.** In double precision, cast and untouched module answer alike at training size: they differ by at most "
+        f"{max((r['cast_error'] for r in cast), default=0):.0e} of the largest logit. The engine's float32 answer is within 1e-5 of the double-precision one in "
+        f"{sum(r['crop_error'] <= 1e-5 for r in cast)} of them; in the others the untouched network's own is about as far (random weights can be that "
+        "ill-conditioned), the cast's never more than twice as far. Over an image three cells high and two wide, every cell was compared with the "
+        "untouched network's answer for its crop: *gap* is the largest difference, as a share of the largest logit. Random weights make it "
+        "larger than trained ones do; `fullconv verify` tells it for yours.",
         f"- **{len(refused)} refused**, by node and reason, and mapped by crops: attention, windows that cut the map, position embeddings.",
     ]
     if other:
