@@ -138,7 +138,9 @@ def test_a_fully_convolutional_net_is_mapped_as_it_is(tmp_path: Path, lenet, cat
 def test_every_cell_of_a_finer_stride_equals_its_crop(lenet, stride: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (43, 38), np.uint8)
     seen: list[tuple[int, int]] = []
-    fine = map_image(lenet, image, preprocess="unit", stride=stride, progress=lambda *told: seen.append(told))
+    fine = map_image(
+        lenet, image, preprocess="unit", stride=stride, finer="shifts", progress=lambda *told: seen.append(told)
+    )
     crops = map_image(lenet, image, preprocess="unit", stride=stride, by="crops", batch=64)
     assert fine.scores.shape == (10, 15 // stride + 1, 10 // stride + 1)
     assert fine.grid == crops.grid
@@ -150,7 +152,7 @@ def test_every_cell_of_a_finer_stride_equals_its_crop(lenet, stride: int) -> Non
 
 def test_a_finer_stride_of_a_padded_net_is_the_net_on_the_shifted_image(quick) -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 45, 3), np.uint8)
-    fine = map_image(quick, image, stride=4).scores
+    fine = map_image(quick, image, stride=4, finer="shifts").scores
     np.testing.assert_allclose(fine[:, 1::2, 1::2], map_image(quick, image[4:, 4:]).scores, atol=1e-6)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.classmap import ClassMap, read_labels
-from fullconv.errors import BadInput, Refused
+from fullconv.errors import BadInput, CannotCast, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
@@ -26,6 +26,7 @@ from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many
+Finer = Literal["auto", "dilation", "shifts"]
 CROP_BATCH = 16
 
 
@@ -37,6 +38,7 @@ def map_image(
     labels: str | Path | Sequence[str] | None = None,
     by: Literal["cast", "crops"] = "cast",
     stride: int | None = None,
+    finer: Finer = "auto",
     output: str | None = None,
     runtime: str = "auto",
     precision: Precision = "fp32",
@@ -53,7 +55,9 @@ def map_image(
         labels: a file of one label a line, or the labels.
         by: ``cast`` runs the cast network once; ``crops`` the untouched one on every crop.
         stride: step between cells in pixels; the network's own by default. The cast network takes divisors of its own
-            stride, running once for each shift of the image; crops take any.
+            stride; crops take any.
+        finer: how the cast network steps finer: ``dilation`` runs a network with dilated windows once, ``shifts`` the network itself
+            once for each shift of the image; ``auto`` takes dilation where the network has such a form.
         output: which output, where there are several; the last by default.
         batch: crops a run.
         notes: told what was decided on the way.
@@ -66,6 +70,8 @@ def map_image(
     model = load(model)
     if by not in ("cast", "crops"):
         raise BadInput(f"by {by!r}: not cast or crops")
+    if finer not in ("auto", "dilation", "shifts"):
+        raise BadInput(f"finer {finer!r}: not auto, dilation or shifts")
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
@@ -80,6 +86,8 @@ def map_image(
         sampling = _square(model, name)
         shifts = _shifts(sampling, stride)
         sampling = _with_stride(sampling, stride)
+        if stride is not None and shifts != (1, 1) and finer != "shifts":
+            full, shifts = _dilated(model, stride, shifts, finer, notes)
     else:
         full, name, sampling = model, *_crops_sampling(model, output, stride)
     grid = sampling.over((values.shape[2], values.shape[3]))
@@ -281,6 +289,19 @@ def _shifts(sampling: Sampling, stride: int | None) -> tuple[int, int]:
             f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}, or use --by crops"
         )
     return own[0] // stride, own[1] // stride
+
+
+def _dilated(
+    model: Model, stride: int, shifts: tuple[int, int], finer: Finer, notes: Callable[[str], None]
+) -> tuple[Model, tuple[int, int]]:
+    """The network with dilated windows, or the one to be run on shifted images."""
+    try:
+        return model.refined(stride), (1, 1)
+    except CannotCast as error:
+        if finer == "dilation":
+            raise
+        notes(f"a finer map by shifted images: {error.refusals[0]}")
+        return model.cast(), shifts
 
 
 def _whole_crops(model: Model, output: str, stride: int | None) -> Sampling:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from fullconv.axes import SPACE
 from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
 from fullconv.formats.format import Format, Reading
 from fullconv.formats.registry import format_of
+from fullconv.geometry.field import Field
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting, misfit
 from fullconv.graph import Graph
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision, Session, compiler
+from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
+from fullconv.surgery.refine import strides
 
 Array = npt.NDArray[Any]
 _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
@@ -36,6 +41,7 @@ class Model:
         self.format = kind
         self.path = path
         self.global_pooling = global_pooling
+        self.refinements: Sequence[SetWindow] = ()  # what made the map finer than the network's own
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
         self._samplings: dict[str, Sampling] = {}
         self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
@@ -124,6 +130,48 @@ class Model:
         if name not in self._samplings:
             self._samplings[name] = sampling(graph, name)
         return self._samplings[name]
+
+    def refined(self, stride: int) -> Model:
+        """The cast network with a finer map: ``stride`` pixels from cell to cell, by dilation, over the same weights.
+
+        Caffe's pooling has no dilation, so the result is a network of ONNX whatever this one's format.
+
+        Args:
+            stride: a divisor of the network's own stride.
+
+        Raises:
+            BadInput: the stride is no divisor; those that are, are told.
+            CannotCast: a node has no dilated form, with the reason.
+        """
+        full = self.cast()
+        name = full.output()
+        sampling = self.sampling(name)
+        own = [int(step) for step in sampling.stride]
+        if stride < 1 or any(step % stride for step in own):
+            fits = [n for n in strides(min(own)) if all(step % n == 0 for step in own)]
+            raise BadInput(
+                f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}"
+            )
+        if (stride, stride) == tuple(own):
+            return full
+        from fullconv.formats.onnx.format import Onnx
+        from fullconv.formats.onnx.refine import of_lowered, refined
+
+        native = full.native
+        if full.format.name != "onnx":
+            shapes = {value: full.graph.values[value].shape for value in full.graph.inputs}
+            inputs = {value: full.graph.values[value] for value in full.graph.inputs}
+            lowered = full.format.lower(full.native, shapes)
+            native = of_lowered(lowered, full.graph.outputs, inputs, str(self.path or "the network"))
+        network, edits = refined(native, (stride, stride))
+        made = Model(network, Onnx(), self.path, self.global_pooling)
+        made.refinements = edits
+        step = Fraction(stride)
+        for output in made.graph.outputs:
+            old = self.sampling(output)
+            field = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
+            made._samplings[output] = Sampling((step, step), old.crop, field)
+        return made
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""

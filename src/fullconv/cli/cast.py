@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 @click.option(
     "--input-size", type=SIZE, help="Input size to state in the written network, HxW; MODEL's own by default."
 )
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    help="Pixels between cells of the written network, by dilation: a divisor of its own. Written as ONNX (.onnx).",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @json_option
 def command(
@@ -33,6 +38,7 @@ def command(
     out: str | None,
     out_weights: str | None,
     input_size: tuple[int, int] | None,
+    stride: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -54,15 +60,27 @@ def command(
         _print(found.plan, written, as_json)
         raise SystemExit(1)
     full = found.cast()
+    if stride is not None:
+        full = _finer(found, stride, out, input_size)
     if input_size is not None:
         _note_steps(found, input_size)
         full = full.resized(*input_size)
-    nothing = found.plan.is_empty and input_size is None
+    nothing = found.plan.is_empty and input_size is None and stride is None
     if out is not None and not dry_run and not nothing:
         written = full.save(out, out_weights)
         if len(written) == 1:
             note("no --weights given: only the network is written")
-    _print(found.plan, written, as_json)
+    _print(found.plan, written, as_json, full.refinements)
+
+
+def _finer(model: Model, stride: int, out: str | None, size: tuple[int, int] | None) -> Model:
+    from fullconv.errors import BadInput
+
+    if out is not None and not out.endswith(".onnx"):
+        raise BadInput(f"{out}: a finer network is written as .onnx (Caffe's pooling has no dilation); name it so")
+    if size is not None:
+        raise BadInput("--input-size states the size of a Caffe network; an ONNX file of --stride takes any")
+    return model.refined(stride)
 
 
 def _note_steps(model: Model, size: tuple[int, int]) -> None:
@@ -80,11 +98,13 @@ def _note_steps(model: Model, size: tuple[int, int]) -> None:
         )
 
 
-def _print(plan: Any, written: list[Path], as_json: bool) -> None:
+def _print(plan: Any, written: list[Path], as_json: bool, finer: Sequence[Any] = ()) -> None:
     if as_json:
-        print_json({**plan.to_json(), "written": [str(path) for path in written]})
+        print_json(
+            {**plan.to_json(), "refinements": [str(edit) for edit in finer], "written": [str(path) for path in written]}
+        )
         return
-    for edit in plan.edits:
+    for edit in (*plan.edits, *finer):
         click.echo(str(edit))
     for refusal in plan.refusals:
         click.echo(f"refused: {refusal}", err=True)

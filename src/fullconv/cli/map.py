@@ -52,6 +52,13 @@ _TOP = 5
     type=click.IntRange(1),
     help="Pixels between cells: a divisor of the network's own stride; any with --by crops.",
 )
+@click.option(
+    "--finer",
+    type=click.Choice(["auto", "dilation", "shifts"]),
+    default="auto",
+    show_default=True,
+    help="How --stride is had: dilated windows in one run, or one run a shift of the image.",
+)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
 @engine_options
@@ -110,10 +117,12 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
     steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
-    counted = options["by"] == "crops" or options["stride"] is not None
+    counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
 
     def run(image: str) -> ClassMap:
-        keep = {key: options[key] for key in ("labels", "by", "stride", "output", "runtime", "precision", "batch")}
+        keep = {
+            key: options[key] for key in ("labels", "by", "stride", "finer", "output", "runtime", "precision", "batch")
+        }
         if counted:
             with progress(Path(image).name, steps) as told:
                 return map_image(model, image, preprocess=chosen, notes=note, progress=told, **keep)

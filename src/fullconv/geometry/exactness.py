@@ -41,7 +41,7 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
     if not isinstance(touch, Window) or touch.like is not None:
         return
     sizes = graph.values[node.inputs[0]].map_size
-    read = [_read_past(span, length) for span, length in zip((touch.y, touch.x), sizes, strict=True)]
+    read = [read_past(span, length) for span, length in zip((touch.y, touch.x), sizes, strict=True)]
     if any(before or after for before, after, _ in read):
         (top, bottom, _), (left, right, _) = read
         yield Cause("padding", node.name, f"top {top}, bottom {bottom}, left {left}, right {right}")
@@ -53,7 +53,7 @@ def _of(graph: Graph, node: Node) -> Iterator[Cause]:
         yield Cause("ceil overhang", node.name, f"the last window reaches {rows} rows, {columns} columns past the crop")
 
 
-def _read_past(span: Span, length: int) -> tuple[int, int, int]:
+def read_past(span: Span, length: int) -> tuple[int, int, int]:
     """Cells of padding before, of padding after and of overhang that windows read at this length.
 
     Padding behind the last window's end is never read and moves nothing.

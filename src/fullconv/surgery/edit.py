@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from fullconv.axes import FlattenOrder
+from fullconv.graph import Span
 
 
 def _dims(shape: tuple[int, ...]) -> str:
@@ -178,6 +179,22 @@ class ToChannelsFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class SetWindow:
+    """A window of a finer map: another stride, dilation and padding."""
+
+    node: str
+    y: Span
+    x: Span
+    reason: str
+
+    def __str__(self) -> str:
+        y, x = self.y, self.x
+        steps = f"{y.stride}" if y.stride == x.stride else f"{y.stride}×{x.stride}"
+        wide = f"{y.dilation}" if y.dilation == x.dilation else f"{y.dilation}×{x.dilation}"
+        return f"{self.node} -> stride {steps}, dilation {wide}"
+
+
+@dataclass(frozen=True, slots=True)
 class FromChannelsFirst:
     """What a window made in (n, c, h, w) is transposed back to the layout that its readers expect."""
 
@@ -227,12 +244,22 @@ Edit = (
     | FixWindow
     | FromChannelsFirst
     | SetOrder
+    | SetWindow
     | ToChannelsFirst
     | ChannelsLast
 )
 
 
+def _plain(value: Any) -> Any:
+    """Fractions as text, so that nothing is rounded."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple) and any(isinstance(v, Fraction) for v in value):
+        return [str(v) for v in value]
+    return str(value) if isinstance(value, Fraction) else value
+
+
 def to_json(edit: Edit) -> dict[str, Any]:
     """The edit's fields under its kind."""
-    fields = {name: [str(v) for v in value] if name == "stride" else value for name, value in asdict(edit).items()}
+    fields = {name: _plain(value) for name, value in asdict(edit).items()}
     return {"edit": type(edit).__name__, **fields, "text": str(edit)}

@@ -273,20 +273,25 @@ class _Work:
     def finish(self, predicted: Graph) -> None:
         """Drop what nothing reads any more, and set height and width free."""
         common.RemoveUnusedNodesPass()(self.model)
-        for node in self.graph:
-            for value in node.outputs:
-                value.shape = None
-        for value in (*self.graph.inputs, *self.graph.outputs):
-            axes = predicted.values.get(str(value.name))
-            if axes is not None and axes.is_map:
-                dims: list[Any] = list(value.shape) if value.shape is not None else [None, *axes.shape[1:]]
-                for root, word in (("h", "height"), ("w", "width")):
-                    dims[axes.space_axis(root) or 0] = f"{value.name}_{word}"
-                value.shape = ir.Shape(dims)
-            if value.type is None:
-                value.type = ir.TensorType(ir.DataType.FLOAT)
+        set_free(self.model, predicted)
         if any(value.name is None for node in self.graph for value in node.outputs):
             raise BrokenPromise("a value lost its name")
+
+
+def set_free(model: ir.Model, graph: Graph) -> None:
+    """Height and width of inputs and outputs are free; shapes within are left to whoever runs it."""
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        axes = graph.values.get(str(value.name))
+        if axes is not None and axes.is_map:
+            dims: list[Any] = list(value.shape) if value.shape is not None else [None, *axes.shape[1:]]
+            for root, word in (("h", "height"), ("w", "width")):
+                dims[axes.space_axis(root) or 0] = f"{value.name}_{word}"
+            value.shape = ir.Shape(dims)
+        if value.type is None:
+            value.type = ir.TensorType(ir.DataType.FLOAT)
 
 
 def _attribute(node: ir.Node, name: str, default: Any) -> Any:

@@ -23,8 +23,8 @@ def elementwise(site: Site) -> Told:
     aligned = []
     for i, axes in enumerate(site.axes):
         value = site.constant(i)
-        if axes is not None or value is None or value.size == 1:
-            continue
+        if axes is not None or value is None or value.size == 1 or site.is_sized(i):
+            continue  # what follows from the image's size grows with it
         padded = (1,) * (out.rank - value.ndim) + value.shape
         for size, atoms in zip(padded, out.axes, strict=False):
             if size > 1 and size_of(atom for atom in atoms if atom.is_space) > 1:

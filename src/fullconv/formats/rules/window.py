@@ -13,14 +13,18 @@ from fullconv.graph import Pointwise, Span, Whole, Window
 
 def convolution(site: Site) -> Told:
     """Conv and ConvTranspose over (n, c, h, w)."""
+    kernel = site.attribute("kernel_shape") or list(_shape_of(site.constant(1))[2:])
+    if site.op == "Conv" and _along_channels(site, kernel):
+        return Told(Pointwise(axis=2), (site.first.with_axis(2, (whole("c", site.shape()[2]),)),))
     if not _channels_first(site.first):
         return opaque(site, f"a convolution over {site.first}, which is no map of (n, c, h, w)")
-    kernel = site.attribute("kernel_shape") or list(_shape_of(site.constant(1))[2:])
     return _window(site, kernel, transposed=site.op == "ConvTranspose")
 
 
 def pool(site: Site) -> Told:
     """MaxPool, AveragePool, LpPool."""
+    if _along_channels(site, site.attribute("kernel_shape")):
+        return Told(Pointwise(axis=2), (site.first.with_axis(2, (whole("c", site.shape()[2]),)),))
     if not _channels_first(site.first):
         return opaque(site, f"a pool over {site.first}, which is no map of (n, c, h, w)")
     if len(site.shapes) > 1:
@@ -167,6 +171,21 @@ def moved_window(site: Site, moves: list[tuple[int, int, int]]) -> Told:
     if not axes.is_map:
         return opaque(site, f"it cuts or pads positions of {axes}, which is no map")
     return Told(Window(spans.get("h", Span()), spans.get("w", Span())), (out,))
+
+
+def _along_channels(site: Site, kernel: list[int]) -> bool:
+    """Whether a window over (n, 1, c, h, w) moves along channels alone, as local response normalisation has it."""
+    axes = site.first
+    if (
+        axes.rank != 5
+        or not axes.is_map
+        or (axes.space_axis("h"), axes.space_axis("w")) != (3, 4)
+        or axes.shape[1] != 1
+    ):
+        return False
+    pads = site.attribute("pads") or [0] * 6
+    beside = [*pads[1:3], *pads[4:6]]
+    return kernel[1:] == [1, 1] and not any(beside) and set(site.attribute("strides") or [1]) == {1}
 
 
 def _channels_first(axes: Axes) -> bool:

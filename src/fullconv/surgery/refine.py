@@ -1,0 +1,161 @@
+"""A finer map from the same weights: strides set to one and dilation in the windows behind them.
+
+With O the pixels from cell to cell of a value before and N those after, N = gcd(O, stride wanted). A window whose input has O and N
+then has
+
+    dilation' = dilation · O / N,   stride' = N of its output / N of its input,   padding' = padding · O / N
+
+so that each new cell reads the pixels that the window reads where a crop starts there. Every stride that divides the network's own
+can be had, over branches too, since N follows from O alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import gcd
+
+from fullconv import spec
+from fullconv.errors import Refusal
+from fullconv.geometry.exactness import read_past
+from fullconv.geometry.lengths import map_sizes
+from fullconv.graph import Graph, Node, Pointwise, Span, Touch, Window
+from fullconv.surgery.edit import SetWindow
+
+Pair = tuple[Fraction, Fraction]  # y, x
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """Edits that make a cast network's map finer, the graph that comes out, or why it cannot be had."""
+
+    edits: tuple[SetWindow, ...]
+    refusals: tuple[Refusal, ...]
+    predicted: Graph | None
+
+
+def strides(own: int) -> list[int]:
+    """Steps that a network of this stride can take."""
+    return [n for n in range(1, own + 1) if own % n == 0]
+
+
+def refine(graph: Graph, stride: tuple[int, int], means: frozenset[str], maxima: frozenset[str]) -> Refinement:
+    """Plan a finer map.
+
+    Args:
+        graph: of a cast network, at training size.
+        stride: (y, x) pixels from cell to cell wanted; divisors of the network's own.
+        means: nodes that pool the mean of what lies inside the input, which become a sum over a count.
+        maxima: nodes that pool the largest, whose padding cannot be as wide as their kernel.
+    """
+    steps: dict[str, Pair] = {}
+    edits: list[SetWindow] = []
+    nodes: list[Node] = []
+    refusals: list[Refusal] = []
+    if graph.image is not None:
+        steps[graph.image] = (Fraction(1), Fraction(1))
+    for node in graph.nodes:
+        known = [steps[value] for value in node.inputs if value in steps]
+        if not known:
+            nodes.append(node)
+            continue
+        if isinstance(node.touch, Window):
+            sizes = graph.values[node.inputs[0]].map_size
+            made, out = _window(node, node.touch, known[0], stride, sizes, refusals)
+            if made != node.touch:
+                edits.append(
+                    SetWindow(node.name, made.y, made.x, "a finer step needs its windows to reach as far as before")
+                )
+            if made != node.touch and node.name in maxima and _pads_wide(made):
+                nodes.extend(_apart(node, made))
+            else:
+                nodes.extend(_nodes(node, made, node.name in means and made != node.touch))
+        else:
+            out = known[0]
+            nodes.append(node)
+        steps.update(dict.fromkeys(node.outputs, out))
+    if refusals:
+        return Refinement(tuple(edits), tuple(refusals), None)
+    return Refinement(tuple(edits), (), spec.check(_sized(graph, tuple(nodes))))
+
+
+def _window(
+    node: Node, touch: Window, at: Pair, want: tuple[int, int], sizes: tuple[int, int], refusals: list[Refusal]
+) -> tuple[Window, Pair]:
+    spans, out = [], []
+    for span, old, step, length in zip((touch.y, touch.x), at, want, sizes, strict=True):
+        new, reached = _span(span, old, step, length)
+        spans.append(new)
+        out.append(reached)
+        if (
+            new != span
+            and not any(r.node == node.name for r in refusals)
+            and (span.stride < 1 or touch.divides or touch.like is not None)
+        ):
+            what = (
+                "takes another value's size"
+                if touch.like is not None
+                else "makes blocks of cells"
+                if touch.divides
+                else "makes a map larger"
+            )
+            refusals.append(Refusal(node.name, f"it {what} behind a stride that would be finer"))
+    return replace(touch, y=spans[0], x=spans[1]), (out[0], out[1])
+
+
+def _touch(node: Node, touch: Window) -> Touch:
+    """A cut that cuts nothing any more moves nothing."""
+    plain = node.op in ("Slice", "Pad") and (touch.y, touch.x) == (Span(), Span())
+    return Pointwise() if plain else touch
+
+
+def _span(span: Span, old: Fraction, step: int, length: int) -> tuple[Span, Fraction]:
+    reached = old * span.stride
+    if old.denominator != 1 or reached.denominator != 1:
+        return span, reached
+    now, then = gcd(int(old), step), gcd(int(reached), step)
+    wide = int(old) // now
+    if wide == 1 and Fraction(then, now) == span.stride:
+        return span, reached
+    # Behind the crop, no more than what its last window reads: cells whose crops lie in the image read no further.
+    _, after, overhang = read_past(span, length)
+    behind = after + overhang if span.pad_after >= 0 else span.pad_after
+    dilation = span.dilation * wide if span.kernel > 1 else 1
+    return Span(span.kernel, Fraction(then, now), dilation, span.pad_before * wide, behind * wide), reached
+
+
+def _pads_wide(touch: Window) -> bool:
+    return any(max(s.pad_before, s.pad_after) >= s.kernel for s in (touch.y, touch.x))
+
+
+def _apart(node: Node, touch: Window) -> list[Node]:
+    """The padding as a node of its own, then the window."""
+    padded = f"{node.inputs[0]}/padded/{node.name}"
+    edges = [Span(1, pad_before=s.pad_before, pad_after=s.pad_after) for s in (touch.y, touch.x)]
+    bare = [replace(s, pad_before=0, pad_after=0) for s in (touch.y, touch.x)]
+    pad = Node(f"{node.name}/pad", "Pad", (node.inputs[0],), (padded,), Window(edges[0], edges[1]))
+    return [pad, replace(node, inputs=(padded, *node.inputs[1:]), touch=replace(touch, y=bare[0], x=bare[1]))]
+
+
+def _nodes(node: Node, touch: Window, mean: bool) -> list[Node]:
+    """The node with its new window; a mean that does not count padding as a sum and its division."""
+    if not (mean and any(s.pad_before or s.pad_after for s in (touch.y, touch.x))):
+        return [replace(node, touch=_touch(node, touch))]
+    total = f"{node.outputs[0]}/sum"
+    over = Node(f"{node.name}/mean", "Div", (total,), node.outputs, Pointwise())
+    return [replace(node, touch=touch, outputs=(total,)), over]
+
+
+def _sized(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
+    """The graph with every map of the size that its windows give."""
+    values = dict(graph.values)
+    for node in nodes:
+        for value in node.outputs:
+            values.setdefault(value, graph.values.get(value.removesuffix("/sum")) or values[node.inputs[0]])
+    rough = Graph(graph.inputs, graph.outputs, nodes, values)
+    sizes: Mapping[str, tuple[int, int]] = {}
+    if graph.image is not None:
+        sizes = map_sizes(rough, graph.values[graph.image].map_size)
+    sized = {v: axes.with_size(*sizes[v]) if v in sizes and axes.is_map else axes for v, axes in values.items()}
+    return Graph(graph.inputs, graph.outputs, nodes, sized)
