@@ -50,7 +50,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The page."""
     cast = [r for r in rows if r["verdict"] == "cast"]
     refused = [r for r in rows if r["verdict"] == "refused"]
-    other = [r for r in rows if r not in cast and r not in refused]
+    rough = [r for r in rows if r["verdict"] == "ROUNDS MORE"]
+    other = [r for r in rows if r not in cast and r not in refused and r not in rough]
     lines = [
         "# Coverage",
         "",
@@ -65,6 +66,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         "larger than trained ones do; `fullconv verify` tells it for yours.",
         f"- **{len(refused)} refused**, by node and reason, and mapped by crops: attention, windows that cut the map, position embeddings.",
     ]
+    if rough:
+        told = ", ".join(f"{r['model']} ({r['crop_error']:.0e}, untouched {r['noise']:.0e})" for r in rough)
+        lines.append(
+            f"- **{len(rough)} cast and rounding more**: equal in double precision too, but the float32 answer is more than twice as far from it "
+            f"as the untouched network's: {told}."
+        )
     if other:
         lines.append(f"- **{len(other)} failed**: {', '.join(r['model'] for r in other)}.")
     lines += [

@@ -19,7 +19,7 @@ from math import gcd
 from fullconv import spec
 from fullconv.errors import Refusal
 from fullconv.geometry.exactness import read_past
-from fullconv.geometry.lengths import map_sizes
+from fullconv.geometry.lengths import map_sizes, misfit
 from fullconv.graph import Graph, Node, Pointwise, Span, Touch, Window
 from fullconv.surgery.edit import SetWindow
 
@@ -77,7 +77,11 @@ def refine(graph: Graph, stride: tuple[int, int], means: frozenset[str], maxima:
         steps.update(dict.fromkeys(node.outputs, out))
     if refusals:
         return Refinement(tuple(edits), tuple(refusals), None)
-    return Refinement(tuple(edits), (), spec.check(_sized(graph, tuple(nodes))))
+    predicted = spec.check(_sized(graph, tuple(nodes)))
+    apart = None if graph.image is None else misfit(predicted, graph.values[graph.image].map_size)
+    if apart is not None:
+        return Refinement(tuple(edits), (Refusal(graph.outputs[-1], apart),), None)
+    return Refinement(tuple(edits), (), predicted)
 
 
 def _window(
@@ -118,9 +122,9 @@ def _span(span: Span, old: Fraction, step: int, length: int) -> tuple[Span, Frac
     wide = int(old) // now
     if wide == 1 and Fraction(then, now) == span.stride:
         return span, reached
-    # Behind the crop, no more than what its last window reads: cells whose crops lie in the image read no further.
-    _, after, overhang = read_past(span, length)
-    behind = after + overhang if span.pad_after >= 0 else span.pad_after
+    # An overhang that the crop's last window does not reach is read by no cell whose crop lies in the image.
+    *_, overhang = read_past(span, length)
+    behind = span.pad_after + overhang
     dilation = span.dilation * wide if span.kernel > 1 else 1
     return Span(span.kernel, Fraction(then, now), dilation, span.pad_before * wide, behind * wide), reached
 
