@@ -23,6 +23,7 @@ from fullconv.errors import (
 
 if TYPE_CHECKING:
     from fullconv.api import cast, plan, receptive_field
+    from fullconv.attribution import Blame, blame
     from fullconv.classmap import ClassMap, Peak
     from fullconv.demonstration import demo
     from fullconv.geometry.field import Field
@@ -51,12 +52,15 @@ _WHERE = {
     "map": "fullconv.mapping:map_image",
     "plan": "fullconv.api:plan",
     "receptive_field": "fullconv.api:receptive_field",
+    "Blame": "fullconv.attribution:Blame",
+    "blame": "fullconv.attribution:blame",
     "Report": "fullconv.verification:Report",
     "verify": "fullconv.verification:verify",
 }
 
 __all__ = [
     "BadInput",
+    "Blame",
     "BrokenPromise",
     "CannotCast",
     "CannotRun",
@@ -73,6 +77,7 @@ __all__ = [
     "Refused",
     "Report",
     "__version__",
+    "blame",
     "cast",
     "demo",
     "load",

@@ -22,11 +22,24 @@ if TYPE_CHECKING:
 @click.option("--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file.")
 @click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
 @click.option("--output", help="Which output, where the network has several.")
+@click.option(
+    "--blame",
+    "blamed",
+    type=click.IntRange(1),
+    metavar="CELLS",
+    help="Measure each layer's share in the difference, on this many cells.",
+)
 @click.option("--report", type=click.Path(), help="Write a page with numbers and pictures (.html), one file.")
 @engine_options
 @json_option
 def command(
-    model: Callable[[], Model], images: tuple[str, ...], cells: str, report: str | None, as_json: bool, **options: Any
+    model: Callable[[], Model],
+    images: tuple[str, ...],
+    cells: str,
+    blamed: int | None,
+    report: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compare the map with crop-by-crop answers of the untouched network, on your own images.
 
@@ -42,7 +55,7 @@ def command(
     if cells != "all" and not (cells.isdigit() and int(cells) > 0):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")
     opened = model()
-    reports = []
+    reports, shares = [], []
     for image in images:
         with progress(Path(image).name, "crops") as told:
             reports.append(
@@ -50,19 +63,31 @@ def command(
             )
         if not as_json:
             say(str(reports[-1]))
+        if blamed is not None:
+            shares.append(_blame(opened, image, blamed, options))
+            if not as_json:
+                say(f"which layers: {shares[-1]}")
     if report is not None:
-        _write(Path(report), reports, str(opened.path))
+        _write(Path(report), reports, str(opened.path), [str(each) for each in shares])
         if not as_json:
             click.echo(f"wrote {report}")
     if as_json:
-        print_json({"reports": [each.to_json() for each in reports]})
+        print_json({"reports": [each.to_json() for each in reports], "blame": [each.to_json() for each in shares]})
     if any(each.failed for each in reports):
         raise SystemExit(1)
 
 
-def _write(path: Path, reports: list[Any], model: str) -> None:
+def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any:
+    from fullconv.attribution import blame
+
+    keep = {name: options[name] for name in ("preprocess", "output", "seed")}
+    with progress(f"{Path(image).name}: blame", "runs") as told:
+        return blame(model, image, cells=cells, progress=told, **keep)
+
+
+def _write(path: Path, reports: list[Any], model: str, shares: list[str]) -> None:
     from fullconv.files import written_whole
     from fullconv.render.report import html_report
 
     with written_whole(path) as (part,):
-        part.write_text(html_report(reports, model), encoding="utf-8")
+        part.write_text(html_report(reports, model, shares), encoding="utf-8")

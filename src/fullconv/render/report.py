@@ -47,11 +47,18 @@ def difference_picture(report: Report) -> Image.Image:
     )
 
 
-def html_report(reports: Sequence[Report], model: str) -> str:
-    """All images of one verification as a page that needs no other file."""
+def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = ()) -> str:
+    """All images of one verification as a page that needs no other file.
+
+    Args:
+        reports: one an image.
+        model: its name.
+        shares: of the layers in the difference, in words, one an image or none.
+    """
     failed = any(report.failed for report in reports)
     verdict = '<p class="failed">FAILED: an exact map differs from its crops.</p>' if failed else ""
-    sections = "".join(map(_section, reports))
+    told = [*shares, *[""] * (len(reports) - len(shares))]
+    sections = "".join(map(_section, reports, told))
     title = f"fullconv verify: {html.escape(model)}"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
@@ -59,7 +66,7 @@ def html_report(reports: Sequence[Report], model: str) -> str:
     )
 
 
-def _section(report: Report) -> str:
+def _section(report: Report, shares: str) -> str:
     rows = {
         "cells compared": f"{report.compared} of {report.cells}",
         "top-1 agrees": f"{report.agree / report.compared:.2%} ({report.agree})",
@@ -74,6 +81,7 @@ def _section(report: Report) -> str:
         f"<h2>{html.escape(report.image)}</h2>{_table(rows)}"
         f"{_figure(difference_picture(report), 'Where map and crops differ, laid where the cells look.')}"
         f"{_figure(report.result.overlay(), 'The map: the winning class of every cell.')}"
+        f"{f'<h3>Which layers</h3><pre>{html.escape(shares)}</pre>' if shares else ''}"
         f"<h3>Largest difference of each class</h3>{_table({label: f'{gap:.3g}' for label, gap in most})}"
     )
 

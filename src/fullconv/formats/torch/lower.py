@@ -29,7 +29,7 @@ def lower(net: TorchNet) -> Lowered:
     b = work.emitter
     inputs = {name: (net.batch or axes.shape[0], *axes.shape[1:]) for name, axes in net.inputs.items()}
     named = {
-        name_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in net.known.flowing
+        value_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in net.known.flowing
     }
     outputs = {name: value for name, value in named.items() if value in work.made}
     free: tuple[int, ...] = (0,) if net.batch is None else ()

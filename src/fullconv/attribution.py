@@ -1,0 +1,249 @@
+"""Which layers make a map differ from its crops, measured: one layer at a time sees the crop's edge.
+
+For a cell, the cast network runs over the crop and all that its field reaches around it. The cell's answer is then
+
+    map    every layer reads the real surroundings
+    crop   every layer reads its crop's own window and nothing outside: the untouched network's answer
+    alone  one layer is cut to the crop's window, all others read the real surroundings
+    kept   one layer reads the real surroundings, all others are cut
+
+How far ``alone`` is from ``map`` is what the layer does on its own, how far ``kept`` is from ``crop`` what is left of it where it is the
+only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.formats.onnx.format import Onnx
+from fullconv.formats.onnx.lower import lower_model
+from fullconv.formats.onnx.network import OnnxNet
+from fullconv.formats.onnx.refine import of_lowered
+from fullconv.formats.onnx.switches import Switch, windows_behind, with_switches
+from fullconv.geometry.exactness import Cause
+from fullconv.geometry.field import receptive_fields
+from fullconv.geometry.lengths import map_sizes
+from fullconv.graph import Whole
+from fullconv.images import read_image
+from fullconv.mapping import prepare, run_cells
+from fullconv.model import Model, load
+from fullconv.preprocess import Preprocess
+from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One layer's part in the difference between map and crops; means over the cells of the largest difference of a class.
+
+    Attributes:
+        node, kind: the layer, and how it lets them part.
+        alone: from the map, where it alone is cut to the crop.
+        kept: from the crop, where all others are.
+    """
+
+    node: str
+    kind: str
+    alone: float
+    kept: float
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Shares, the largest first.
+
+    Attributes:
+        cells: how many were asked.
+        total: mean difference between map and crop, of the class that differs most.
+        left: the same with every layer cut: noise, unless there are causes that could not be cut.
+        left_out: causes that could not be cut.
+    """
+
+    cells: int
+    total: float
+    left: float
+    shares: tuple[Share, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """What a user can do, in one sentence."""
+        if not self.shares or self.total <= 10 * self.left:
+            what = (
+                "by what could not be cut: use --by crops where it matters"
+                if self.left_out
+                else "by noise: take the map for the crops"
+            )
+            return f"map and crops differ {what}"
+        first = self.shares[0]
+        half = next(
+            (
+                i + 1
+                for i, total in enumerate(np.cumsum([s.alone for s in self.shares]))
+                if total >= 0.5 * sum(s.alone for s in self.shares)
+            ),
+            1,
+        )
+        where = f"{first.node} alone makes" if half == 1 else f"{half} of {len(self.shares)} layers make"
+        if first.kind in ("local pooling", "global pooling", "statistics"):
+            return f"{where} half of it, through pooled statistics: larger crops in training, or --by crops where it matters"
+        if first.kind == "ceil overhang":
+            return f"{where} half of it, through pooling that reaches past the crop: a crop size that the pools divide ends it"
+        return f"{where} half of it, through padding: retrain without padding there, or use --by crops where it matters"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "advice": self.advice}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.cells} cells: map and crop differ by {self.total:.2e} on average; with every layer cut to the crop by {self.left:.0e}"
+        ]
+        lines += [f"  {s.node:40} {s.kind:14} alone {s.alone:.2e}   kept {s.kept:.2e}" for s in self.shares[:12]]
+        if len(self.shares) > 12:
+            lines.append(f"  and {len(self.shares) - 12} more, each less")
+        lines += [f"  not cut: {node}" for node in self.left_out]
+        return "\n".join([*lines, f"  {self.advice}"])
+
+
+def blame(
+    model: Model | str | Path,
+    image: Any,
+    *,
+    cells: int = 8,
+    seed: int = 0,
+    preprocess: str | Path | Preprocess | None = None,
+    output: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Blame:
+    """Measure each layer's share in the difference between a map and its crops.
+
+    Args:
+        cells: how many, chosen at random.
+        seed: of that choice.
+        preprocess, output: as for ``fullconv.map``.
+        progress: told runs done, of how many.
+    """
+    model = load(model)
+    full = model.cast()
+    name = full.output(output)
+    given = preprocess if preprocess is not None else model.preprocess
+    values, _ = prepare(read_image(image), given, model.image_shape[0])
+    grid = model.sampling(name).over((values.shape[2], values.shape[3]))
+    if grid.rows < 1 or grid.cols < 1:
+        raise BadInput("the image is smaller than one crop")
+    net, causes, left_out = _switched(model, full, name)
+    every = grid.rows * grid.cols
+    picked = np.sort(np.random.default_rng(seed).choice(every, min(cells, every), replace=False))
+    chosen = [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
+    untouched = model.graph.outputs[full.graph.outputs.index(name)]
+    crops = run_cells(model, values, untouched, grid, chosen)
+    runs = 2 + 2 * len(causes)
+    found = np.zeros((len(chosen), runs), np.float64)
+    left = np.zeros(len(chosen))
+    for i, (cell, crop) in enumerate(zip(chosen, crops, strict=True)):
+        answers = net.answers(values, cell, lambda done, i=i: progress(i * runs + done, len(chosen) * runs))  # type: ignore[misc]
+        found[i] = [np.abs(answer - answers[0 if k % 2 == 0 else 1]).max() for k, answer in enumerate(answers)]
+        found[i, 0] = np.abs(answers[0] - crop).max()
+        left[i] = np.abs(answers[1] - crop).max()
+    means = found.mean(axis=0)
+    shares = [Share(c.node, c.kind, float(means[2 + 2 * k]), float(means[3 + 2 * k])) for k, c in enumerate(causes)]
+    return Blame(
+        len(chosen), float(means[0]), float(left.mean()), tuple(sorted(shares, key=lambda s: -s.alone)), left_out
+    )
+
+
+class _Switched:
+    """The cast network with switches, run around one cell."""
+
+    def __init__(self, model: Model, net: OnnxNet, name: str, switches: Sequence[Switch], graph: Any) -> None:
+        self.model, self.name, self.switches = model, name, switches
+        self.graph, self.image = net.graph, str(net.graph.image)
+        self.fields = receptive_fields(net.graph)
+        inputs = {key: axes.shape for key, axes in net.inputs.items()} | {s.mask: (1, 1, 1, 1) for s in switches}
+        lowered = lower_model(graph, inputs, (0, 2, 3))
+        self.session = OnnxRuntimeSession(lowered, [name])
+
+    def answers(self, values: Array, cell: tuple[int, int], told: Callable[[int], None]) -> list[Array]:
+        """The cell's answer: map, crop, then each layer alone and kept."""
+        patch, at, start = self._patch(values, cell)
+        ones, cut = self._masks(patch.shape[2:], start)
+        plans: list[Mapping[str, Array]] = [ones, cut]
+        for switch in self.switches:
+            plans += [{**ones, switch.mask: cut[switch.mask]}, {**cut, switch.mask: ones[switch.mask]}]
+        found = []
+        for i, masks in enumerate(plans):
+            (scores,) = self.session.run({self.image: patch, **masks}, [self.name])
+            found.append(scores[0, :, at[0], at[1]].astype(np.float64))
+            told(i + 1)
+        return found
+
+    def _patch(self, values: Array, cell: tuple[int, int]) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+        """The image around a cell as far as its field reaches, the cell's place there, and its crop's first pixel there."""
+        sampling = self.model.sampling(self.name)
+        cuts, at, first = [], [], []
+        for place, step, crop, extent, length in zip(
+            cell, sampling.stride, sampling.crop, (sampling.field.y, sampling.field.x), values.shape[2:], strict=True
+        ):
+            start = place * int(step)
+            steps = -(-max(0, int(-extent.start)) // int(step)) + 1
+            low = max(0, start - steps * int(step))
+            high = min(length, start + max(int(crop), int(extent.start + extent.size)) + int(step))
+            cuts.append(slice(low, high))
+            at.append((start - low) // int(step))
+            first.append(start - low)
+        return np.ascontiguousarray(values[:, :, cuts[0], cuts[1]]), (at[0], at[1]), (first[0], first[1])
+
+    def _masks(self, size: tuple[int, int], start: tuple[int, int]) -> tuple[dict[str, Array], dict[str, Array]]:
+        sizes = map_sizes(self.graph, size)
+        trained = map_sizes(self.graph, self.graph.values[self.image].map_size)
+        ones, cut = {}, {}
+        for switch in self.switches:
+            ones[switch.mask] = np.ones((1, 1, *sizes[switch.value]), np.float32)
+            mask = np.zeros_like(ones[switch.mask])
+            steps = self.fields[switch.value].stride
+            top, left = (int(first / step) for first, step in zip(start, steps, strict=True))
+            height, width = trained[switch.value]
+            mask[:, :, top : top + height, left : left + width] = 1
+            cut[switch.mask] = mask
+        return ones, cut
+
+
+def _switched(model: Model, full: Model, name: str) -> tuple[_Switched, list[Cause], tuple[str, ...]]:
+    """The network with switches, the causes that have one, and those that have none."""
+    native: OnnxNet = full.native
+    named: Mapping[str, str] = {}
+    if not isinstance(full.format, Onnx):
+        shapes = {value: full.graph.values[value].shape for value in full.graph.inputs}
+        lowered = full.format.lower(full.native, shapes)
+        inputs = {value: full.graph.values[value] for value in full.graph.inputs}
+        native, named = (
+            of_lowered(lowered, full.graph.outputs, inputs, str(model.path or "the network")),
+            lowered.outputs,
+        )
+    causes = {cause.node: cause for cause in model.plan.inexact}  # one switch a node
+    places: dict[str, Cause] = {}
+    left_out = []
+    for cause in causes.values():
+        place = cause.node
+        if named:
+            node = next(n for n in full.graph if n.name == cause.node)
+            value = named.get(node.outputs[0])
+            place = (windows_behind(native, value) if value else None) or ""
+        if not place or place in places:
+            left_out.append(str(cause))
+            continue
+        places[place] = cause
+    pooled = {node.name: node.touch.over for node in model.graph if isinstance(node.touch, Whole)}
+    sides = {place: [2 if side == "h" else 3 for side in pooled.get(c.node, ("h", "w"))] for place, c in places.items()}
+    graph, switches = with_switches(native, {place: (cause.kind, sides[place]) for place, cause in places.items()})
+    have = {switch.node for switch in switches}
+    left_out += [str(cause) for place, cause in places.items() if place not in have]
+    return _Switched(model, native, name, switches, graph), [places[s.node] for s in switches], tuple(left_out)
