@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 _FORMAT = "fullconv class map 1"
+_OVERLAP = 0.3  # intersection over union above which two boxes are one find
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class ClassMap:
         by: ``cast`` or ``crops``.
         exactness: whether cells equal their crops, in words.
         pixels: the image as (H, W, C) on 0..255, where it is at hand (not saved).
+        scales, parts: of a map of several scales, these and the map of each, on a grid of its own.
+        won: (rows, cols), the index of the scale with the highest score at each cell.
     """
 
     scores: Scores
@@ -58,6 +61,9 @@ class ClassMap:
     by: str = "cast"
     exactness: str = ""
     pixels: npt.NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    scales: tuple[float, ...] = ()
+    parts: tuple[ClassMap, ...] = field(default=(), repr=False)
+    won: npt.NDArray[np.int16] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -71,8 +77,16 @@ class ClassMap:
         return class_index(self.labels, name)
 
     def box(self, row: int, col: int) -> Box:
-        """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for."""
-        return self.grid.box(row, col)
+        """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for.
+
+        Of a map of several scales, the crop at the scale that won there.
+        """
+        if self.won is None:
+            return self.grid.box(row, col)
+        part = self.parts[int(self.won[row, col])].grid
+        x, y = self.grid.centre(row, col)
+        height, width = self.grid.image
+        return part.box(*part.nearest(min(max(x, 0), width - 1), min(max(y, 0), height - 1)))
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
         """(x, y) in pixels of the image: the centre of what the cell sees."""
@@ -101,7 +115,12 @@ class ClassMap:
         Args:
             threshold: least score.
             distance: two peaks are at least this many pixels apart, in x or in y; half a crop by default.
+
+        Of a map of several scales, the peaks of each are merged: of boxes that overlap by more than 0.3 (intersection over union) the best stays.
         """
+        if self.parts:
+            every = [peak for part in self.parts for peak in part.peaks(name, threshold, distance)]
+            return _without_overlaps(every)
         i = self.class_index(name)
         score = self.scores[i]
         apart = [distance if distance is not None else float(side) / 2 for side in self.grid.crop]
@@ -142,6 +161,14 @@ class ClassMap:
             else heat_picture(self, self.class_index(name), picture, interpolate)
         )
 
+    def _arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
+        found: dict[str, npt.NDArray[Any]] = {f"{prefix}scores": self.scores}
+        if self.won is not None:
+            found["won"] = self.won
+        for i, part in enumerate(self.parts):
+            found |= part._arrays(f"{i}:")
+        return found
+
     def save(self, path: str | Path) -> None:
         """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle."""
         target = Path(path)
@@ -151,11 +178,12 @@ class ClassMap:
             "output": self.output,
             "by": self.by,
             "exactness": self.exactness,
+            "scales": list(self.scales),
+            "grids": [part.grid.to_json() for part in self.parts],
         }
         with written_whole(target) as (part,), part.open("wb") as file:
-            np.savez_compressed(
-                file, scores=self.scores, labels=np.array(self.labels, dtype=np.str_), about=np.array(json.dumps(about))
-            )
+            labels = np.array(self.labels, dtype=np.str_)
+            np.savez_compressed(file, labels=labels, about=np.array(json.dumps(about)), **self._arrays())  # type: ignore[arg-type]
 
     @staticmethod
     def load(path: str | Path) -> ClassMap:
@@ -168,13 +196,48 @@ class ClassMap:
                     raise BadInput(f"{source}: is {about.get('format')!r}, not {_FORMAT!r}")
                 labels = tuple(str(label) for label in data["labels"])
                 scores = data["scores"].astype(np.float32, copy=False)
-                return ClassMap(
-                    scores, Grid.from_json(about["grid"]), labels, about["output"], about["by"], about["exactness"]
+                told = (labels, about["output"], about["by"], about["exactness"])
+                parts = tuple(
+                    ClassMap(data[f"{i}:scores"], Grid.from_json(grid), *told)
+                    for i, grid in enumerate(about.get("grids", ()))
                 )
+                scales = tuple(float(scale) for scale in about.get("scales", ()))
+                won = data["won"] if parts else None
+                return ClassMap(scores, Grid.from_json(about["grid"]), *told, scales=scales, parts=parts, won=won)
         except FileNotFoundError:
             raise BadInput(f"{source}: no such file") from None
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
+
+
+def _without_overlaps(peaks: list[Peak]) -> list[Peak]:
+    """Non-maximum suppression by box (ONNX's), best first."""
+    if not peaks:
+        return []
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    inputs = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, kind, shape in (
+            ("boxes", TensorProto.FLOAT, [1, None, 4]), ("scores", TensorProto.FLOAT, [1, 1, None]),
+            ("most", TensorProto.INT64, [1]), ("overlap", TensorProto.FLOAT, [1]),
+        )
+    ]  # fmt: skip
+    node = helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap"], ["kept"])
+    kept = helper.make_tensor_value_info("kept", TensorProto.INT64, [None, 3])
+    graph = helper.make_graph([node], "overlaps", inputs, [kept])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    boxes = np.array([[[y0, x0, y1, x1] for x0, y0, x1, y1 in (peak.box for peak in peaks)]], np.float32)
+    feeds = {
+        "boxes": boxes,
+        "scores": np.array([[[peak.score for peak in peaks]]], np.float32),
+        "most": np.array([len(peaks)], np.int64),
+        "overlap": np.array([_OVERLAP], np.float32),
+    }
+    (found,) = session.run(None, feeds)
+    return [peaks[int(i)] for i in found[:, 2]]
 
 
 def class_index(labels: Sequence[str], name: str | int) -> int:

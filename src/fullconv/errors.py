@@ -17,6 +17,10 @@ class BadInput(FullconvError):
     """A file, image or argument that cannot be used as given (exit status 2)."""
 
 
+class TooSmall(BadInput):
+    """An image is smaller than one crop."""
+
+
 class MissingExtra(BadInput):
     """An optional library is needed and not installed."""
 

@@ -89,6 +89,18 @@ def _array(array: npt.NDArray[Any]) -> Pixels:
     return out
 
 
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The image at another size, antialiased (a triangle filter over what a pixel covers), its dtype kept."""
+    planes = [
+        np.asarray(
+            Image.fromarray(pixels[:, :, i].astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+        )
+        for i in range(pixels.shape[2])
+    ]
+    found = np.stack(planes, axis=2)
+    return np.rint(found).astype(np.uint8) if pixels.dtype == np.uint8 else found
+
+
 def to_channels(pixels: Pixels, channels: int) -> tuple[Pixels, str | None]:
     """The image with the network's channels, and what was done, in words.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import prod
@@ -13,21 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.classmap import ClassMap, read_labels
-from fullconv.errors import BadInput, CannotCast, Refused
+from fullconv.errors import BadInput, CannotCast, Refused, TooSmall
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
 from fullconv.geometry.lengths import fitting
 from fullconv.graph import Graph
-from fullconv.images import read_image, to_channels
+from fullconv.images import read_image, resized, to_channels
 from fullconv.model import Model, load
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
+from fullconv.scales import Fuse, fused, in_original
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many
 Finer = Literal["auto", "dilation", "shifts"]
 CROP_BATCH = 16
+_LARGEST_SCALE = 16.0
 
 
 def map_image(
@@ -39,6 +42,8 @@ def map_image(
     by: Literal["cast", "crops"] = "cast",
     stride: int | None = None,
     finer: Finer = "auto",
+    scales: Sequence[float] | None = None,
+    fuse: Fuse = "max",
     output: str | None = None,
     runtime: str = "auto",
     precision: Precision = "fp32",
@@ -58,6 +63,8 @@ def map_image(
             stride; crops take any.
         finer: how the cast network steps finer: ``dilation`` runs a network with dilated windows once, ``shifts`` the network itself
             once for each shift of the image; ``auto`` takes dilation where the network has such a form.
+        scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
+        fuse: ``max`` or ``mean`` of each class over the scales.
         output: which output, where there are several; the last by default.
         batch: crops a run.
         notes: told what was decided on the way.
@@ -75,6 +82,19 @@ def map_image(
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
+    if scales is not None:
+        again = {
+            "by": by,
+            "stride": stride,
+            "finer": finer,
+            "output": output,
+            "runtime": runtime,
+            "precision": precision,
+            "batch": batch,
+        }
+        return _at_scales(
+            model, image, scales, fuse, notes, preprocess=preprocess, labels=names, progress=progress, **again
+        )
     pixels = read_image(image)
     given = preprocess if preprocess is not None else model.preprocess
     values, told = prepare(pixels, given, model.image_shape[0])
@@ -102,6 +122,42 @@ def map_image(
         exactness = "crops: every cell is the untouched network's own answer"
     scores = np.ascontiguousarray(scores, np.float32)
     return ClassMap(scores, grid, names, name, by, exactness, pixels)
+
+
+def _at_scales(
+    model: Model, image: Any, scales: Sequence[float], fuse: Fuse, notes: Callable[[str], None], **options: Any
+) -> ClassMap:
+    """The image mapped at every scale at which it is as large as a crop, fused."""
+    if not scales or not all(np.isfinite(s) and 0 < s <= _LARGEST_SCALE for s in scales):
+        raise BadInput(f"scales {list(scales)}: must be numbers above 0, up to {_LARGEST_SCALE}")
+    if fuse not in ("max", "mean"):
+        raise BadInput(f"fuse {fuse!r}: not max or mean")
+    pixels = read_image(image)
+    height, width = pixels.shape[:2]
+    parts, used, small = [], [], []
+    told: set[str] = set()
+
+    def once(note: str) -> None:
+        if note not in told:
+            notes(note)
+        told.add(note)
+
+    for scale in dict.fromkeys(float(s) for s in scales):
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        try:
+            part = map_image(
+                model, pixels if size == (height, width) else resized(pixels, *size), notes=once, **options
+            )
+        except TooSmall as error:
+            small.append((scale, error))
+            continue
+        parts.append(replace(part, grid=in_original(part.grid, (height, width)), pixels=None))
+        used.append(scale)
+    if not parts:
+        raise small[-1][1]
+    for scale, _ in small:
+        notes(f"at scale {scale:g} the image is smaller than one crop: left out")
+    return fused(parts, used, fuse, pixels)
 
 
 def class_labels(
@@ -323,6 +379,6 @@ def _require_room(grid: Grid, image: Any) -> None:
         name = f"{image}: " if isinstance(image, str | Path) else ""
         height, width = grid.image
         least = f"{grid.crop[1]}×{grid.crop[0]}"
-        raise BadInput(
+        raise TooSmall(
             f"{name}the image is {width}×{height}, smaller than one crop; the least size is {least} (width × height)"
         )

@@ -59,6 +59,14 @@ _TOP = 5
     show_default=True,
     help="How --stride is had: dilated windows in one run, or one run a shift of the image.",
 )
+@click.option("--scales", help="Map the image at each of these sizes, 0.5,0.71,1,1.41 say, and fuse the maps.")
+@click.option(
+    "--fuse",
+    type=click.Choice(["max", "mean"]),
+    default="max",
+    show_default=True,
+    help="Of each class over the scales.",
+)
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
 @engine_options
@@ -117,19 +125,30 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
     if chosen is None:
         note("no --preprocess given: pixels go in raw, RGB on 0..255")
     steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
+    scales = None if options["scales"] is None else _numbers(options["scales"])
     counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
 
     def run(image: str) -> ClassMap:
         keep = {
-            key: options[key] for key in ("labels", "by", "stride", "finer", "output", "runtime", "precision", "batch")
+            key: options[key]
+            for key in ("labels", "by", "stride", "finer", "fuse", "output", "runtime", "precision", "batch")
         }
         if counted:
             with progress(Path(image).name, steps) as told:
-                return map_image(model, image, preprocess=chosen, notes=note, progress=told, **keep)
+                return map_image(model, image, preprocess=chosen, scales=scales, notes=note, progress=told, **keep)
         with waiting(f"mapping {Path(image).name}"):
-            return map_image(model, image, preprocess=chosen, notes=note, **keep)
+            return map_image(model, image, preprocess=chosen, scales=scales, notes=note, **keep)
 
     return run
+
+
+def _numbers(text: str) -> list[float]:
+    from fullconv.errors import BadInput
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--scales {text!r}: numbers with commas between, 0.5,1,1.41 say") from None
 
 
 def _write(
@@ -157,6 +176,7 @@ def _write(
         "exactness": found.exactness,
         "classes": len(found.labels),
         "grid": grid.to_json(),
+        "scales": list(found.scales),
         "found": [{"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks],
     }
 
