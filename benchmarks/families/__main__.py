@@ -80,7 +80,7 @@ def _model(name: str, sizes: list[int], count: int, runs: int) -> None:
             ),
             "eager": lambda image=image, grid=grid, some=some: _eager(module, image, grid, some),
         }
-        times = interleaved(jobs, runs)
+        times = interleaved(jobs, runs, pause=0.3)  # the threads of the engine before stop spinning
         share = cells / len(some)
         bound = cells * one / flops(full.module, 1, 3, size, size)
         ratio = times["crops"] * share / times["map"]

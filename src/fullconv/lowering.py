@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 8
+_LARGE_WINDOW = 25  # cells from which on a pool is taken side by side
 Array = npt.NDArray[Any]
 
 
@@ -71,13 +72,39 @@ class Lowered:
         # The engine finds out the types by itself; a complete file states them.
         typed = helper.make_tensor_type_proto(TensorProto.FLOAT, None) if weights == "inline" else onnx.TypeProto()
         outputs = [onnx.ValueInfoProto(name=self.outputs[n], type=typed) for n in wanted]
-        graph = helper.make_graph(list(self.nodes), "fullconv", inputs, outputs, initializers)
+        graph = helper.make_graph(
+            [part for node in self.nodes for part in by_sides(node)], "fullconv", inputs, outputs, initializers
+        )
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid(*opset) for opset in self.opsets.items()],
             ir_version=IR_VERSION,
             producer_name="fullconv",
         )
+
+
+def by_sides(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """A pool of a large window at stride 1 as one over rows and one over columns: a mean of means, k + k steps a cell instead of k · k.
+
+    Statistics pooled around each cell have windows as large as the map at training size.
+    """
+    if node.op_type not in ("AveragePool", "MaxPool") or len(node.output) != 1:
+        return [node]
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    kernel = values.get("kernel_shape", [])
+    plain = (
+        len(kernel) == 2
+        and set(values.get("strides", [1])) == {1}
+        and set(values.get("dilations", [1])) == {1}
+        and set(values.get("pads", [0])) == {0}
+        and not values.get("ceil_mode", 0)
+        and values.get("auto_pad", b"NOTSET") in (b"NOTSET", b"")
+    )
+    if not plain or min(kernel) < 2 or kernel[0] * kernel[1] < _LARGE_WINDOW:
+        return [node]
+    between = f"{node.output[0]}:rows"
+    first = helper.make_node(node.op_type, node.input, [between], name=f"{node.name}:rows", kernel_shape=[1, kernel[1]])
+    return [first, helper.make_node(node.op_type, [between], node.output, name=node.name, kernel_shape=[kernel[0], 1])]
 
 
 @dataclass

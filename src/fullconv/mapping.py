@@ -18,7 +18,6 @@ from fullconv.errors import BadInput, CannotCast, Refused, TooSmall
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid, Sampling
-from fullconv.geometry.lengths import fitting
 from fullconv.graph import Graph
 from fullconv.images import read_image, resized, to_channels
 from fullconv.model import Model, load
@@ -202,10 +201,9 @@ def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", pre
     bottom and on the right, as padding does; cells past the image are the caller's to cut.
     """
     height, width = values.shape[2:]
-    sampling = full.sampling(output)
-    height_, width_ = fitting(full.graph, (height, width), output, sampling.cells((height, width)))
-    if (height_, width_) != (height, width):
-        values = np.pad(values, ((0, 0), (0, 0), (0, height_ - height), (0, width_ - width)))
+    rows, cols = full.fitting((height, width), output)
+    if (rows, cols) != (height, width):
+        values = np.pad(values, ((0, 0), (0, 0), (0, rows - height), (0, cols - width)))
     found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
     if found.ndim != 4:
         raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")

@@ -44,6 +44,7 @@ class Model:
         self.refinements: Sequence[SetWindow] = ()  # what made the map finer than the network's own
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
         self._samplings: dict[str, Sampling] = {}
+        self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
         self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
 
     @cached_property
@@ -300,6 +301,13 @@ class Model:
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return session
+
+    def fitting(self, size: tuple[int, int], output: str) -> tuple[int, int]:
+        """The least (height, width) from an image's own on that goes through and gives every cell of the image."""
+        key = (size, output)
+        if key not in self._fitting:
+            self._fitting[key] = fitting(self.graph, size, output, self.sampling(output).cells(size))
+        return self._fitting[key]
 
     def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Whether inputs of these shapes fit, once a shape."""

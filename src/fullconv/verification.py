@@ -50,6 +50,7 @@ class Report:
         exact: whether the graph says that map and crops are equal.
         parts_at: for an exact map that differs, the first value at which they part.
         worst: (row, col) of the cell that differs most.
+        free: cells of the map that the graph calls free of every cause, at the image's edge say: they equal their crops.
         by_class: largest difference of each class.
         differences: (rows, cols), the largest over classes; NaN where a cell was not compared.
         result: the map.
@@ -68,6 +69,7 @@ class Report:
     exact: bool
     parts_at: str | None
     worst: tuple[int, int]
+    free: int
     by_class: dict[str, float]
     differences: Array = field(repr=False, compare=False)
     result: ClassMap = field(repr=False, compare=False)
@@ -88,6 +90,10 @@ class Report:
             return "the same class everywhere compared; where scores themselves matter, use --by crops"
         return "where the crop's own answer matters, use --by crops; for equal answers, retrain without padding"
 
+    @property
+    def _free(self) -> str:
+        return f"; {self.free} of {self.cells} cells are free of that" if self.free and not self.exact else ""
+
     def to_json(self) -> dict[str, Any]:
         names = (
             "image",
@@ -102,6 +108,7 @@ class Report:
             "exactness",
             "exact",
             "parts_at",
+            "free",
         )
         found = {name: getattr(self, name) for name in names}
         box = list(self.result.box(*self.worst))
@@ -123,7 +130,7 @@ class Report:
                 f"  top-1 agrees in {self.agree / self.compared:.2%} ({self.agree} of {self.compared}), rank correlation {self.rank:.4f}",
                 f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
                 f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
-                f"  the graph says: {self.exactness}",
+                f"  the graph says: {self.exactness}{self._free}",
                 f"  {'FAILED: ' if self.failed else ''}{self.advice}",
             ]
         )
@@ -167,6 +174,8 @@ def verify(
     largest = float(gaps.max())
     threshold = MARGIN * max(noise, _FLOOR * float(np.abs(crops).max()))
     worst = chosen[int(gaps.max(axis=1).argmax())]
+    rows, cols = model.plan.free_cells(result.grid)
+    free = sum(rows) * sum(cols)
     exact = model.plan.predicted is not None and not model.plan.inexact and precision == "fp32"
     return Report(
         image=str(image) if isinstance(image, str | Path) else "image",
@@ -184,6 +193,7 @@ def verify(
         if exact and largest > threshold
         else None,
         worst=worst,
+        free=free,
         by_class={label: float(gap) for label, gap in zip(result.labels, gaps.max(axis=0), strict=True)},
         differences=_laid_out(result.grid, chosen, gaps.max(axis=1)),
         result=result,

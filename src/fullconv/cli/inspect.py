@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_options
+@click.option("--picture", type=click.Path(), help="Draw a cell's crop and field and the grid of cells (.png).")
+@click.option("--over", type=click.Path(), help="The image that --picture draws on; paper by default.")
+@click.option("--output", help="Which output --picture shows, where the network has several.")
 @json_option
-def command(model: Callable[[], Model], as_json: bool) -> None:
+def command(
+    model: Callable[[], Model], picture: str | None, over: str | None, output: str | None, as_json: bool
+) -> None:
     """Show every node of a network, whether it can be cast, and how exact its map will be.
 
     No weights are needed. Field, stride and offset are in pixels of the image (one number where height and
@@ -35,8 +40,36 @@ def command(model: Callable[[], Model], as_json: bool) -> None:
     else:
         _print_table(rows)
         say(_verdict(found, problem))
+    if picture is not None:
+        _draw(found, picture, over, output)
+        if not as_json:
+            click.echo(f"wrote {picture}")
     if found.plan.refusals:
         raise SystemExit(1)
+
+
+def _draw(model: Model, path: str, over: str | None, output: str | None) -> None:
+    from pathlib import Path
+
+    from fullconv.errors import BadInput
+    from fullconv.files import written_whole
+    from fullconv.images import read_image, to_picture
+    from fullconv.render.field import field_picture
+
+    if not path.endswith(".png"):
+        raise BadInput(f"{path}: the picture is written as .png; name it so")
+    sampling = model.sampling(output)
+    image = None if over is None else to_picture(read_image(over))
+    crop, field = sampling.crop, sampling.field.size
+    paper = tuple(int(max(2 * c, f + c)) for c, f in zip(crop, field, strict=True))
+    size = (paper[0], paper[1]) if image is None else image.size[::-1]
+    grid = sampling.over(size)
+    if grid.rows < 1 or grid.cols < 1:
+        raise BadInput(f"{over}: the image is {size[1]}×{size[0]}, smaller than one crop of {crop[1]}×{crop[0]}")
+    offset = float(sampling.field.offset[0]), float(sampling.field.offset[1])
+    drawn = field_picture(grid, offset, image, model.output(output, model.plan.predicted))
+    with written_whole(Path(path)) as (part,):
+        drawn.save(part, format="PNG")
 
 
 def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:

@@ -133,11 +133,19 @@ def _swatch(page: on.Canvas, y: float, colour: tuple[int, int, int], label: str,
     return y + 24
 
 
+def _stands_for(found: ClassMap) -> str:
+    if not found.parts:
+        return f"each stands for a crop of {found.grid.crop[1]} x {found.grid.crop[0]} px"
+    sides = sorted(float(part.grid.crop[1]) for part in found.parts)
+    scales = ", ".join(f"{scale:g}" for scale in found.scales)
+    return f"scales {scales}: each stands for a crop of {sides[0]:.3g} to {sides[-1]:.3g} px"
+
+
 def _about(page: on.Canvas, found: ClassMap, y: float) -> None:
     grid = found.grid
     lines = [
         (f"{grid.rows} x {grid.cols} cells, one every {grid.stride[1]} x {grid.stride[0]} px", 13, on.FAINT),
-        (f"each stands for a crop of {grid.crop[1]} x {grid.crop[0]} px", 13, on.FAINT),
+        (_stands_for(found), 13, on.FAINT),
     ]
     if found.exactness:
         lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))

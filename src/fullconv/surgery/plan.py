@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from fullconv import spec
 from fullconv.errors import Refusal
-from fullconv.geometry.exactness import Cause, causes
+from fullconv.geometry.exactness import Cause, causes, free_cells
+from fullconv.geometry.grid import Grid
 from fullconv.graph import Graph
 from fullconv.surgery.dialect import PLAIN, Dialect
 from fullconv.surgery.edit import Edit, to_json
@@ -57,12 +58,24 @@ class Plan:
         told = " and ".join(f"{kind} in {_some([c.node for c in self.inexact if c.kind == kind])}" for kind in kinds)
         return f"not exact: cells differ from their crops through {told}"
 
+    def free_cells(self, grid: Grid) -> tuple[list[bool], list[bool]]:
+        """Rows and columns of a map of this grid: a cell of a free row and a free column equals its crop, whatever the causes."""
+        return free_cells(self.inexact, grid)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "edits": [to_json(edit) for edit in self.edits],
             "refusals": [{"node": r.node, "reason": r.reason} for r in self.refusals],
             "exact": self.predicted is not None and not self.inexact,
-            "causes": [{"kind": c.kind, "node": c.node, "detail": c.detail} for c in self.inexact],
+            "causes": [
+                {
+                    "kind": c.kind,
+                    "node": c.node,
+                    "detail": c.detail,
+                    "context": None if c.context is None else [str(side) for side in c.context],
+                }
+                for c in self.inexact
+            ],
         }
 
 

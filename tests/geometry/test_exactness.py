@@ -1,0 +1,64 @@
+"""Cells that the graph calls free of every cause, against brute force; and what a cause reads past the crop."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fullconv
+from fullconv.mapping import run_cast, run_crops
+from tests import helpers as h
+from tests.formats.torch.nets import SE, trunk
+
+NETS = {
+    "padding on all sides": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 5)),
+    "padding before": lambda: nn.Sequential(nn.ZeroPad2d((1, 0, 2, 0)), nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 16 * 15, 5)),
+    "padding behind that is read": lambda: nn.Sequential(nn.ZeroPad2d((0, 2, 0, 0)), nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 16, 5)),
+    "ceil pools": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten(), nn.Linear(196, 5)),
+    "a gate": lambda: nn.Sequential(trunk(), SE(), nn.Flatten(), nn.Linear(196, 5)),
+    "nothing": lambda: nn.Sequential(trunk(), nn.Flatten(), nn.Linear(196, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (26, 22)])
+@pytest.mark.parametrize("name", NETS)
+def test_free_cells_equal_their_crops_and_others_need_not(name: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = fullconv.load(NETS[name]().eval(), input_shape=(3, 16, 16))
+    full = model.cast()
+    output = full.graph.outputs[0]
+    image = np.random.default_rng(0).standard_normal((1, 3, *size)).astype(np.float32)
+    grid = full.sampling(output).over(size)
+    mapped = run_cast(full, image, output)[:, : grid.rows, : grid.cols]
+    gap = np.abs(mapped - run_crops(model, image, model.graph.outputs[0], grid)).max(axis=0)
+    rows, cols = model.plan.free_cells(grid)
+    free = np.outer(rows, cols)
+    assert gap[free].max(initial=0) < 1e-5
+    if not free.all():
+        assert (gap[~free] > 1e-5).mean() > 0.8  # what is not promised does differ
+    if size == (16, 16):
+        assert free.all()
+    assert (name == "nothing") == bool(free.all() and size == (26, 22)) or size != (26, 22)
+
+
+def test_context_is_in_pixels_of_the_image() -> None:
+    text = (
+        h.data(1, 1, 16, 16)
+        + h.conv("a", "data", 2, 3, "stride: 2")
+        + h.conv("b", "a", 2, 3, "pad: 1")
+        + h.fc("ip", "b", 2)
+    )
+    (cause,) = h.model(text).plan.inexact
+    assert (cause.node, cause.kind) == ("b", "padding")
+    assert cause.context == (Fraction(2),) * 4
+    assert h.model(text).plan.to_json()["causes"][0]["context"] == ["2", "2", "2", "2"]
+
+
+def test_padding_that_a_later_step_skips_does_not_count() -> None:
+    """12 cells, padded to 13, in steps of 2 by windows of 3: the last column of padding is read by none."""
+    text = h.data(1, 1, 13, 13) + h.pool("p", "data", 3, 2) + h.fc("ip", "p", 2)
+    assert h.model(text).plan.exactness.startswith("exact")
