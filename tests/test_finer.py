@@ -142,3 +142,13 @@ def test_what_is_written_is_onnx_of_any_size(lenet, tmp_path: Path) -> None:
     again = fullconv.load(path, input_shape=(1, 28, 28))
     image = np.random.default_rng(0).random((1, 1, 45, 39), np.float32)
     assert worst(next(iter(again.run(image).values())), next(iter(lenet.refined(2).run(image).values()))) < 1e-6
+
+
+def test_plan_and_cast_take_a_stride(lenet) -> None:
+    told = fullconv.plan(lenet, stride=2)
+    assert [str(edit) for edit in told.refinements][-1].endswith("stride 1, dilation 2")
+    assert "stride 1, dilation 2" in str(told)
+    assert told.to_json()["refinements"][0]["edit"] == "SetWindow"
+    image = np.random.default_rng(0).random((1, 1, 40, 36), np.float32)
+    one, other = fullconv.cast(lenet, stride=2), lenet.refined(2)
+    np.testing.assert_array_equal(next(iter(one.run(image).values())), next(iter(other.run(image).values())))

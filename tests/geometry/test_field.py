@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fullconv.errors import Refused
-from fullconv.geometry.field import receptive_fields
+from fullconv.geometry.field import out_of_step, receptive_fields
 from fullconv.geometry.grid import Grid, sampling
 from fullconv.geometry.lengths import map_sizes
 from fullconv.surgery.plan import make_plan
@@ -101,3 +101,37 @@ def test_upsampling_gives_rational_strides() -> None:
     )
     field = receptive_fields(h.graph(text))["up"]
     assert field.stride == (Fraction(1, 2), Fraction(1, 2))
+
+
+def test_branches_out_of_step_are_named_with_their_offsets() -> None:
+    """A window of two cells looks half a pixel further than one of three with a pixel of padding."""
+    text = (
+        h.data(1, 1, 12, 12)
+        + h.conv("a", "data", 2, 3, "pad: 1")
+        + h.conv("b", "data", 2, 1)
+        + h.layer("ab", "Eltwise", "a b")
+    )
+    assert list(out_of_step(h.graph(text))) == []
+    text = (
+        h.data(1, 1, 12, 12)
+        + h.conv("a", "data", 2, 2)
+        + h.conv("b", "data", 2, 4, "pad: 1")
+        + h.layer("ab", "Eltwise", "a b")
+    )
+    assert list(out_of_step(h.graph(text))) == []
+    text = (
+        h.data(1, 1, 12, 12)
+        + h.conv("a", "data", 2, 3)
+        + h.conv("b", "data", 2, 5, "pad: 1")
+        + h.layer("ab", "Eltwise", "a b")
+    )
+    assert list(out_of_step(h.graph(text))) == []
+    text = (
+        h.data(1, 1, 12, 12)
+        + h.conv("a", "data", 1, 3, "stride: 2 pad: 1")
+        + h.pool("b", "data", 2, 2)
+        + h.layer("ab", "Eltwise", "a b")
+    )
+    ((node, centres),) = out_of_step(h.graph(text))
+    assert node.name == "ab"
+    assert centres == (("a", (0, 0)), ("b", (Fraction(1, 2), Fraction(1, 2))))

@@ -159,9 +159,20 @@ def _verdict(model: Model, problem: str | None) -> str:
         for output in plan.predicted.outputs:
             lines.append(_output_line(model, output))
         lines.append(plan.exactness)
+        lines += [f"branches out of step at {node}: {told}" for node, told in _steps(plan.predicted)]
     elif problem is not None:
         lines.append(problem)
     return "\n".join(lines)
+
+
+def _steps(graph: Graph) -> list[tuple[str, str]]:
+    """Where branches meet whose cells look at different places, in words."""
+    from fullconv.geometry.field import out_of_step
+
+    return [
+        (node.name, " and ".join(f"{value} centred at ({float(x):g}, {float(y):g})" for value, (y, x) in centres))
+        for node, centres in out_of_step(graph)
+    ]
 
 
 def _output_line(model: Model, output: str) -> str:
@@ -193,5 +204,6 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
         "castable": not plan.refusals,
         "fully_convolutional": plan.is_empty,
         "outputs": outputs,
+        "out_of_step": dict(_steps(plan.predicted)) if plan.predicted is not None and problem is None else {},
         **plan.to_json(),
     }

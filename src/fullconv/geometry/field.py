@@ -6,13 +6,15 @@ networks", Distill 2019; here with exact fractions, and with unions where branch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from fullconv.errors import Refusal, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.graph import Graph, Layout, Node, Pointwise, Span, Whole, Window
+
+Pair = tuple[Fraction, Fraction]  # y, x
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,16 @@ def receptive_fields(graph: Graph) -> Mapping[str, Field]:
         if found is not None:
             fields.update(dict.fromkeys(node.outputs, found))
     return fields
+
+
+def out_of_step(graph: Graph) -> Iterator[tuple[Node, tuple[tuple[str, Pair], ...]]]:
+    """Nodes at which branches meet whose cells look at different places, with each branch's centre of cell (0, 0), (y, x) in pixels."""
+    fields = receptive_fields(graph)
+    for node in graph.nodes:
+        if isinstance(node.touch, Pointwise):
+            centres = {value: fields[value].centre for value in node.inputs if value in fields}
+            if len(set(centres.values())) > 1:
+                yield node, tuple(centres.items())
 
 
 def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | None:

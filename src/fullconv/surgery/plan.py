@@ -12,7 +12,7 @@ from fullconv.geometry.exactness import Cause, causes, free_cells
 from fullconv.geometry.grid import Grid
 from fullconv.graph import Graph
 from fullconv.surgery.dialect import PLAIN, Dialect
-from fullconv.surgery.edit import Edit, to_json
+from fullconv.surgery.edit import Edit, SetWindow, to_json
 from fullconv.surgery.result import result, spread_answers
 from fullconv.surgery.walk import Walk, edges_of
 
@@ -27,6 +27,7 @@ class Plan:
         refusals: nodes that cannot be cast; a plan with any is not applied.
         predicted: the graph that must be read back after applying (None where refused).
         inexact: why the map differs from crops; empty where it is exact.
+        refinements: what makes the map finer than the network's own stride, where that was asked for.
     """
 
     graph: Graph
@@ -34,6 +35,7 @@ class Plan:
     refusals: tuple[Refusal, ...]
     predicted: Graph | None
     inexact: tuple[Cause, ...] = ()
+    refinements: tuple[SetWindow, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -41,7 +43,7 @@ class Plan:
         return not self.edits and not self.refusals
 
     def __str__(self) -> str:
-        lines = [f"{edit}  ({edit.reason})" for edit in self.edits]
+        lines = [f"{edit}  ({edit.reason})" for edit in (*self.edits, *self.refinements)]
         lines += [f"refused: {refusal}" for refusal in self.refusals]
         if self.is_empty:
             lines.append("nothing to do: the network is fully convolutional already")
@@ -65,6 +67,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         return {
             "edits": [to_json(edit) for edit in self.edits],
+            "refinements": [to_json(edit) for edit in self.refinements],
             "refusals": [{"node": r.node, "reason": r.reason} for r in self.refusals],
             "exact": self.predicted is not None and not self.inexact,
             "causes": [
