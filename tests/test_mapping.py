@@ -207,3 +207,20 @@ def test_progress_and_notes_are_told(lenet) -> None:
     )
     assert seen == [(5, 16), (10, 16), (15, 16), (16, 16)]
     assert "luminance" in notes[0]
+
+
+@pytest.mark.parametrize("by", ["cast", "crops"])
+def test_nan_is_told_with_the_layer_where_it_starts(by: str) -> None:
+    model = h.model(h.LENET)
+    weights = model.native.weights if hasattr(model.native, "weights") else None
+    assert weights is not None
+    name = next(key for key in weights if key == "conv2")
+    weights[name][0][0, 0, 0, 0] = np.nan
+    image = np.random.default_rng(0).integers(0, 256, (40, 36), np.uint8)
+    with pytest.raises(BadInput, match=r"cells are NaN \(not a number\), from layer conv2 on; check its weights"):
+        map_image(model, image, preprocess="unit", by=by)
+
+
+def test_effective_padding(quick, lenet) -> None:
+    assert lenet.sampling().field.padding == (0, 0)
+    assert quick.sampling().field.padding == tuple(-side for side in quick.sampling().field.offset)

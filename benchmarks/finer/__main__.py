@@ -1,6 +1,6 @@
 """Prints a table of ratios measured in one run.
 
-    python -m benchmarks.finer [--models lenet,resnet18,caffenet] [--strides 16,8,4,1] [--size 451]
+    python -m benchmarks.finer [--models lenet,resnet18,caffenet] [--strides 16,8,4,1] [--size 451] [--runtime openvino]
 
 dilation   one run of the network whose strides became dilations
 shifts     one run of the network a shift of the image, the cells interleaved
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--strides", default="16,8,4,1")
     parser.add_argument("--size", type=int, default=451)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runtime", default="onnxruntime")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{processor()}, {cores()} threads, fullconv {fullconv.__version__}, {options.size}×{options.size} px\n")
@@ -45,10 +46,10 @@ def main() -> None:
         own = int(model.sampling().stride[0])
         for stride in (int(s) for s in options.strides.split(",")):
             if stride < own and own % stride == 0:
-                _row(name, model, stride, options.size, options.runs if stride > 1 else 1)
+                _row(name, model, stride, options.size, options.runs if stride > 1 else 1, options.runtime)
 
 
-def _row(name: str, model: fullconv.Model, stride: int, size: int, runs: int) -> None:
+def _row(name: str, model: fullconv.Model, stride: int, size: int, runs: int, runtime: str) -> None:
     refined, full = model.refined(stride), model.cast()
     output, own = refined.graph.outputs[-1], full.graph.outputs[-1]
     grid = refined.sampling(output).over((size, size))
@@ -56,8 +57,8 @@ def _row(name: str, model: fullconv.Model, stride: int, size: int, runs: int) ->
     image = np.random.default_rng(0).random((1, channels, size, size), np.float32)
     shifts = tuple(int(step) // stride for step in model.sampling(own).stride)
     jobs = {
-        "dilation": lambda: run_cast(refined, image, output),
-        "shifts": lambda: run_shifted(full, image, own, grid, shifts),
+        "dilation": lambda: run_cast(refined, image, output, runtime),
+        "shifts": lambda: run_shifted(full, image, own, grid, shifts, runtime),
     }
     times = interleaved(jobs, runs)
     once = _products(refined, (size, size))

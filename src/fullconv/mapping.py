@@ -21,6 +21,7 @@ from fullconv.geometry.grid import Grid, Sampling
 from fullconv.graph import Graph
 from fullconv.images import read_image, resized, to_channels
 from fullconv.model import Model, load
+from fullconv.numbers import require_numbers
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
 from fullconv.scales import Fuse, fused, in_original
@@ -120,6 +121,7 @@ def map_image(
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
         exactness = "crops: every cell is the untouched network's own answer"
     scores = np.ascontiguousarray(scores, np.float32)
+    require_numbers(full, values, scores)
     return ClassMap(scores, grid, names, name, by, exactness, pixels)
 
 

@@ -40,6 +40,11 @@ class Field:
         return self.y.start, self.x.start
 
     @property
+    def padding(self) -> tuple[Fraction, Fraction]:
+        """(y, x) effective padding: pixels by which cell (0, 0)'s field reaches past the image's first."""
+        return max(Fraction(0), -self.y.start), max(Fraction(0), -self.x.start)
+
+    @property
     def centre(self) -> tuple[Fraction, Fraction]:
         """(y, x) pixel at the centre of cell (0, 0)."""
         return self.y.centre, self.x.centre
