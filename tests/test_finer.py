@@ -152,3 +152,11 @@ def test_plan_and_cast_take_a_stride(lenet) -> None:
     image = np.random.default_rng(0).random((1, 1, 40, 36), np.float32)
     one, other = fullconv.cast(lenet, stride=2), lenet.refined(2)
     np.testing.assert_array_equal(next(iter(one.run(image).values())), next(iter(other.run(image).values())))
+
+
+def test_openvino_runs_finer_networks(lenet, quick) -> None:
+    for model, channels in ((lenet, 1), (quick, 3)):
+        refined = model.refined(2)
+        image = np.random.default_rng(0).random((1, channels, 50, 46), np.float32)
+        one, other = (next(iter(refined.run(image, runtime=name).values())) for name in ("onnxruntime", "openvino"))
+        assert worst(one, other) < 1e-5

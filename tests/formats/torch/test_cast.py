@@ -65,12 +65,21 @@ def test_the_map_of_one_crop_is_the_originals_answer(name: str, runtime: str) ->
 
 
 @pytest.mark.parametrize("name", INEXACT)
-def test_both_engines_draw_the_same_map(name: str) -> None:
+def test_all_engines_draw_the_same_map(name: str) -> None:
     model = fullconv.load(made(INEXACT[name][0]), input_shape=SHAPE).cast()
     image = np.random.default_rng(0).standard_normal((1, 3, 36, 28)).astype(np.float32)
     (one,) = model.run(image, runtime="onnxruntime").values()
-    (other,) = model.run(image, runtime="torch").values()
-    assert worst(one, other) < 1e-5
+    for runtime in ("torch", "openvino"):
+        (other,) = model.run(image, runtime=runtime).values()
+        assert worst(one, other) < 1e-5, runtime
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_openvino_draws_the_same_map(name: str) -> None:
+    model = fullconv.load(made(EXACT[name]), input_shape=SHAPE).cast()
+    image = np.random.default_rng(0).standard_normal((2, 3, 28, 22)).astype(np.float32)
+    for one, other in zip(model.run(image).values(), model.run(image, runtime="openvino").values(), strict=True):
+        assert worst(one, other) < 1e-5
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class Torch:
                 )
 
     def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
-        return lower(native)
+        lowered = lower(native)
+        return replace(lowered, inputs={name: tuple(shapes.get(name, shape)) for name, shape in lowered.inputs.items()})
 
     def module(self, native: TorchNet) -> Any:
         return copy.deepcopy(native.module)

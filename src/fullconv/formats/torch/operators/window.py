@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import fx
 
 from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells, unwritten
@@ -200,12 +201,14 @@ def pixel_unshuffle(call: Call) -> Spelling:
     factor = int(call["downscale_factor"])
 
     def emit(b: Emitter, x: str) -> str:
-        # ONNX lays a block out as y, x, c: its channels in PyTorch's order are picked from there.
-        channels = call.shape(call["self"])[1]
-        order = [
-            (y * factor + x_) * channels + c for c in range(channels) for y in range(factor) for x_ in range(factor)
-        ]
-        return b.op("Gather", b.op("SpaceToDepth", x, blocksize=factor), b.ints(*order), axis=1)
+        # ONNX lays a block out as y, x, c. Its channels are put into PyTorch's order by a 1×1 convolution with a one a row: OpenVINO
+        # 2026.4 computes a Gather of channels before a convolution wrongly.
+        channels, block = call.shape(call["self"])[1], factor * factor
+        order = np.zeros((channels * block, channels * block, 1, 1), np.float32)
+        for c in range(channels):
+            for place in range(block):
+                order[c * block + place, place * channels + c] = 1
+        return b.op("Conv", b.op("SpaceToDepth", x, blocksize=factor), b.floats(order), kernel_shape=[1, 1])
 
     return Spelling("SpaceToDepth", (call["self"],), {"blocksize": factor}, emit)
 
