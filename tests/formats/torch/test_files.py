@@ -165,6 +165,65 @@ class TestExportedPrograms:
             fullconv.load(hostile)
         assert not trace.exists()
 
+    @pytest.mark.parametrize("place", ["input", "weight", "operator", "size", "file"])
+    def test_names_sizes_and_operators_of_a_graph_run_no_code(self, tmp_path: Path, place: str, capfd) -> None:
+        """PyTorch writes code with the names, evaluates the sizes and looks up the operators that a file gives."""
+        good, hostile, trace = tmp_path / "net.pt2", tmp_path / "hostile.pt2", tmp_path / "trace"
+        torch.export.save(self.program(net()), good)
+        code = f'__import__("pathlib").Path({str(trace)!r}).touch()'
+
+        def changed(value, above: str = ""):
+            if isinstance(value, list):
+                return [changed(item, above) for item in value]
+            if not isinstance(value, dict):
+                return value
+            found = {}
+            for key, inner in value.items():
+                if place == "input" and above == "tensor_values" and key == "input":
+                    key = f"input={code}"
+                elif place == "input" and key == "name" and inner == "input" and above in ("as_tensor", "arg"):
+                    inner = f"input={code}"
+                elif place == "weight" and key == "parameter_name":
+                    inner = f'{inner}") or {code} or ("'
+                elif place == "operator" and key == "target" and above == "nodes":
+                    inner = "torch.hub.load"
+                elif place == "file" and key == "target" and above == "nodes":
+                    inner = "torch.ops.aten.from_file.default"
+                elif place == "size" and key == "expr_str":
+                    inner = code
+                found[key] = changed(inner, key)
+            return found
+
+        with zipfile.ZipFile(good) as old, zipfile.ZipFile(hostile, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                if item.filename.endswith("models/model.json"):
+                    before = json.loads(content)
+                    assert changed(before) != before
+                    content = json.dumps(changed(before)).encode()
+                new.writestr(item, content)
+        with pytest.raises(BadInput, match="could run code; refused"):
+            fullconv.load(hostile)
+        assert not trace.exists()
+        assert "Traceback" not in capfd.readouterr().err
+
+    def test_a_damaged_graph_leaves_no_trace_on_the_terminal(self, tmp_path: Path, capfd) -> None:
+        good, damaged = tmp_path / "net.pt2", tmp_path / "damaged.pt2"
+        torch.export.save(self.program(net()), good)
+        with zipfile.ZipFile(good) as old, zipfile.ZipFile(damaged, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                new.writestr(item, content.replace(b"aten.linear.default", b"aten.no_such.default"))
+        with pytest.raises(BadInput, match=r"not a readable \.pt2 file"):
+            fullconv.load(damaged)
+        assert capfd.readouterr().err == ""
+
+    def test_quotes_in_a_name_are_refused(self) -> None:
+        module = nn.Sequential()
+        module.add_module('a") or print("', nn.Conv2d(3, 2, 3))
+        with pytest.raises(BadInput, match="has a name with quotes"):
+            fullconv.load(module, input_shape=SHAPE)
+
     @pytest.mark.parametrize("kept", [0, 100, 3000])
     def test_a_truncated_file(self, tmp_path: Path, kept: int) -> None:
         path = tmp_path / "net.pt2"

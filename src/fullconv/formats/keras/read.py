@@ -15,8 +15,9 @@ from fullconv.axes import Axes
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
 from fullconv.formats.keras.safety import check
-from fullconv.formats.torch.export import export_module, told
+from fullconv.formats.torch.export import export_module
 from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.read import input_axes, read_program
 
 

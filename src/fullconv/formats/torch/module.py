@@ -7,6 +7,7 @@ place become their plain forms, so that every value is written once.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,10 @@ from torch import fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
+from fullconv.errors import BadInput
+
 OPAQUE, PATH = "opaque", "path"  # keys of node.meta: why a node cannot be placed; the module that it belongs to
+_QUOTES = re.compile(r"""["'\\\x00-\x1f]""")
 aten = torch.ops.aten
 _TRAINING = {aten.dropout.default: 2, aten.feature_dropout.default: 2, aten.alpha_dropout.default: 2}
 _TENSORS = {
@@ -99,6 +103,8 @@ class _Build:
             if isinstance(value, torch.Tensor) and value.data_ptr() in self.named:
                 name, is_parameter = self.named[value.data_ptr()]
                 persistent = True
+        if _QUOTES.search(name):  # names become Python code
+            raise BadInput(f"the tensor {name!r} has a name with quotes or control characters; rename its layer")
         holder, leaf = _holder(self.root, name)
         if not hasattr(holder, leaf):
             if is_parameter:

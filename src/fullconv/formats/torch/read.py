@@ -15,9 +15,10 @@ from fullconv.axes import Axes
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.torch.compose import compose
-from fullconv.formats.torch.export import export_module, inputs_of, open_program, told
+from fullconv.formats.torch.export import export_module, inputs_of, open_program
 from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
+from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.source import Source, build
 
 _COLOURS = (1, 3, 4)

@@ -49,7 +49,7 @@ class FullyConvolutional(nn.Module):
 {constants}
 {forward}
 
-def load(path: str | Path = Path(__file__).with_name("{weights}")) -> FullyConvolutional:
+def load(path: str | Path = Path(__file__).with_name({weights_name!r})) -> FullyConvolutional:
     """The module with its weights, in eval mode."""
     from safetensors.torch import load_file
 
@@ -75,14 +75,20 @@ def recipe_of(net: TorchNet, weights: str) -> str:
     ]
     shapes = ", ".join(f"{name} {axes.shape}" for name, axes in net.inputs.items())
     return _HEAD.format(
-        source=net.source,
-        weights=weights,
+        source=_safe(net.source),
+        weights=_safe(weights),
+        weights_name=weights,
         tensors="\n".join(tensors),
         functions="\n\n".join(_source(f) for f in _OWN if any(n.target is f for n in module.graph.nodes)) or "\n",
         inputs=shapes,
         constants="\n".join(constants),
         forward=_forward(module),
     )
+
+
+def _safe(text: str) -> str:
+    """Text that a docstring can hold."""
+    return text.replace("\\", "/").replace('"', "'")
 
 
 def _own_name(function: Any) -> str:

@@ -13,8 +13,8 @@ import torch
 from torch import fx
 
 from fullconv.errors import FullconvError
-from fullconv.formats.torch.export import told
 from fullconv.formats.torch.network import TorchNet, value_of
+from fullconv.formats.torch.quiet import told
 
 Array = npt.NDArray[Any]
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.formats.torch.export import told
+from fullconv.formats.torch.quiet import told
 from fullconv.preprocess import Preprocess
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "backbone.", "net.", "network.", "encoder.")

@@ -11,9 +11,9 @@ from torch.export import Dim
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.files import written_whole
-from fullconv.formats.torch.export import told
 from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.recipe import recipe_of
 
 _SUFFIXES = (".pt2", ".onnx", ".safetensors")
