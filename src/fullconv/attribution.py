@@ -104,7 +104,7 @@ class Blame:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.cells} cells: map and crop differ by {self.total:.2e} on average; with every layer cut to the crop by {self.left:.0e}"
+            f"{self.cells} cells: map and crop differ by {self.total:.2e} on average; with every layer cut by {self.left:.0e}"
         ]
         lines += [f"  {s.node:40} {s.kind:14} alone {s.alone:.2e}   kept {s.kept:.2e}" for s in self.shares[:12]]
         if len(self.shares) > 12:

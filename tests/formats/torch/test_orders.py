@@ -68,3 +68,18 @@ def test_any_chain_of_layouts(steps: list[tuple[str, tuple[int, ...]]]) -> None:
         with torch.no_grad():
             crop = module(image[:, :, row : row + HEIGHT + 2, col : col + WIDTH + 2]).numpy()
         assert worst(np.ascontiguousarray(found[0, :, row, col]), crop[0]) < 1e-5
+
+
+def test_what_reads_an_order_that_no_map_has_must_be_a_weight_matrix() -> None:
+    """Between such a flatten and its Linear even an activation is refused: parameters along it would be in another order."""
+    steps = [("permute", (0, 2, 1, 3)), ("view", (6, 2, 2, 4))]
+    model = fullconv.load(nn.Sequential(Chain(steps)).eval(), input_shape=(2, HEIGHT + 2, WIDTH + 2))
+    assert not model.plan.refusals
+
+    class Between(Chain):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x).permute(0, 2, 1, 3)
+            return self.fc(torch.relu(x.reshape(x.shape[0], 6, 2, 2, 4).flatten(1)))
+
+    (refusal,) = fullconv.load(Between(steps).eval(), input_shape=(2, HEIGHT + 2, WIDTH + 2)).plan.refusals
+    assert "in an order that no map has" in refusal.reason
