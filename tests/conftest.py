@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fullconv.model import Model, load
+from fullconv.loading import load
+from fullconv.model import Model
 
 # torchvision beside PyTorch's CPU build imports once the operators that it misses are declared; timm needs it too.
 torch.library.define("torchvision::nms", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")

@@ -16,7 +16,6 @@ from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.images import resized
 from fullconv.mapping import map_image
-from fullconv.scales import in_original
 
 SCALES = (0.5, 1.0, 1.41)
 
@@ -37,12 +36,12 @@ def test_a_grid_over_a_resized_image_is_exact() -> None:
         (Fraction(28), Fraction(28)),
         (45, 50),
     )
-    found = in_original(grid, (90, 100))
+    found = grid.over_original((90, 100))
     assert found.box(0, 0) == (0, 0, 56, 56)
     assert found.box(1, 2) == (16, 8, 72, 64)
     assert found.centre(0, 0) == (27.5, 27.5)  # the middle of 56 pixels, as a pixel index
     assert found.image == (90, 100)
-    uneven = in_original(grid, (91, 100))
+    uneven = grid.over_original((91, 100))
     assert uneven.stride == (4 * Fraction(91, 45), Fraction(8))
 
 

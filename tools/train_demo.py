@@ -28,8 +28,8 @@ from fullconv.formats.caffe.network import build_network
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 from fullconv.formats.caffe.write import write_network
+from fullconv.loading import load
 from fullconv.mapping import map_image
-from fullconv.model import load
 
 SEED = 7
 CROP, DIGIT = 32, 24

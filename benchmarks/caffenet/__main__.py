@@ -23,8 +23,9 @@ from benchmarks.caffenet import peers
 from benchmarks.caffenet.build import build
 from fullconv.bench import cores, interleaved, processor
 from fullconv.errors import BadInput
+from fullconv.loading import load
 from fullconv.mapping import run_crops
-from fullconv.model import Model, load
+from fullconv.model import Model
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 
 SIDE = 451

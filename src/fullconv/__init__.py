@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from fullconv.demonstration import demo
     from fullconv.geometry.field import Field
     from fullconv.geometry.grid import Grid
+    from fullconv.loading import load
     from fullconv.mapping import map_image as map
-    from fullconv.model import Model, load
+    from fullconv.model import Model
     from fullconv.preprocess import Preprocess
+    from fullconv.stream.run import map_raster, plan_raster
     from fullconv.surgery.plan import Plan
     from fullconv.verification import Report, verify
 
@@ -48,8 +50,10 @@ _WHERE = {
     "Preprocess": "fullconv.preprocess:Preprocess",
     "cast": "fullconv.api:cast",
     "demo": "fullconv.demonstration:demo",
-    "load": "fullconv.model:load",
+    "load": "fullconv.loading:load",
     "map": "fullconv.mapping:map_image",
+    "map_raster": "fullconv.stream.run:map_raster",
+    "plan_raster": "fullconv.stream.run:plan_raster",
     "plan": "fullconv.api:plan",
     "receptive_field": "fullconv.api:receptive_field",
     "Blame": "fullconv.attribution:Blame",
@@ -82,7 +86,9 @@ __all__ = [
     "demo",
     "load",
     "map",
+    "map_raster",
     "plan",
+    "plan_raster",
     "receptive_field",
     "verify",
 ]

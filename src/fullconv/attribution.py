@@ -32,8 +32,9 @@ from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
 from fullconv.graph import Whole
 from fullconv.images import read_image
+from fullconv.loading import load
 from fullconv.mapping import prepare, run_cells
-from fullconv.model import Model, load
+from fullconv.model import Model
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -17,9 +17,12 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.files import written_whole
 from fullconv.geometry.grid import Grid
+from fullconv.peaks import Block, highest, local_maxima
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from fullconv.results.store import Record
 
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
@@ -52,6 +55,11 @@ class ClassMap:
         pixels: the image as (H, W, C) on 0..255, where it is at hand (not saved).
         scales, parts: of a map of several scales, these and the map of each, on a grid of its own.
         won: (rows, cols), the index of the scale with the highest score at each cell.
+        image: what pictures are laid over, for a map that is read from a store.
+        record: what the store says of itself; None for a map in memory.
+
+    ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
+    at once.
     """
 
     scores: Scores
@@ -64,6 +72,8 @@ class ClassMap:
     scales: tuple[float, ...] = ()
     parts: tuple[ClassMap, ...] = field(default=(), repr=False)
     won: npt.NDArray[np.int16] | None = field(default=None, compare=False, repr=False)
+    image: Any = field(default=None, compare=False, repr=False)
+    record: Record | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -100,14 +110,49 @@ class ClassMap:
     @cached_property
     def top1(self) -> npt.NDArray[np.intp]:
         """The winning class of every cell, (rows, cols)."""
-        winners: npt.NDArray[np.intp] = self.scores.argmax(axis=0)
-        return winners
+        if self.record is None:
+            winners: npt.NDArray[np.intp] = self.scores.argmax(axis=0)
+            return winners
+        found = np.zeros((self.grid.rows, self.grid.cols), np.intp)
+        for top, left, part in self.winning():
+            found[top : top + part.shape[0], left : left + part.shape[1]] = np.maximum(part, 0)
+        return found
+
+    @property
+    def _stored(self) -> Any:
+        """The scores of a map in a store, which know their pieces."""
+        return self.scores
+
+    def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
+        """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""
+        if self.record is None:
+            yield 0, 0, np.where(np.isnan(self.scores).any(axis=0), -1, self.top1)
+            return
+        for rows, cols in self._stored.blocks():
+            yield rows.start, cols.start, self._stored.winners(rows, cols)[0]
 
     @property
     def best(self) -> Peak:
         """The highest score of the map."""
-        i, row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(self.scores)), self.scores.shape))
-        return self._peak(i, row, col)
+        each = [(i, found) for i in range(len(self.labels)) if (found := highest(self.blocks(i))) is not None]
+        if not each:
+            raise BadInput("no cell of the map has an answer")
+        i, (row, col, score) = max(each, key=lambda pair: pair[1][2])
+        return self._peak(i, row, col, score)
+
+    def blocks(self, i: int) -> Iterator[Block]:
+        """One class's scores as (first row, first column, scores): whole, or piece by piece from a store."""
+        if self.record is None:
+            yield 0, 0, self.scores[i]
+            return
+        for rows, cols in self._stored.blocks():
+            yield rows.start, cols.start, self.scores[i, rows, cols]
+
+    def highest(self, name: str | int) -> Peak | None:
+        """The best cell of one class, None where it has no answer."""
+        i = self.class_index(name)
+        found = highest(self.blocks(i))
+        return None if found is None else self._peak(i, *found)
 
     def peaks(self, name: str | int, threshold: float = 0.5, distance: float | None = None) -> list[Peak]:
         """Local maxima of one class, best first.
@@ -122,22 +167,12 @@ class ClassMap:
             every = [peak for part in self.parts for peak in part.peaks(name, threshold, distance)]
             return _without_overlaps(every)
         i = self.class_index(name)
-        score = self.scores[i]
         apart = [distance if distance is not None else float(side) / 2 for side in self.grid.crop]
         reach = [max(1, int(np.ceil(a / float(s)))) for a, s in zip(apart, self.grid.stride, strict=True)]
-        rows, cols = np.nonzero(score >= threshold)
-        order = np.argsort(-score[rows, cols], kind="stable")
-        free = np.ones(score.shape, bool)
-        found = []
-        for row, col in zip(rows[order], cols[order], strict=True):
-            if free[row, col]:
-                found.append(self._peak(i, int(row), int(col)))
-                top, left = max(0, row - reach[0] + 1), max(0, col - reach[1] + 1)
-                free[top : row + reach[0], left : col + reach[1]] = False
-        return found
+        return [self._peak(i, *cell) for cell in local_maxima(self.blocks(i), threshold, (reach[0], reach[1]))]
 
-    def _peak(self, i: int, row: int, col: int) -> Peak:
-        return Peak(self.labels[i], float(self.scores[i, row, col]), row, col, self.box(row, col))
+    def _peak(self, i: int, row: int, col: int, score: float) -> Peak:
+        return Peak(self.labels[i], score, row, col, self.box(row, col))
 
     def overlay(self, name: str | int | None = None, image: Any = None, *, interpolate: bool = False) -> Image.Image:
         """A picture: one class as heat over the image, or, without a name, the winning class of each cell.
@@ -149,6 +184,10 @@ class ClassMap:
         from fullconv.images import read_image, to_picture
         from fullconv.render.overlay import heat_picture, top1_picture
 
+        if self.record is not None:
+            from fullconv.render.reduced import reduced_picture
+
+            return reduced_picture(self, name, self.image if image is None else image, interpolate)
         pixels = self.pixels if image is None else read_image(image)
         picture = None if pixels is None else to_picture(pixels)
         if picture is not None and picture.size != self.grid.image[::-1]:
@@ -187,7 +226,11 @@ class ClassMap:
 
     @staticmethod
     def load(path: str | Path) -> ClassMap:
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote, or a store that ``map_raster`` wrote, of which only what is asked for is read."""
+        if "://" in str(path) or Path(path).is_dir():
+            from fullconv.results.lazy import open_map
+
+            return open_map(path)
         source = Path(path)
         try:
             with source.open("rb") as file, np.load(file, allow_pickle=False) as data:

@@ -15,8 +15,8 @@ from fullconv.bench import interleaved
 from fullconv.classmap import ClassMap, Peak
 from fullconv.files import written_whole
 from fullconv.images import read_image
+from fullconv.loading import load
 from fullconv.mapping import map_image, prepare, run_cast, run_crops
-from fullconv.model import load
 
 THRESHOLD = 0.9
 NOTHING = "nothing here"

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import product
-from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap, read_labels
-from fullconv.errors import BadInput, CannotCast, Refused, TooSmall
-from fullconv.geometry.axis import Extent
-from fullconv.geometry.field import Field, receptive_fields
-from fullconv.geometry.grid import Grid, Sampling
-from fullconv.graph import Graph
+from fullconv.classmap import ClassMap
+from fullconv.errors import BadInput, TooSmall
+from fullconv.geometry.grid import Grid
 from fullconv.images import read_image, resized, to_channels
-from fullconv.model import Model, load
+from fullconv.loading import load
+from fullconv.model import Model
 from fullconv.numbers import require_numbers
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
-from fullconv.scales import Fuse, fused, in_original
+from fullconv.scales import Fuse, fused
+from fullconv.ways import By, Finer, class_labels, way_over
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many
-Finer = Literal["auto", "dilation", "shifts"]
 CROP_BATCH = 16
 _LARGEST_SCALE = 16.0
 
@@ -39,7 +35,7 @@ def map_image(
     *,
     preprocess: str | Path | Preprocess | None = None,
     labels: str | Path | Sequence[str] | None = None,
-    by: Literal["cast", "crops"] = "cast",
+    by: By = "cast",
     stride: int | None = None,
     finer: Finer = "auto",
     scales: Sequence[float] | None = None,
@@ -75,12 +71,6 @@ def map_image(
         BadInput: the image is smaller than one crop or has other channels, labels do not fit, ...
     """
     model = load(model)
-    if by not in ("cast", "crops"):
-        raise BadInput(f"by {by!r}: not cast or crops")
-    if finer not in ("auto", "dilation", "shifts"):
-        raise BadInput(f"finer {finer!r}: not auto, dilation or shifts")
-    if stride is not None and stride < 1:
-        raise BadInput(f"stride {stride}: must be at least 1")
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
     if scales is not None:
         again = {
@@ -100,29 +90,19 @@ def map_image(
     values, told = prepare(pixels, given, model.image_shape[0])
     if told:
         notes(told)
-    if by == "cast":
-        full = model.cast()
-        name = _output_of(model, output, full.graph)
-        sampling = _square(model, name)
-        shifts = _shifts(sampling, stride)
-        sampling = _with_stride(sampling, stride)
-        if stride is not None and shifts != (1, 1) and finer != "shifts":
-            full, shifts = _dilated(model, stride, shifts, finer, notes)
-    else:
-        full, name, sampling = model, *_crops_sampling(model, output, stride)
+    way = way_over(model, by, stride, finer, output, notes)
+    full, name, sampling = way.model, way.output, way.sampling
     grid = sampling.over((values.shape[2], values.shape[3]))
-    _require_room(grid, image)
+    require_room(grid, image)
     if precision == "bf16":
         notes(_bf16_cost(full, values, name, grid, runtime))
     if by == "cast":
-        scores = run_shifted(full, values, name, grid, shifts, runtime, precision, progress)
-        exactness = model.plan.exactness
+        scores = run_shifted(full, values, name, grid, way.shifts, runtime, precision, progress)
     else:
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
-        exactness = "crops: every cell is the untouched network's own answer"
     scores = np.ascontiguousarray(scores, np.float32)
     require_numbers(full, values, scores)
-    return ClassMap(scores, grid, names, name, by, exactness, pixels)
+    return ClassMap(scores, grid, names, name, by, way.exactness, pixels)
 
 
 def _at_scales(
@@ -152,35 +132,13 @@ def _at_scales(
         except TooSmall as error:
             small.append((scale, error))
             continue
-        parts.append(replace(part, grid=in_original(part.grid, (height, width)), pixels=None))
+        parts.append(replace(part, grid=part.grid.over_original((height, width)), pixels=None))
         used.append(scale)
     if not parts:
         raise small[-1][1]
     for scale, _ in small:
         notes(f"at scale {scale:g} the image is smaller than one crop: left out")
     return fused(parts, used, fuse, pixels)
-
-
-def class_labels(
-    model: Model, labels: str | Path | Sequence[str] | None, output: str | None = None, by: str = "cast"
-) -> tuple[str, ...]:
-    """The labels of an output's classes, as many as it has."""
-    graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
-    shape = graph.values[_output_of(model, output, graph)].shape
-    return read_labels(labels, shape[1] if len(shape) == 4 else prod(shape[1:]))
-
-
-def _output_of(model: Model, output: str | None, graph: Graph) -> str:
-    """The output's name in this graph: by its own name, or by its place where a cast gave it another."""
-    outputs = graph.outputs
-    if output is None or output in outputs:
-        return model.output(output, graph)
-    named = model.plan.predicted.outputs if model.plan.predicted is not None else ()
-    if output in named:
-        return outputs[named.index(output)]
-    if output in model.graph.outputs:
-        return outputs[model.graph.outputs.index(output)]
-    return model.output(output, graph)
 
 
 def prepare(
@@ -308,73 +266,8 @@ def _crop(values: Array, grid: Grid, row: int, col: int) -> Array:
     return values[0, :, y0:y1, x0:x1]
 
 
-def _square(model: Model, output: str) -> Sampling:
-    """Sampling of an output, with steps that are whole pixels."""
-    sampling = model.sampling(output)
-    if any(step.denominator != 1 for step in sampling.stride):
-        raise BadInput(
-            f"output {output!r} steps by {sampling.stride[0]}×{sampling.stride[1]} px; a map needs whole pixels"
-        )
-    return sampling
-
-
-def _crops_sampling(model: Model, output: str | None, stride: int | None) -> tuple[str, Sampling]:
-    """The output and sampling of crops: the cast's, or, where there is no cast, whole crops a stride apart."""
-    name = _output_of(model, output, model.graph)
-    if model.plan.predicted is not None:
-        sampling = _square(model, _output_of(model, output, model.plan.predicted))
-    else:
-        sampling = _whole_crops(model, name, stride)
-    return name, _with_stride(sampling, stride)
-
-
-def _with_stride(sampling: Sampling, stride: int | None) -> Sampling:
-    if stride is None:
-        return sampling
-    return Sampling((Fraction(stride), Fraction(stride)), sampling.crop, sampling.field)
-
-
-def _shifts(sampling: Sampling, stride: int | None) -> tuple[int, int]:
-    """How many shifts of the image a stride needs, for rows and columns."""
-    own = [int(step) for step in sampling.stride]
-    if stride is None:
-        return 1, 1
-    if any(step % stride for step in own):
-        fits = [n for n in range(1, min(own) + 1) if all(step % n == 0 for step in own)]
-        raise BadInput(
-            f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}, or use --by crops"
-        )
-    return own[0] // stride, own[1] // stride
-
-
-def _dilated(
-    model: Model, stride: int, shifts: tuple[int, int], finer: Finer, notes: Callable[[str], None]
-) -> tuple[Model, tuple[int, int]]:
-    """The network with dilated windows, or the one to be run on shifted images."""
-    try:
-        return model.refined(stride), (1, 1)
-    except CannotCast as error:
-        if finer == "dilation":
-            raise
-        notes(f"a finer map by shifted images: {error.refusals[0]}")
-        return model.cast(), shifts
-
-
-def _whole_crops(model: Model, output: str, stride: int | None) -> Sampling:
-    _, height, width = model.image_shape
-    step = (Fraction(1), Fraction(1))
-    if stride is None:
-        try:
-            step = receptive_fields(model.graph)[output].stride
-        except (Refused, KeyError):
-            raise BadInput(
-                "the network has no stride of its own; give the step between crops with --stride (stride=)"
-            ) from None
-    whole = [Extent(Fraction(length), s, Fraction(0)) for length, s in zip((height, width), step, strict=True)]
-    return Sampling(step, (Fraction(height), Fraction(width)), Field(*whole))
-
-
-def _require_room(grid: Grid, image: Any) -> None:
+def require_room(grid: Grid, image: Any) -> None:
+    """TooSmall where a grid has no cell."""
     if grid.rows < 1 or grid.cols < 1:
         name = f"{image}: " if isinstance(image, str | Path) else ""
         height, width = grid.image

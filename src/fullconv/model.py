@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from fullconv.axes import SPACE
 from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
-from fullconv.formats.format import Format, Reading
-from fullconv.formats.registry import format_of
+from fullconv.formats.format import Format
 from fullconv.geometry.field import Field
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting, misfit
@@ -41,6 +40,7 @@ class Model:
         self.format = kind
         self.path = path
         self.global_pooling = global_pooling
+        self.origin: Mapping[str, Any] | None = None  # what it was loaded from, to load it again elsewhere
         self.refinements: Sequence[SetWindow] = ()  # what made the map finer than the network's own
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
         self._samplings: dict[str, Sampling] = {}
@@ -61,7 +61,11 @@ class Model:
         """The same network, cast with statistics pooled over the whole map ``local`` or ``global``."""
         if mode not in ("local", "global"):
             raise BadInput(f"global_pooling {mode!r}: not local or global")
-        return self if mode == self.global_pooling else Model(self.native, self.format, self.path, mode)
+        if mode == self.global_pooling:
+            return self
+        other = Model(self.native, self.format, self.path, mode)
+        other.origin = None if self.origin is None else {**self.origin, "global_pooling": mode}
+        return other
 
     @property
     def notes(self) -> Sequence[str]:
@@ -346,49 +350,3 @@ class Model:
 def _float32(array: Array) -> Array:
     """Scores of a float16 network as float32; indices stay whole numbers."""
     return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-def load(
-    source: Any,
-    weights: str | Path | None = None,
-    input_shape: Sequence[int] | None = None,
-    stages: Sequence[str] = (),
-    ignore_unused_weights: bool = False,
-    global_pooling: GlobalPooling = "local",
-) -> Model:
-    """Read a network.
-
-    Args:
-        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), an ``.onnx`` or ``.pt2`` file, a name
-            (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``), or an ``nn.Module``, an
-            ``ExportedProgram`` or a ``ModelProto`` in memory.
-        weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run. Of a name, a
-            ``.safetensors`` or ``.pth`` file (weights only: pickled code is never run).
-        input_shape: (C, H, W) that it was trained on, where the file does not say.
-        stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
-        ignore_unused_weights: go on where the weights file has layers that the network does not.
-        global_pooling: what a cast makes of statistics pooled over the whole map that act on the map (squeeze-and-excite): ``local``
-            pools the training-size window around each cell, ``global`` the whole input. Both differ from crops.
-
-    Raises:
-        BadInput: the file is missing, damaged, or not what it claims to be.
-        CannotRun: it has layers that nothing here can compute.
-    """
-    if isinstance(source, Model):
-        return source.pooling(global_pooling) if global_pooling != "local" else source
-    shape = None
-    if input_shape is not None:
-        if len(input_shape) != 3 or min(input_shape) < 1:
-            raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
-        shape = (input_shape[0], input_shape[1], input_shape[2])
-    beside = None if weights is None else Path(weights)
-    if beside is not None and not beside.exists():
-        raise BadInput(f"{beside}: no such file (weights)")
-    if beside is not None and beside.is_dir():
-        raise BadInput(f"{beside}: is a folder; name the weights file")
-    found = format_of(source)
-    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
-    path = Path(source) if isinstance(source, str | Path) else None
-    return Model(found.read(source if path is None or found.name == "torch" else path, reading), found, path).pooling(
-        global_pooling
-    )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 
 Channels = Literal["RGB", "BGR", "grey"]
+_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,12 @@ class Preprocess:
         if not all(np.isfinite(numbers)) or any(value == 0 for value in self.std):
             raise BadInput("preprocess: scale, mean and std must be finite, and std not 0")
 
-    def apply(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """(H, W, C) pixels, colours as RGB, to (1, C, H, W) float32."""
+    def apply(self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+        """(H, W, C) pixels, colours as RGB, to (1, C, H, W) float32.
+
+        Args:
+            out: (C, H, W) to be written to instead of a new array.
+        """
         count = pixels.shape[2]
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, count):
@@ -48,16 +53,18 @@ class Preprocess:
                 )
         if self.channels == "BGR" and count == 3:
             pixels = pixels[:, :, ::-1]
-        # (H, W, C) to (C, H, W), then in place: one copy of the image as float32
-        out = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
-        if out.base is not None or out is pixels:
-            out = out.copy()
-        if self.scale != 1:
-            out *= np.float32(self.scale)
-        if any(self.mean):
-            out -= np.asarray(self.mean, np.float32)[:, None, None]
-        if any(value != 1 for value in self.std):
-            out /= np.asarray(self.std, np.float32)[:, None, None]
+        if out is None:
+            out = np.empty((count, *pixels.shape[:2]), np.float32)
+        mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        for row in range(0, len(pixels), _ROWS):  # a few rows at a time stay in the processor's cache
+            part = out[:, row : row + _ROWS]
+            part[...] = pixels[row : row + _ROWS].transpose(2, 0, 1)  # (H, W, C) to (C, H, W)
+            if self.scale != 1:
+                part *= np.float32(self.scale)
+            if any(self.mean):
+                part -= mean
+            if any(value != 1 for value in self.std):
+                part /= std
         return out[None]
 
     @staticmethod

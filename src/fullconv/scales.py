@@ -17,22 +17,6 @@ Array = npt.NDArray[Any]
 Fuse = Literal["max", "mean"]
 
 
-def in_original(grid: Grid, image: tuple[int, int]) -> Grid:
-    """A grid over a resized image as one over the original of (height, width): exact, since both sizes are whole numbers."""
-    y, x = (Fraction(have, was) for have, was in zip(grid.image, image, strict=True))
-    half = Fraction(1, 2)
-
-    def share(pair: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
-        return pair[0] / y, pair[1] / x
-
-    # Centres are pixel indices, whose pixels' middles lie half a pixel from the edge.
-    centre = share((grid.centre0[0] + half, grid.centre0[1] + half))
-    return replace(
-        grid, stride=share(grid.stride), crop=share(grid.crop), field=share(grid.field),
-        centre0=(centre[0] - half, centre[1] - half), image=image,
-    )  # fmt: skip
-
-
 def fused(parts: Sequence[ClassMap], scales: Sequence[float], how: Fuse, pixels: Array | None) -> ClassMap:
     """One map on the finest grid of all; a cell takes of each scale the cell whose centre is nearest.
 

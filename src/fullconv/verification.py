@@ -20,8 +20,9 @@ from fullconv.errors import BadInput
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.grid import Grid
 from fullconv.images import read_image
+from fullconv.loading import load
 from fullconv.mapping import CROP_BATCH, Progress, map_image, prepare, run_cells
-from fullconv.model import Model, load
+from fullconv.model import Model
 from fullconv.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
 

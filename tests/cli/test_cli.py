@@ -16,7 +16,7 @@ from PIL import Image
 
 from fullconv.classmap import ClassMap
 from fullconv.cli.main import main
-from fullconv.model import load
+from fullconv.loading import load
 from tests import helpers as h
 
 

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 
 import fullconv.pycaffe as caffe
 from fullconv.errors import BadInput
-from fullconv.model import load
+from fullconv.loading import load
 from tests import helpers as h
 from tests.conftest import worst
 

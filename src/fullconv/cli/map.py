@@ -116,7 +116,8 @@ def _check_stems(images: tuple[str, ...]) -> None:
 
 def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassMap]:
     from fullconv.classmap import class_index
-    from fullconv.mapping import class_labels, map_image
+    from fullconv.mapping import map_image
+    from fullconv.ways import class_labels
 
     model = options["model"]()
     if name is not None:  # an unknown class is told before the work

@@ -109,7 +109,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def _open(*how: Any) -> Model:
     """Load a model and tell what its reader left out or changed."""
-    from fullconv.model import load
+    from fullconv.loading import load
 
     opened = load(*how)
     for text in opened.notes:

@@ -9,7 +9,7 @@ from the crop's middle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -59,6 +59,30 @@ class Grid:
         row = round((y - self.centre0[0]) / self.stride[0])
         col = round((x - self.centre0[1]) / self.stride[1])
         return min(max(row, 0), self.rows - 1), min(max(col, 0), self.cols - 1)
+
+    def over_original(self, image: tuple[int, int]) -> Grid:
+        """A grid over a resized image as one over the original of (height, width): exact, since both sizes are whole numbers."""
+        y, x = (Fraction(have, was) for have, was in zip(self.image, image, strict=True))
+        half = Fraction(1, 2)
+
+        def share(pair: Pair) -> Pair:
+            return pair[0] / y, pair[1] / x
+
+        # Centres are pixel indices, whose pixels' middles lie half a pixel from the edge.
+        centre = share((self.centre0[0] + half, self.centre0[1] + half))
+        return replace(
+            self, stride=share(self.stride), crop=share(self.crop), field=share(self.field),
+            centre0=(centre[0] - half, centre[1] - half), image=image,
+        )  # fmt: skip
+
+    def coarser(self, factor: int) -> Grid:
+        """The grid of blocks of factor × factor cells, each centred on its cells; a last block may be cut."""
+        middle = Fraction(factor - 1, 2)
+        return replace(
+            self, rows=-(-self.rows // factor), cols=-(-self.cols // factor),
+            stride=(self.stride[0] * factor, self.stride[1] * factor),
+            centre0=(self.centre0[0] + middle * self.stride[0], self.centre0[1] + middle * self.stride[1]),
+        )  # fmt: skip
 
     def _check(self, row: int, col: int) -> None:
         if not (0 <= row < self.rows and 0 <= col < self.cols):

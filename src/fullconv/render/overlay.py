@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fullconv.render import canvas as on
@@ -13,6 +14,7 @@ from fullconv.render.palette import CATEGORIES, OTHER, viridis
 
 if TYPE_CHECKING:
     from fullconv.classmap import ClassMap
+    from fullconv.geometry.grid import Grid
 
 _ALPHA, _PALED = 0.75, 0.25
 _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score
@@ -27,6 +29,7 @@ def heat_picture(
     limits: tuple[float, float] | None = None,
     most: str = "best",
     subtitle: str = "",
+    drawn: tuple[Grid, npt.NDArray[np.float32]] | None = None,
 ) -> Image.Image:
     """One class's scores over the image, with the colour scale, the best cell and its crop.
 
@@ -34,46 +37,62 @@ def heat_picture(
         limits: ends of the colour scale; 0..1 for probabilities, else the class's own range.
         most: what the highest value is called.
         subtitle: what the numbers are; scores of the output by default.
+        drawn: a coarser grid and its scores (rows, cols), of a map too large to draw cell by cell.
     """
-    scores = found.scores[index]
-    low, high = limits or _limits(found.scores, scores)
+    grid, scores = drawn or (found.grid, found.scores[index])
+    low, high = limits or _limits(found.scores if drawn is None else scores, scores)
     page = on.start(picture, found.grid)
-    grid, drawn = on.between(found.grid, scores) if interpolate else (found.grid, scores)
-    shown = (drawn - low) / (high - low)
-    on.lay_cells(page, grid, viridis(shown), np.where(np.isnan(drawn), 0.0, _opacity(shown)))
-    row, col = (int(v) for v in np.unravel_index(int(np.nanargmax(scores)), scores.shape))
-    on.outline(page, found.box(row, col))
+    if interpolate:
+        grid, scores = on.between(grid, scores)
+    shown = (scores - low) / (high - low)
+    on.lay_cells(page, grid, viridis(shown), np.where(np.isnan(scores), 0.0, _opacity(shown)))
+    best = found.highest(index)
+    if best is not None:
+        on.outline(page, best.box)
     y = on.text_lines(
         page,
         on.MARGIN,
         [(_spoken(found.labels[index]), 20, on.INK), (subtitle or f"score of {found.output}", 13, on.FAINT)],
     )
     y = _colour_bar(page, y + 8, low, high)
-    x, y_centre = found.centre(row, col)
-    lines = [
-        (f"{most} {scores[row, col]:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
-        ("its crop is outlined", 13, on.FAINT),
-    ]
+    lines = [("no cell has an answer", 15, on.INK)]
+    if best is not None:
+        x, y_centre = found.centre(best.row, best.col)
+        lines = [
+            (f"{most} {best.score:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
+            ("its crop is outlined", 13, on.FAINT),
+        ]
     _about(page, found, on.text_lines(page, y + 10, lines))
     return page.image
 
 
-def top1_picture(found: ClassMap, picture: Image.Image | None) -> Image.Image:
-    """The winning class of every cell, the most frequent ones by colour, with their share."""
-    winners = found.top1
-    classes, counts = np.unique(winners, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    shown = [int(classes[i]) for i in order[: len(CATEGORIES)]]
+def top1_picture(
+    found: ClassMap,
+    picture: Image.Image | None,
+    drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
+) -> Image.Image:
+    """The winning class of every cell, the most frequent ones by colour, with their share.
+
+    Args:
+        drawn: a coarser grid, its winners (rows, cols), -1 without an answer, and how many cells of the map each class wins.
+    """
+    if drawn is None:
+        winners = np.where(np.isnan(found.scores).any(axis=0), -1, found.top1)
+        drawn = found.grid, winners, np.bincount(winners[winners >= 0], minlength=len(found.labels))
+    grid, winners, counts = drawn
+    classes = np.flatnonzero(counts)
+    order = classes[np.argsort(-counts[classes], kind="stable")]
+    shown = [int(i) for i in order[: len(CATEGORIES)]]
     lookup = np.tile(np.array(OTHER, np.uint8), (len(found.labels), 1))
     for i, colour in zip(shown, CATEGORIES, strict=False):
         lookup[i] = colour
     page = on.start(picture, found.grid)
-    empty = np.isnan(found.scores).any(axis=0)
-    share = {int(classes[i]): counts[i] / winners.size for i in order}
-    common = max(share, key=lambda i: share[i])
+    share = {int(i): float(counts[i] / counts.sum()) for i in order}
+    common = max(share, key=lambda i: share[i], default=-1)
+    share.setdefault(common, 0.0)
     # A class that fills most of the map is background more often than not: it is paled, so that the rest shows.
     opacity = np.where((winners == common) & (share[common] > 0.5), _PALED, _ALPHA)
-    on.lay_cells(page, found.grid, lookup[winners], np.where(empty, 0.0, opacity))
+    on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity))
     y = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
     y += 8
     for i, colour in zip(shown, CATEGORIES, strict=False):
@@ -98,6 +117,8 @@ def _spoken(label: str) -> str:
 
 def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """0..1 for probabilities, else the class's own range."""
+    if np.isnan(scores).all():
+        return 0.0, 1.0
     if np.nanmin(every) >= 0 and np.nanmax(every) <= 1 + 1e-6:
         return 0.0, 1.0
     low, high = float(np.nanmin(scores)), float(np.nanmax(scores))

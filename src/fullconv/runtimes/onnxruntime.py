@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ _ERRORS_ONLY = 3
 _LARGEST = 2**31  # bytes
 
 
+@cache
+def _exact_arena() -> None:
+    """One arena for all sessions that takes what it is asked for.
+
+    The default one doubles with every request, so that a run may take twice what it needs; this one is no slower
+    (ResNet-18 at 1536 px: 261 MB for 329) and can be predicted.
+    """
+    info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    as_requested = 1
+    ort.create_and_register_allocator(info, ort.OrtArenaCfg(0, as_requested, -1, -1))
+
+
 class OnnxRuntimeSession:
     """One InferenceSession. Weights are bound as they are and shared with the network."""
 
@@ -29,6 +42,8 @@ class OnnxRuntimeSession:
         # A session's threads spin for a while after a run; beside another session they would take its processors
         # (map and crops in turn on two cores: 50 % and 90 % slower). Alone it costs nothing.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        _exact_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         if any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
             # The last level lays weights out anew within the message, which holds no more than this.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -17,7 +17,7 @@ from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.caffe.network import read_weights
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.wire import read_caffemodel
-from fullconv.model import load
+from fullconv.loading import load
 from tests import helpers as h
 
 

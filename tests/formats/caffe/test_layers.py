@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullconv.model import load
+from fullconv.loading import load
 from tests import helpers as h
 from tests.conftest import GOLDENS, worst
 

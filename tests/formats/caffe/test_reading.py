@@ -14,7 +14,7 @@ from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.upgrade import upgrade
 from fullconv.formats.format import Reading
-from fullconv.model import load
+from fullconv.loading import load
 from tests import helpers as h
 
 

@@ -10,8 +10,9 @@ import onnxruntime as ort
 import pytest
 
 from fullconv.errors import BadInput
+from fullconv.loading import load
 from fullconv.mapping import map_image
-from fullconv.model import Model, load
+from fullconv.model import Model
 from tests.conftest import worst
 from tests.formats.onnx.nets import EXACT, TRUNK, TRUNK_WEIGHTS, ints, original, weights, write
 

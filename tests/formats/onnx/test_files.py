@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from fullconv.errors import BadInput, FullconvError
-from fullconv.model import load
+from fullconv.loading import load
 from tests.formats.onnx.nets import EXACT, write
 
 

@@ -1,0 +1,64 @@
+"""Reading a network from wherever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fullconv.errors import BadInput
+from fullconv.formats.format import Reading
+from fullconv.formats.registry import format_of
+from fullconv.model import Model
+from fullconv.surgery.plan import GlobalPooling
+
+
+def load(
+    source: Any,
+    weights: str | Path | None = None,
+    input_shape: Sequence[int] | None = None,
+    stages: Sequence[str] = (),
+    ignore_unused_weights: bool = False,
+    global_pooling: GlobalPooling = "local",
+) -> Model:
+    """Read a network.
+
+    Args:
+        source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), an ``.onnx`` or ``.pt2`` file, a name
+            (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``), or an ``nn.Module``, an
+            ``ExportedProgram`` or a ``ModelProto`` in memory.
+        weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run. Of a name, a
+            ``.safetensors`` or ``.pth`` file (weights only: pickled code is never run).
+        input_shape: (C, H, W) that it was trained on, where the file does not say.
+        stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
+        ignore_unused_weights: go on where the weights file has layers that the network does not.
+        global_pooling: what a cast makes of statistics pooled over the whole map that act on the map (squeeze-and-excite): ``local``
+            pools the training-size window around each cell, ``global`` the whole input. Both differ from crops.
+
+    Raises:
+        BadInput: the file is missing, damaged, or not what it claims to be.
+        CannotRun: it has layers that nothing here can compute.
+    """
+    if isinstance(source, Model):
+        return source.pooling(global_pooling) if global_pooling != "local" else source
+    shape = None
+    if input_shape is not None:
+        if len(input_shape) != 3 or min(input_shape) < 1:
+            raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
+        shape = (input_shape[0], input_shape[1], input_shape[2])
+    beside = None if weights is None else Path(weights)
+    if beside is not None and not beside.exists():
+        raise BadInput(f"{beside}: no such file (weights)")
+    if beside is not None and beside.is_dir():
+        raise BadInput(f"{beside}: is a folder; name the weights file")
+    found = format_of(source)
+    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
+    path = Path(source) if isinstance(source, str | Path) else None
+    native = found.read(source if path is None or found.name == "torch" else path, reading)
+    model = Model(native, found, path).pooling(global_pooling)
+    if path is not None:
+        model.origin = {
+            "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,
+            "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": global_pooling,
+        }  # fmt: skip
+    return model

@@ -1,0 +1,108 @@
+"""GeoTIFF, COG, JP2, VRT, and big PNG and JPEG, by rasterio (extra ``geo``)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.errors
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from fullconv.errors import BadInput
+from fullconv.rasters.source import About, Array, Level, decoding
+
+_DRIVERS = (
+    "GTiff",
+    "JP2OpenJPEG",
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+)  # a file is what its name says, never a script of another driver
+_ROWS = ("PNG", "JPEG", "WEBP", "BMP")  # no part of these decodes without all rows above it
+_CACHE = 64 << 20  # bytes of decoded blocks that the library keeps
+_METRES = ("metre", "meter", "m")
+
+
+class Gdal:
+    """A raster with its georeference and overviews."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        drivers = ["VRT"] if path.suffix.lower() == ".vrt" else list(_DRIVERS)
+        self._options = {"driver": drivers}
+        self._open: dict[int, Any] = {}
+        try:
+            main = self._level(0)
+            shapes = [(main.height, main.width, main.block_shapes[0])]
+            for level in range(1, len(main.overviews(1)) + 1):
+                coarse = self._level(level)
+                shapes.append((coarse.height, coarse.width, coarse.block_shapes[0]))
+        except rasterio.errors.RasterioError as error:
+            raise BadInput(f"{path}: cannot be opened ({' '.join(str(error).split())[:200]})") from None
+        self._colours = _palette(main)
+        mask = main.count in (2, 4) and main.colorinterp[-1] == ColorInterp.alpha
+        size, unit = _pixel_size(main)
+        placed = not main.transform.is_identity
+        self.about = About(
+            name=str(path),
+            bands=3 if self._colours is not None else main.count,
+            dtype="uint8" if self._colours is not None else main.dtypes[0],
+            levels=tuple(Level(h, w, (int(tile[0]), int(tile[1]))) for h, w, tile in shapes),
+            in_rows=main.driver in _ROWS or (main.compression is not None and main.block_shapes[0][1] >= main.width),
+            pixel_size=size,
+            unit=unit,
+            transform=tuple(main.transform)[:6] if placed else None,
+            crs=main.crs.to_wkt() if main.crs else None,
+            nodata=None if self._colours is not None else main.nodata,
+            mask_band=mask,
+            held=_CACHE,
+        )
+
+    def _level(self, level: int) -> Any:
+        if level not in self._open:
+            coarser = {"overview_level": level - 1} if level else {}
+            with rasterio.Env(**_settings()):
+                self._open[level] = rasterio.open(self._path, **self._options, **coarser)
+        return self._open[level]
+
+    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+        with decoding(self.about.name, rows, cols, rasterio.errors.RasterioError), rasterio.Env(**_settings()):
+            bands: Array = self._level(level).read(window=window)
+        pixels: Array = bands.transpose(1, 2, 0) if self._colours is None else self._colours[bands[0]]
+        return pixels  # (H, W, bands)
+
+    def close(self) -> None:
+        for dataset in self._open.values():
+            with suppress(rasterio.errors.RasterioError):
+                dataset.close()
+        self._open.clear()
+
+
+def _settings() -> dict[str, Any]:
+    return {"GDAL_CACHEMAX": _CACHE, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+
+
+def _palette(dataset: Any) -> Array | None:
+    """Colours (256, 3) of a raster of indices."""
+    if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    with suppress(ValueError):
+        colours = dataset.colormap(1)
+        return np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint8)
+    return None
+
+
+def _pixel_size(dataset: Any) -> tuple[tuple[float, float] | None, str]:
+    """(y, x) in metres, where the CRS measures in them, and the unit."""
+    crs = dataset.crs
+    if crs is None or not crs.is_projected:
+        return None, ""
+    factor = crs.linear_units_factor[1] if crs.linear_units.lower() not in _METRES else 1.0
+    a, b, _, d, e, _ = tuple(dataset.transform)[:6]
+    return (float(np.hypot(b, e)) * factor, float(np.hypot(a, d)) * factor), "meter"

@@ -1,0 +1,75 @@
+"""OME-Zarr (0.4 and 0.5) and plain Zarr arrays (v2 and v3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import zarr
+import zarr.errors
+
+from fullconv.errors import BadInput
+from fullconv.rasters.arrays import axes_of, size_of, window_of
+from fullconv.rasters.source import About, Array, Level, decoding
+
+_MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
+
+
+class Zarr:
+    """An array, or the levels of the first multiscale image of a group."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        try:
+            found = zarr.open(str(path), mode="r")
+            self._arrays, named, size = self._levels(found)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, zarr.errors.BaseZarrError) as error:
+            raise BadInput(
+                f"{path}: not a Zarr image that can be read ({' '.join(str(error).split())[:200]})"
+            ) from None
+        first = self._arrays[0]
+        self._axes = axes_of(first.shape, named, self.name)
+        levels = []
+        for array in self._arrays:
+            height, width, bands = size_of(array.shape, self._axes)
+            tile = size_of(array.shards or array.chunks, self._axes)
+            levels.append(Level(height, width, tile[:2]))
+        _, _, bands = size_of(first.shape, self._axes)
+        self.about = About(
+            self.name, bands, str(first.dtype), tuple(levels), pixel_size=size, unit="micrometer" if size else ""
+        )
+
+    def _levels(self, found: Any) -> tuple[list[Any], str | None, tuple[float, float] | None]:
+        if isinstance(found, zarr.Array):
+            return [found], None, None
+        about = dict(found.attrs)
+        scales = about.get("ome", about).get("multiscales")
+        if not scales:
+            names = [name for name, _ in found.arrays()]
+            if len(names) != 1:
+                raise BadInput(
+                    f"{self.name}: a Zarr group without multiscales and with {len(names)} arrays; name the array"
+                )
+            return [found[names[0]]], None, None
+        image = scales[0]
+        axes = image.get("axes", [])
+        letters = "".join(axis["name"] if isinstance(axis, dict) else axis for axis in axes) or None
+        arrays = [found[level["path"]] for level in image["datasets"]]
+        return arrays, letters, _pixel_size(image, axes)
+
+    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+        with decoding(self.name, rows, cols, RuntimeError, KeyError):
+            return window_of(self._arrays[level], self._axes, rows, cols)
+
+    def close(self) -> None:
+        self._arrays = []
+
+
+def _pixel_size(image: dict[str, Any], axes: list[Any]) -> tuple[float, float] | None:
+    """(y, x) in micrometres, where the metadata says it."""
+    sizes: dict[str, float] = {}
+    for transform in image["datasets"][0].get("coordinateTransformations", []):
+        for axis, scale in zip(axes, transform.get("scale", []), strict=False):
+            if isinstance(axis, dict) and axis.get("unit") in _MICROMETRES:
+                sizes[axis["name"]] = float(scale) * _MICROMETRES[axis["unit"]]
+    return (sizes["y"], sizes["x"]) if {"y", "x"} <= sizes.keys() else None

@@ -1,0 +1,76 @@
+"""Pictures of maps too large to draw cell by cell: blocks of cells, of which the highest score, or the middle one's class, is shown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from fullconv.errors import BadInput
+from fullconv.render.overlay import heat_picture, top1_picture
+
+if TYPE_CHECKING:
+    from fullconv.classmap import ClassMap
+
+_CELLS = 1600  # a side, as many as a picture has pixels
+_THUMBNAIL = 1600  # px
+
+
+def reduced_picture(found: ClassMap, name: str | int | None, image: Any, interpolate: bool) -> Image.Image:
+    """The picture of a stored map, read piece by piece, over a small picture of its image."""
+    factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
+    grid = found.grid.coarser(factor)
+    picture = None if image is None else _thumbnail(found, image)
+    if name is not None:
+        index = found.class_index(name)
+        scores = highest_of_blocks(found, index, factor)
+        return heat_picture(found, index, picture, interpolate, drawn=(grid, scores))
+    winners, counts = winners_of_blocks(found, factor)
+    return top1_picture(found, picture, drawn=(grid, winners, counts))
+
+
+def highest_of_blocks(found: ClassMap, index: int, factor: int) -> npt.NDArray[np.float32]:
+    """The highest score of one class in each block of factor × factor cells; NaN where none has an answer."""
+    grid = found.grid.coarser(factor)
+    out = np.full((grid.rows, grid.cols), np.nan, np.float32)
+    for top, left, scores in found.blocks(index):
+        part = scores
+        firsts = []
+        for axis, start in ((0, top), (1, left)):
+            place = np.arange(start, start + scores.shape[axis]) // factor
+            edges = np.flatnonzero(np.diff(place, prepend=place[0] - 1))
+            part = np.fmax.reduceat(part, edges, axis=axis)
+            firsts.append(int(place[0]))
+        into = out[firsts[0] : firsts[0] + part.shape[0], firsts[1] : firsts[1] + part.shape[1]]
+        np.fmax(into, part, out=into)
+    return out
+
+
+def winners_of_blocks(found: ClassMap, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The winning class of the cell in the middle of each block, -1 without an answer, and how many cells each class wins."""
+    grid = found.grid.coarser(factor)
+    out = np.full((grid.rows, grid.cols), -1, np.intp)
+    counts = np.zeros(len(found.labels), np.intp)
+    middle = [
+        np.minimum(np.arange(count) * factor + factor // 2, length - 1)
+        for count, length in ((grid.rows, found.grid.rows), (grid.cols, found.grid.cols))
+    ]
+    for top, left, winners in found.winning():
+        counts += np.bincount(winners[winners >= 0], minlength=len(counts))
+        rows = np.flatnonzero((middle[0] >= top) & (middle[0] < top + winners.shape[0]))
+        cols = np.flatnonzero((middle[1] >= left) & (middle[1] < left + winners.shape[1]))
+        out[np.ix_(rows, cols)] = winners[np.ix_(middle[0][rows] - top, middle[1][cols] - left)]
+    return out, counts
+
+
+def _thumbnail(found: ClassMap, image: Any) -> Image.Image | None:
+    from fullconv.rasters.view import View
+
+    with closing(View(image)) as view:
+        if view.about.size != found.grid.image:
+            (height, width), (rows, cols) = view.about.size, found.grid.image
+            raise BadInput(f"the image is {width}×{height}, the map is of {cols}×{rows}")
+        return view.thumbnail(_THUMBNAIL)

@@ -1,0 +1,98 @@
+"""What viewers read of a map: OME-Zarr 0.5 metadata and coarser levels.
+
+Level k holds means of 2 × 2 cells of level k - 1, of those that have an answer. A cell is a sample at its centre, in micrometres
+or metres where the image says how large a pixel is, in pixels otherwise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.geometry.grid import Grid
+from fullconv.results.encoding import decoded, encoded
+
+if TYPE_CHECKING:
+    from fullconv.results.store import Record
+
+_NAMED = 64  # classes up to which viewers are told a name and a colour each
+_COLOURS = ("FFB000", "648FFF", "DC267F", "785EF0", "FE6100", "009E73", "56B4E9", "F0E442")
+_PIECE = 1 << 20  # bytes of float32 scores that are made coarser at once, if no chunk is larger
+
+
+def levels_of(grid: Grid, least: int) -> list[tuple[int, int]]:
+    """(rows, cols) of every level, the finest first."""
+    sizes = [(grid.rows, grid.cols)]
+    while max(sizes[-1]) > least:
+        rows, cols = sizes[-1]
+        sizes.append((-(-rows // 2), -(-cols // 2)))
+    return sizes
+
+
+def for_viewers(record: Record, least: int) -> dict[str, Any]:
+    """The attribute ``ome``."""
+    grid, pixel = record.grid, record.pixel_size or (1.0, 1.0)
+    space = {"type": "space", **({"unit": record.unit} if record.unit and record.pixel_size else {})}
+    datasets = []
+    for level in range(len(levels_of(grid, least))):
+        at = grid.coarser(2**level)
+        scale = [float(step) * size for step, size in zip(at.stride, pixel, strict=True)]
+        first = [float(centre) * size for centre, size in zip(at.centre0, pixel, strict=True)]
+        datasets.append({
+            "path": str(level),
+            "coordinateTransformations": [{"type": "scale", "scale": [1.0, *scale]}, {"type": "translation", "translation": [0.0, *first]}],
+        })  # fmt: skip
+    found: dict[str, Any] = {
+        "version": "0.5",
+        "multiscales": [{
+            "name": f"{record.output} of {record.request.get('model', {}).get('name', 'a network')}",
+            "axes": [{"name": "c", "type": "channel"}, {"name": "y", **space}, {"name": "x", **space}],
+            "datasets": datasets,
+            "type": "mean of 2x2 cells",
+        }],
+    }  # fmt: skip
+    if record.classes <= _NAMED:
+        top = 254 if record.stored == "uint8" else 1
+        names = ["highest score"] if record.keep == "top1" else record.labels
+        found["omero"] = {
+            "channels": [
+                {
+                    "label": name, "active": i == 0, "color": _COLOURS[i % len(_COLOURS)],
+                    "window": {"min": 0, "max": top, "start": 0, "end": top},
+                }
+                for i, name in enumerate(names)
+            ]
+        }  # fmt: skip
+    return found
+
+
+def make_levels(group: Any, record: Record) -> Iterator[str]:
+    """Fill every coarser level from the one before, piece by piece; the keys of what was written."""
+    level = 1
+    while str(level) in group:
+        fine, coarse = group[str(level - 1)], group[str(level)]
+        planes, rows, cols = coarse.chunks
+        tall, wide = rows, max(1, _PIECE // (4 * planes * 4 * rows * cols)) * cols
+        for c in range(0, coarse.shape[0], planes):
+            for y in range(0, coarse.shape[1], tall):
+                for x in range(0, coarse.shape[2], wide):
+                    part = decoded(np.asarray(fine[c : c + planes, 2 * y : 2 * (y + tall), 2 * x : 2 * (x + wide)]))
+                    coarse[c : c + planes, y : y + tall, x : x + wide] = encoded(halved(part), record.stored)
+        yield from (f"{level}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape))
+        yield f"{level}/zarr.json"
+        level += 1
+
+
+def halved(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Means of 2 × 2 cells, of those that are no NaN; a last row or column stands for itself."""
+    classes, rows, cols = part.shape
+    padded = np.pad(part, ((0, 0), (0, rows % 2), (0, cols % 2)), constant_values=np.nan)
+    blocks = padded.reshape(classes, (rows + 1) // 2, 2, (cols + 1) // 2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # blocks without any answer stay NaN
+        found: npt.NDArray[np.float32] = np.nanmean(blocks, axis=(2, 4), dtype=np.float32)
+    return found

@@ -1,0 +1,120 @@
+"""What a run is asked for: one value, that can be sent to other processes and compared with that of an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fullconv.errors import BadInput
+from fullconv.preprocess import Preprocess
+from fullconv.rasters.view import Selection
+from fullconv.results.encoding import STORED, Stored
+from fullconv.runtimes.runtime import Precision
+from fullconv.ways import By, Finer
+
+OnError = Literal["stop", "skip"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A map to be made.
+
+    Attributes:
+        image: a path, or an image in memory.
+        out: a folder, or a URL of an object store.
+        preprocess: pixels to network input.
+        labels: of all the network's classes.
+        select: resolution, bands and missing data.
+        by, stride, finer, output, runtime, precision, batch: as for ``fullconv.map``.
+        keep: ``all``, ``top1``, or the classes to be kept, by index.
+        stored: type of the scores.
+        missing: share of a cell's crop above which missing pixels leave it without an answer.
+        where: a mask picture, GeoJSON polygons, or ``auto``; None maps all.
+        on_error: ``stop`` at pixels that do not decode, or ``skip`` their tile.
+    """
+
+    image: Any
+    out: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    select: Selection = field(default_factory=Selection)
+    by: By = "cast"
+    stride: int | None = None
+    finer: Finer = "auto"
+    output: str | None = None
+    runtime: str = "auto"
+    precision: Precision = "fp32"
+    batch: int = 16
+    keep: str | tuple[int, ...] = "all"
+    stored: Stored = "float32"
+    missing: float = 0.5
+    where: str | None = None
+    on_error: OnError = "stop"
+    origin: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.stored not in STORED:
+            raise BadInput(f"type {self.stored!r}: scores are stored as one of {', '.join(STORED)}")
+        if not 0 <= self.missing <= 1:
+            raise BadInput(f"missing {self.missing}: a share, 0 to 1")
+        if self.on_error not in ("stop", "skip"):
+            raise BadInput(f"on_error {self.on_error!r}: not stop or skip")
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Classes whose scores are stored, by index; of top1 none by itself."""
+        return self.keep if isinstance(self.keep, tuple) else tuple(range(len(self.labels)))
+
+    def request(
+        self, model: str, model_print: str, image_print: str, where_print: str | None, version: str
+    ) -> dict[str, Any]:
+        """What must be the same for a run to go on where an earlier one stopped."""
+        image = str(self.image) if isinstance(self.image, str | Path) else "an image in memory"
+        return {
+            "version": version,
+            "model": {"name": model, "fingerprint": model_print},
+            "image": {"name": Path(image).name, "fingerprint": image_print},
+            "preprocess": _plain(asdict(self.preprocess)),
+            "labels": list(self.labels),
+            "select": self.select.to_json(),
+            "by": self.by,
+            "stride": self.stride,
+            "finer": self.finer,
+            "output": self.output,
+            "runtime": self.runtime,
+            "precision": self.precision,
+            "keep": list(self.keep) if isinstance(self.keep, tuple) else self.keep,
+            "stored": self.stored,
+            "missing": self.missing,
+            "where": where_print,
+            "on_error": self.on_error,
+        }
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """In what two requests differ, in words."""
+    found = []
+    for key in new:
+        before, after = old.get(key), new[key]
+        if before == after:
+            continue
+        if isinstance(after, Mapping) and isinstance(before, Mapping) and "fingerprint" in after:
+            same = before.get("fingerprint") == after.get("fingerprint")
+            if not same:
+                found.append(f"{key}: {before.get('name')} is another one than {after.get('name')}, or has changed")
+        else:
+            found.append(f"{key}: {_short(before)}, now {_short(after)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -1,0 +1,231 @@
+"""From a network and an image to tiles: reach, cost and budget put together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fullconv.errors import BadInput, CannotRun
+from fullconv.geometry.grid import Grid
+from fullconv.mapping import require_room
+from fullconv.model import Model
+from fullconv.rasters.view import View
+from fullconv.runtimes.footprint import footprint
+from fullconv.stream.job import Job
+from fullconv.system import available_bytes, give_back, resident_bytes
+from fullconv.tiling.cut import Line
+from fullconv.tiling.memory import graph_bytes
+from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
+from fullconv.tiling.window import crop_reach, reach
+from fullconv.ways import Way, way_over
+
+_PROCESS = 224 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
+_WITH_TORCH = 512 << 20  # the same where PyTorch is loaded
+_QUANTUM = 128 << 20
+_WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
+_LEAST_DEFAULT = 1 << 30
+_RESULTS = 4  # copies of a tile's scores: the engine's, the tile's, and what is being encoded
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What a run will do.
+
+    Attributes:
+        way: what runs.
+        grid: the cells in pixels of the image's finest level.
+        read_grid: the cells in pixels as they are read.
+        tiles: how the map is cut.
+        budget: bytes.
+        base: bytes that the process holds before the first pixel, the engine's session included.
+    """
+
+    way: Way
+    grid: Grid
+    read_grid: Grid
+    tiles: Tiles
+    budget: int
+    base: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted peak memory of the process."""
+        return self.base + self.tiles.run_bytes + self.tiles.stage_bytes
+
+    def __str__(self) -> str:
+        tiles = self.tiles
+        height, width = tiles.shape
+        mega = tiles.image[0] * tiles.image[1] / 1e6
+        return (
+            f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
+            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px, {tiles.waste:.1%} of the work lost to halos\n"
+            f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
+            f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        tiles = self.tiles
+        return {
+            "image": list(tiles.image),
+            "grid": self.grid.to_json(),
+            "tiles": len(tiles),
+            "tile": list(tiles.shape),
+            "chunk": list(tiles.chunk),
+            "waste": tiles.waste,
+            "budget_bytes": self.budget,
+            "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": tiles.stage_bytes, "peak": self.peak_bytes},
+        }  # fmt: skip
+
+
+def plan_stream(
+    model: Model,
+    view: View,
+    job: Job,
+    budget: int | None = None,
+    tiles: Tiles | None = None,
+    notes: Callable[[str], None] = lambda note: None,
+) -> StreamPlan:
+    """Plan a run; no pixel is read.
+
+    Args:
+        model: as loaded.
+        view: the image.
+        job: what is asked for.
+        budget: bytes; half of what is free, rounded down to a power of two, by default.
+        tiles: those of an earlier run, to be gone on with.
+        notes: told what was decided on the way.
+
+    Raises:
+        Refused: a node takes the whole map together, so that no tile can stand for it.
+        BadInput: the budget is below the least tile, the image below one crop, or its bands do not fit.
+    """
+    way = way_over(model, job.by, job.stride, job.finer, job.output, notes)
+    channels = model.image_shape[0]
+    require_bands(view, channels)
+    read_grid = way.sampling.over(view.size)
+    require_room(read_grid, job.image)
+    lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
+    base = _warm(way, job, channels)
+    cost = _cost(way, view, job, channels, base)
+    budget = default_budget() if budget is None else budget
+    if tiles is None:
+        tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, in_rows=view.in_rows)
+    else:
+        most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
+        tiles = replace(
+            tiles, run_bytes=cost.run(*tiles.shape), stage_bytes=cost.stage(*tiles.shape, *most), base_bytes=cost.base
+        )
+        if tiles.peak_bytes > budget:
+            raise BadInput(
+                f"{job.out}: was begun with tiles that take {tiles.peak_bytes / 1e6:,.0f} MB, and the budget is {budget / 1e6:,.0f} MB; "
+                f"give --memory {tiles.peak_bytes // 10**6 + 1}MB to go on, or --restart"
+            )
+    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base)
+
+
+def _warm(way: Way, job: Job, channels: int) -> int:
+    """Bytes that the process holds once the engine has run on one crop, and what writes is loaded."""
+    import zarr  # noqa: F401
+
+    _, height, width = way.model.image_shape
+    crop = np.zeros((1, channels, height, width), np.float32)
+    way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
+    give_back()
+    return resident_bytes()
+
+
+def require_bands(view: View, channels: int) -> None:
+    """BadInput where no rule gives the network its channels."""
+    have = view.channels
+    if have == channels or {have, channels} == {1, 3}:
+        return
+    raise BadInput(
+        f"{view.about.name}: has {have} bands and the network takes {channels}; choose with --bands (bands=), "
+        f"{','.join(str(i + 1) for i in range(channels))} say"
+    )
+
+
+def default_budget() -> int:
+    """Half of what is free, rounded down to a power of two, so that two runs in a row cut the same tiles."""
+    half = max(available_bytes() // 2, _LEAST_DEFAULT)
+    return 1 << (half.bit_length() - 1)
+
+
+def _line(way: Way, size: tuple[int, int], side: int, cells: int) -> Line:
+    if way.by == "crops":
+        return Line((crop_reach(size[side], way.sampling.stride[side], way.sampling.crop[side]),), cells, size[side])
+    shifts = way.shifts[side]
+    step = int(way.sampling.stride[side])
+    found = []
+    for shift in range(shifts):
+        moved = tuple(length - shift * step if i == side else length for i, length in enumerate(size))
+        fits = way.model.fitting((moved[0], moved[1]), way.output)
+        found.append(reach(way.model.graph, way.output, fits, side))
+    return Line(tuple(found), cells, size[side])
+
+
+def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
+    classes = 1 + len(job.labels)
+    looked = 5 if job.where == "auto" or view.may_miss else 0  # bytes a pixel of masks and their sums
+    crop = tuple(int(side) for side in way.sampling.crop)
+    batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
+    turned = channels * 4 if way.shifts != (1, 1) or _turns(way.model) else 0
+
+    def run(height: int, width: int) -> int:
+        if way.by == "crops":
+            return engine_bytes(way, job, (job.batch, channels, *way.model.image_shape[1:])) + batch
+        return engine_bytes(way, job, (1, channels, height, width)) + turned * height * width
+
+    def stage(height: int, width: int, rows: int, cols: int) -> int:
+        values = 2 * channels * height * width * 4
+        grey = height * width * 12 if view.channels != channels else 0
+        scores = _RESULTS * classes * rows * cols * 4
+        return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
+
+    return Cost(run, stage, _planned_base(way.model, base))
+
+
+def _turns(model: Model) -> bool:
+    """Whether its input is laid out in another order, which takes a copy."""
+    image = model.graph.image
+    return image is not None and model.graph.values[image].channel_axis != 1
+
+
+def engine_bytes(way: Way, job: Job, shape: tuple[int, int, int, int]) -> int:
+    """Predicted bytes of a run on an input of (N, C, H, W)."""
+    model, graph = way.model, way.model.graph
+    image = graph.image
+    assert image is not None, "a network with cells has an image"
+    laid = shape if graph.values[image].channel_axis == 1 else (shape[0], *shape[2:], shape[1])
+    runtime = "torch" if job.runtime == "torch" else "onnxruntime"
+    found = None
+    try:
+        found = footprint(model.format.lower(model.native, {image: laid}), [way.output], {image: laid}, runtime)
+    except CannotRun:
+        runtime = "torch"  # its own framework runs it
+    return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
+
+
+def _planned_base(model: Model, now: int) -> int:
+    """Bytes of the process before the first pixel that tiles are planned with.
+
+    What it holds now differs a little from run to run, and every run of a job must cut the same tiles: so a number known ahead is taken,
+    unless the process holds more.
+    """
+    weights = 0
+    try:
+        image = model.graph.image
+        shapes = {
+            name: model.graph.values[name].shape
+            for name in model.graph.inputs
+            if model.graph.consumers(name) or name == image
+        }
+        weights = sum(array.nbytes for array in model.format.lower(model.native, shapes).weights.values())
+    except CannotRun:
+        pass
+    usual = int((_WITH_TORCH if "torch" in sys.modules else _PROCESS) + _WEIGHTS * weights)
+    return usual if now <= usual else -(-now // _QUANTUM) * _QUANTUM

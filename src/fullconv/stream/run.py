@@ -1,0 +1,223 @@
+"""``fullconv.map_raster``: an image of any size to a store, in bounded memory, to be gone on with after any end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import fullconv
+from fullconv import fingerprint
+from fullconv.classmap import ClassMap, class_index
+from fullconv.errors import BadInput
+from fullconv.loading import load
+from fullconv.model import Model
+from fullconv.preprocess import Preprocess
+from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.results.encoding import Stored
+from fullconv.results.lazy import lazy_map
+from fullconv.results.place import Place, place_of
+from fullconv.results.store import Record, Store
+from fullconv.runtimes.runtime import Precision
+from fullconv.stream.job import Job, OnError, difference
+from fullconv.stream.pipeline import run_tiles
+from fullconv.stream.plan import StreamPlan, plan_stream
+from fullconv.stream.where import fingerprint as where_print
+from fullconv.stream.where import where_of
+from fullconv.stream.work import Worker, totals
+from fullconv.system import peak_bytes
+from fullconv.tiling.tiles import Tile
+from fullconv.ways import By, Finer, class_labels
+
+Report = Callable[[str, Mapping[str, Any]], None]
+
+
+def job_of(
+    model: Model,
+    image: Any,
+    out: Any,
+    *,
+    preprocess: str | Path | Preprocess | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    level: int | None = None,
+    mpp: float | None = None,
+    bands: str | Sequence[int] | None = None,
+    nodata: float | None = None,
+    missing: float = 0.5,
+    where: str | Path | None = None,
+    by: By = "cast",
+    stride: int | None = None,
+    finer: Finer = "auto",
+    output: str | None = None,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = 16,
+    keep: str | Sequence[str | int] = "all",
+    stored: Stored = "float32",
+    on_error: OnError = "stop",
+) -> Job:
+    """A job from what a user says; what is wrong is told before any work."""
+    names = class_labels(model, labels, output, by)
+    given = preprocess if preprocess is not None else model.preprocess
+    return Job(
+        image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
+        select=Selection(level, mpp, parse_bands(bands), nodata), by=by, stride=stride, finer=finer, output=output,
+        runtime=runtime, precision=precision, batch=batch, keep=_kept(names, keep), stored=stored, missing=missing,
+        where=None if where is None else str(where), on_error=on_error, origin=model.origin,
+    )  # fmt: skip
+
+
+def _kept(labels: Sequence[str], keep: str | Sequence[str | int]) -> str | tuple[int, ...]:
+    if isinstance(keep, str) and keep in ("all", "top1"):
+        return keep
+    named = keep.split(",") if isinstance(keep, str) else keep
+    return tuple(dict.fromkeys(class_index(labels, name.strip() if isinstance(name, str) else name) for name in named))
+
+
+def map_raster(
+    model: Model | str | Path,
+    image: Any,
+    out: str | Path,
+    *,
+    memory: int | None = None,
+    restart: bool = False,
+    client: Any = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    report: Report = lambda event, what: None,
+    notes: Callable[[str], None] = lambda note: None,
+    **options: Any,
+) -> ClassMap:
+    """Map an image of any size into a Zarr store, tile by tile, within a memory that you set.
+
+    Ended at any moment, the same call goes on where it stopped and loses the tiles in flight at most.
+
+    Args:
+        model: a classifier, or one that is fully convolutional already.
+        image: a path (GeoTIFF, slide, OME-TIFF, Zarr, ``.npy``, JPEG, ...), a PIL image, or an array of (H, W) or (H, W, C).
+        out: a folder ``x.zarr``, or a URL of an object store.
+        memory: bytes that the process may take; half of what is free by default.
+        restart: start anew where ``out`` holds another result.
+        client: a ``dask.distributed.Client`` whose workers do the tiles.
+        workers: do them in so many processes of this machine.
+        scheduler: address of a Dask scheduler.
+        report: told ``plan``, ``tile``, ``level`` and ``done`` events, with what they are about.
+        notes: told what was decided on the way.
+        options: preprocess, labels, by, stride, finer, output, runtime, precision, batch as for ``fullconv.map``; and
+            level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
+            above which missing pixels leave a cell without an answer), where (a mask, GeoJSON polygons, or ``auto``), keep
+            (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``).
+
+    Returns:
+        The map, read from the store piece by piece.
+
+    Raises:
+        BadInput: something cannot be used as given; nothing that was computed is lost.
+        Refused: the network cannot be cast, or takes the whole image together.
+    """
+    model = load(model)
+    job = job_of(model, image, out, **options)
+    place = place_of(out)
+    with closing(View(image, job.select)) as view, place.lock():
+        store, plan = _begin(model, view, job, place, memory, restart, notes)
+        if store.record.finished:
+            report("finished", {"out": place.name})
+            return lazy_map(store, image)
+        done = store.done()
+        report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
+        left = [tile for tile in plan.tiles if tile.name not in done]
+        watch = _Watch(plan, len(done), report)
+        if client is not None or workers is not None or scheduler is not None:
+            from fullconv.stream.cluster import run_on_cluster
+
+            run_on_cluster(job, plan, left, watch.told, client=client, workers=workers, scheduler=scheduler)
+        else:
+            worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
+            run_tiles(worker, left, buffer_shape(plan, model), lambda item: watch.told(item.tile, item.mark))
+        report("levels", {})
+        failed, left_out = totals(store.done())
+        store.finish(failed, left_out)
+        report("done", watch.summary(failed, left_out))
+        return lazy_map(store, image)
+
+
+def plan_raster(
+    model: Model | str | Path,
+    image: Any,
+    *,
+    memory: int | None = None,
+    notes: Callable[[str], None] = lambda note: None,
+    **options: Any,
+) -> StreamPlan:
+    """What ``map_raster`` would do: tiles, work lost to halos, predicted peak memory. No pixel is read."""
+    model = load(model)
+    job = job_of(model, image, "the result", **options)
+    with closing(View(image, job.select)) as view:
+        return plan_stream(model, view, job, memory, notes=notes)
+
+
+def buffer_shape(plan: StreamPlan, model: Model) -> tuple[int, int, int]:
+    """(C, H, W) of the largest tile as it is read."""
+    height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (plan.tiles.y, plan.tiles.x))
+    return model.image_shape[0], height, width
+
+
+def _begin(
+    model: Model, view: View, job: Job, place: Place, memory: int | None, restart: bool, notes: Callable[[str], None]
+) -> tuple[Store, StreamPlan]:
+    """A new store, or the one to be gone on with."""
+    rule = where_of(job.where, view.about)
+    request = job.request(
+        model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
+        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule), fullconv.__version__,
+    )  # fmt: skip
+    old = Store.open(place) if place.exists() else None
+    if old is not None and not restart:
+        parts = difference(old.record.request, request)
+        if parts:
+            raise BadInput(
+                f"{place.name}: holds another result; it differs in\n  "
+                + "\n  ".join(parts)
+                + "\ngive --restart to start anew, or another output"
+            )
+        plan = plan_stream(model, view, job, memory, old.record.tiles, notes)
+        return old, plan
+    plan = plan_stream(model, view, job, memory, notes=notes)
+    about = view.about
+    record = Record(
+        request=request, labels=tuple(job.labels[i] for i in job.kept), keep=job.keep if isinstance(job.keep, str) else "some",
+        stored=job.stored, grid=plan.grid, tiles=plan.tiles, output=plan.way.output, by=job.by, exactness=plan.way.exactness,
+        version=fullconv.__version__, pixel_size=about.pixel_size, unit=about.unit, transform=about.transform, crs=about.crs,
+    )  # fmt: skip
+    return Store.create(place, record), plan
+
+
+class _Watch:
+    """Counts what is done, and tells it."""
+
+    def __init__(self, plan: StreamPlan, done: int, report: Report) -> None:
+        self._plan, self._report = plan, report
+        self._done = self._before = done
+        self._start = perf_counter()
+        self._mega = plan.tiles.image[0] * plan.tiles.image[1] / 1e6 / len(plan.tiles)
+
+    def told(self, tile: Tile, mark: str) -> None:
+        self._done += 1
+        seconds = perf_counter() - self._start
+        new, total = self._done - self._before, len(self._plan.tiles)
+        self._report("tile", {
+            "tile": tile.name, "box": list(tile.box()), "done": self._done, "of": total, "seconds": seconds,
+            "megapixels_per_second": self._mega * new / max(seconds, 1e-9), "seconds_left": seconds / new * (total - self._done),
+            "peak_bytes": peak_bytes(), "note": mark,
+        })  # fmt: skip
+
+    def summary(self, failed: Sequence[tuple[str, str]], left_out: int) -> dict[str, Any]:
+        """Of the whole run."""
+        grid = self._plan.grid
+        return {
+            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": peak_bytes(),
+            "predicted_bytes": self._plan.peak_bytes, "cells": grid.rows * grid.cols, "left_out": left_out,
+            "failed": [{"tile": name, "reason": reason} for name, reason in failed],
+        }  # fmt: skip

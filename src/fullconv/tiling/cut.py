@@ -1,0 +1,179 @@
+"""Cutting one axis of a map into tiles that run on parts of one length.
+
+Places are counted in units of the period: L pixels, which are ``granule`` cells of each shift's map. With a part of ``length``
+pixels, tiles at the two ends of the image and inside it hold
+
+    first  <= (slack - P + length) / L         units, no halo before them
+    last   >= U - (P - length + before) / L    units, no halo behind them
+    inner  <= (length - halo) / L              units
+
+each rounded down to whole chunks of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import ceil, floor
+
+from fullconv.tiling.window import Reach
+
+_PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)  # chunks a tile's side that are tried: finer ones come closer to the least work
+_DEARER = 0.001  # what a chunk more a side may cost in length
+_CHUNK = 256  # cells a chunk's side at most
+_TRIED = 96  # numbers of tiles that are tried
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A tile along one axis.
+
+    Attributes:
+        cells: [first, last) of the map.
+        parts: the pixels [start, stop) of the image that the network runs on, one a shift of the image; past the image's end
+            they are filled up with zeros.
+    """
+
+    cells: tuple[int, int]
+    parts: tuple[tuple[int, int], ...]
+
+    @property
+    def read(self) -> tuple[int, int]:
+        """[start, stop) of all parts together."""
+        return min(start for start, _ in self.parts), max(stop for _, stop in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An axis to be cut: the reach of each shift of the image, the cells of the map, and the image's length in pixels."""
+
+    reaches: tuple[Reach, ...]
+    cells: int
+    length: int
+
+    @property
+    def unit(self) -> int:
+        """Cells of the map a unit."""
+        return self.reaches[0].granule * len(self.reaches)
+
+    @property
+    def units(self) -> int:
+        return ceil(self.cells / self.unit)
+
+    def part(self, shift: int, first: int, last: int) -> tuple[int, int]:
+        """Pixels of a shifted image for the cells [first, last)."""
+        k, reach = len(self.reaches), self.reaches[shift]
+        return reach.start(first // k), reach.stop(None if last >= self.cells else last // k)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One way to cut an axis: tiles of ``first`` units, then of ``inner``, and one to the end; chunks of so many cells."""
+
+    line: Line
+    count: int
+    first: int
+    inner: int
+    chunk: int
+
+    @cached_property
+    def cells(self) -> tuple[tuple[int, int], ...]:
+        """[first, last) of every tile."""
+        edges = [
+            0,
+            *(min(self.first + i * self.inner, self.line.units) for i in range(self.count - 1)),
+            self.line.units,
+        ]
+        return tuple((a * self.line.unit, min(b * self.line.unit, self.line.cells)) for a, b in pairwise(edges))
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Pixels of every part, one number a shift."""
+        parts = [[self.line.part(i, *cells) for cells in self.cells] for i in range(len(self.line.reaches))]
+        return tuple(max(stop - start for start, stop in each) for each in parts)
+
+    @property
+    def length(self) -> int:
+        return max(self.lengths)
+
+    @property
+    def most_cells(self) -> int:
+        return max(last - first for first, last in self.cells)
+
+    def sides(self) -> tuple[Side, ...]:
+        return tuple(Side(cells, tuple(self._parts(cells))) for cells in self.cells)
+
+    def _parts(self, cells: tuple[int, int]) -> list[tuple[int, int]]:
+        """Parts of one length a shift; where a tile needs less, it starts earlier."""
+        found = []
+        for shift, (reach, length) in enumerate(zip(self.line.reaches, self.lengths, strict=True)):
+            start, _ = self.line.part(shift, *cells)
+            start = min(start, reach.length - length)
+            moved = start + int(shift * reach.step / len(self.line.reaches))
+            found.append((moved, moved + length))
+        return found
+
+    def decoded(self, size: int) -> int:
+        """Pixels of this axis that a source with tiles of this size decodes for all tiles together."""
+        total = 0
+        for side in self.sides():
+            start, stop = side.read[0], min(side.read[1], self.line.length)
+            total += (-(-stop // size) - start // size) * size
+        return total
+
+
+def cuts(line: Line) -> list[Cut]:
+    """Ways to cut an axis, from one tile to the most, each with shorter parts than the one before."""
+    least = ceil(max(reach.least / reach.granule for reach in line.reaches))
+    most = max(1, line.units // least)
+    counts = {max(1, round(most ** (i / (_TRIED - 1)))) for i in range(_TRIED)} | set(range(1, min(most, 32) + 1))
+    found: list[Cut] = []
+    for count in sorted(counts):
+        made = [cut for cut in (_cut(line, count, size, least) for size in _chunks(line, count)) if cut is not None]
+        if not made:
+            continue
+        best = min(made, key=lambda cut: cut.length * (1 + _DEARER * cut.inner * line.unit / cut.chunk))
+        if not found or best.length < found[-1].length:
+            found.append(best)
+    return found
+
+
+def _chunks(line: Line, count: int) -> list[int]:
+    """Sizes of chunks to try, in units."""
+    each = ceil(line.units / count)
+    largest = max(1, _CHUNK // line.unit)
+    return sorted({min(largest, max(1, ceil(each / parts))) for parts in _PARTS})
+
+
+def _cut(line: Line, count: int, chunk: int, least: int) -> Cut | None:
+    """At most ``count`` tiles of whole chunks, with parts as short as they get; None where none has ``least`` units."""
+    if count == 1:
+        return Cut(line, 1, line.units, line.units, chunk * line.unit)
+    reach = line.reaches[0]
+    low, high = 0, ceil(reach.length / reach.period)  # periods that a part is shorter than the image
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (
+            (middle, high)
+            if _tiles(line, reach.length - middle * reach.period, chunk, least, count)
+            else (low, middle - 1)
+        )
+    return _tiles(line, reach.length - low * reach.period, chunk, least, count)
+
+
+def _tiles(line: Line, length: int, chunk: int, least: int, count: int) -> Cut | None:
+    """The tiles that parts of this length allow, None where they are more than ``count``."""
+    reach = line.reaches[0]
+    if length >= reach.length:
+        return Cut(line, 1, line.units, line.units, chunk * line.unit)
+    halo = ceil(reach.before / reach.period) - floor((reach.slack - reach.length) / reach.period)
+    first = floor((reach.slack - reach.length + length) / reach.period) // chunk * chunk
+    inner = (length // reach.period - halo) // chunk * chunk
+    last = ceil((reach.length - length + reach.before) / reach.period / chunk) * chunk  # where the last tile may begin
+    if min(first, inner) < max(1, least) or first >= line.units:
+        return None
+    between = max(0, ceil((last - first) / inner))
+    if between + 2 > count or line.units - first - between * inner < least:
+        return None
+    return Cut(line, between + 2, first, inner, chunk * line.unit)

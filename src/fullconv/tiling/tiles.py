@@ -1,0 +1,183 @@
+"""Cutting a map into tiles: which cells, from which pixels, in what order.
+
+Tiles lie on the chunks of the result, so that each owns whole chunks, and all run on parts of the image of one and the same
+shape: the engine plans, compiles and allocates once, and a tile's numbers do not depend on where it lies. Tiles at the image's
+borders have no halo there and hold more cells instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from math import ceil
+from typing import Any
+
+from fullconv.errors import BadInput
+from fullconv.tiling.cut import Cut, Line, Side, cuts
+
+_READING = 0.05  # work of decoding a pixel beside that of running the network on it
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One task: its place, its cells and the pixels that they need."""
+
+    row: int
+    col: int
+    y: Side
+    x: Side
+
+    @property
+    def name(self) -> str:
+        """As told to people and written on marks."""
+        return f"{self.row}-{self.col}"
+
+    @property
+    def cells(self) -> int:
+        """How many cells it holds."""
+        return (self.y.cells[1] - self.y.cells[0]) * (self.x.cells[1] - self.x.cells[0])
+
+    def box(self) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1), half-open: the pixels read, padding past the image's end included."""
+        (y0, y1), (x0, x1) = self.y.read, self.x.read
+        return x0, y0, x1, y1
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """All tiles of a map, re-iterable, in the order in which a source is read: row by row.
+
+    Attributes:
+        y, x: the sides.
+        shape: (height, width) in pixels of what the network runs on, the same for every tile.
+        chunk: (rows, cols) of cells a chunk of the result.
+        cells: (rows, cols) of the map.
+        image: (height, width) of the image in pixels.
+        run_bytes: predicted memory of a run of the engine on one tile.
+        stage_bytes: predicted memory of what is read, waits and is written.
+        base_bytes: memory of the process before the first tile.
+    """
+
+    y: tuple[Side, ...]
+    x: tuple[Side, ...]
+    shape: tuple[int, int]
+    chunk: tuple[int, int]
+    cells: tuple[int, int]
+    image: tuple[int, int]
+    run_bytes: int = 0
+    stage_bytes: int = 0
+    base_bytes: int = 0
+
+    def __iter__(self) -> Iterator[Tile]:
+        for (i, y), (j, x) in product(enumerate(self.y), enumerate(self.x)):
+            yield Tile(i, j, y, x)
+
+    def __len__(self) -> int:
+        return len(self.y) * len(self.x)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted peak memory of the process."""
+        return self.base_bytes + self.run_bytes + self.stage_bytes
+
+    @cached_property
+    def computed(self) -> int:
+        """Pixels that the network runs on, all tiles and shifts together."""
+        return sum(sum(b - a for a, b in side.parts) for side in self.y) * sum(
+            sum(b - a for a, b in side.parts) for side in self.x
+        )
+
+    @property
+    def waste(self) -> float:
+        """Share of the work that goes to pixels which another tile has too."""
+        shifts = len(self.y[0].parts) * len(self.x[0].parts)
+        once = shifts * self.image[0] * self.image[1]
+        return max(0.0, 1 - once / self.computed)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a result keeps: enough to make the same tiles again."""
+        return {
+            "tile": list(self.shape),
+            "chunk": list(self.chunk),
+            "cells": list(self.cells),
+            "image": list(self.image),
+            "y": [[list(s.cells), [list(p) for p in s.parts]] for s in self.y],
+            "x": [[list(s.cells), [list(p) for p in s.parts]] for s in self.x],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Tiles:
+        def sides(given: Any) -> tuple[Side, ...]:
+            return tuple(Side((c[0], c[1]), tuple((p[0], p[1]) for p in parts)) for c, parts in given)
+
+        def pair(name: str) -> tuple[int, int]:
+            first, second = data[name]
+            return int(first), int(second)
+
+        return Tiles(sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a tile takes, as functions of its (height, width) in pixels and its (rows, cols) in cells.
+
+    Attributes:
+        run: bytes of a run of the engine.
+        stage: bytes of what is read, waits and is written.
+        base: bytes of the process before the first tile.
+    """
+
+    run: Callable[[int, int], int]
+    stage: Callable[[int, int, int, int], int]
+    base: int = 0
+
+
+def plan_tiles(
+    y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int] = (1, 1), *, in_rows: bool = False
+) -> Tiles:
+    """The tiles of least work whose predicted peak memory is within the budget.
+
+    Work is the pixels that the network runs on, and a little for every pixel that is decoded: a source of tiles decodes
+    whole ones.
+
+    Args:
+        y, x: the axes.
+        budget: bytes.
+        source: (height, width) of the source's own tiles, in pixels.
+        in_rows: a part of the source's rows costs as much as all of them.
+
+    Raises:
+        BadInput: the budget is below the least tile; it says what that takes.
+    """
+    tall, wide = cuts(y), cuts(x)
+    run = lru_cache(maxsize=None)(cost.run)
+
+    def peak(down: Cut, right: Cut) -> int:
+        stage = cost.stage(down.length, right.length, down.most_cells, right.most_cells)
+        return cost.base + stage + run(down.length, right.length)
+
+    best: tuple[float, Cut, Cut] | None = None
+    for down in tall:
+        low, high = 0, len(wide)  # the widest tile that fits: memory grows with the width
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if peak(down, wide[middle]) <= budget else (middle + 1, high)
+        for right in wide[low : low + 2]:
+            computed = down.count * down.length * right.count * right.length
+            decoded = down.decoded(source[0]) * (right.line.length if in_rows else right.decoded(source[1]))
+            work = computed + _READING * decoded
+            if best is None or work < best[0]:
+                best = work, down, right
+    if best is None:
+        least = peak(tall[-1], wide[-1])
+        raise BadInput(
+            f"a memory budget of {budget / 1e6:,.0f} MB is too small: the least tile, {wide[-1].length}×{tall[-1].length} px, takes "
+            f"{least / 1e6:,.0f} MB, {cost.base / 1e6:,.0f} MB of it before the first pixel; give --memory {ceil(least / 1e6)}MB or more"
+        )
+    _, down, right = best
+    return Tiles(
+        down.sides(), right.sides(), (down.length, right.length), (down.chunk, right.chunk), (y.cells, x.cells), (y.length, x.length),
+        run(down.length, right.length), cost.stage(down.length, right.length, down.most_cells, right.most_cells), cost.base,
+    )  # fmt: skip
