@@ -19,6 +19,7 @@ from fullconv.errors import (
     MissingExtra,
     Refusal,
     Refused,
+    SomeFailed,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fullconv.attribution import Blame, blame
     from fullconv.classmap import ClassMap, Peak
     from fullconv.demonstration import demo
+    from fullconv.exports.export import export
     from fullconv.geometry.field import Field
     from fullconv.geometry.grid import Grid
     from fullconv.loading import load
@@ -49,6 +51,7 @@ _WHERE = {
     "Plan": "fullconv.surgery.plan:Plan",
     "Preprocess": "fullconv.preprocess:Preprocess",
     "cast": "fullconv.api:cast",
+    "export": "fullconv.exports.export:export",
     "demo": "fullconv.demonstration:demo",
     "load": "fullconv.loading:load",
     "map": "fullconv.mapping:map_image",
@@ -80,10 +83,12 @@ __all__ = [
     "Refusal",
     "Refused",
     "Report",
+    "SomeFailed",
     "__version__",
     "blame",
     "cast",
     "demo",
+    "export",
     "load",
     "map",
     "map_raster",

@@ -52,5 +52,9 @@ class CannotRun(Refused):
     """The network has nodes that no runtime here can compute."""
 
 
+class SomeFailed(FullconvError):
+    """Some of many images could not be mapped; the others are (exit status 1)."""
+
+
 class BrokenPromise(FullconvError):
     """An internal check failed: the result is not what the plan predicted. A bug in fullconv."""

@@ -18,6 +18,7 @@ from fullconv.cli.options import (
     say,
     waiting,
 )
+from fullconv.cli.raster import images_of, is_raster, raster_options, run
 
 if TYPE_CHECKING:
     from fullconv.classmap import ClassMap, Peak
@@ -29,7 +30,12 @@ _TOP = 5
 @model_options
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
 @click.option(
-    "--output-dir", "-o", "out", required=True, type=click.Path(), help="Folder for <stem>.npz and <stem>.png."
+    "--output-dir",
+    "-o",
+    "out",
+    required=True,
+    type=click.Path(),
+    help="Folder for <stem>.npz and <stem>.png, or a store x.zarr.",
 )
 @click.option(
     "--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std)."
@@ -69,20 +75,35 @@ _TOP = 5
 )
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
+@raster_options
 @engine_options
 @json_option
-def command(images: tuple[str, ...], out: str, name: str | None, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context, /, images: tuple[str, ...], out: str, name: str | None, as_json: bool, **options: Any
+) -> None:
     """Map images: where the classifier sees what.
 
     Writes <stem>.npz (scores, grid, labels) and <stem>.png (one class as heat with --class, else the winning
-    class of every cell), and prints what was seen and where.
+    class of every cell), and prints what was seen and where. Folders, lists (.txt) and tables (.csv) stand for the images in them.
+
+    With -o x.zarr, or any of the options from --memory on, images of any size are mapped tile by tile into a Zarr store: slides, scenes,
+    big pictures. Stopped at any moment, the same command goes on. `fullconv export` turns a store into other formats.
 
     \b
-    Example:
+    Examples:
       fullconv map deploy.prototxt -w net.caffemodel photo.jpg -o maps -p caffe --labels synset_words.txt --class tabby
+      fullconv map model.onnx slide.svs -o slide.zarr -p imagenet --mpp 0.5 --where auto --memory 4GB
     """
-    from fullconv.errors import BadInput
+    from fullconv.errors import BadInput, SomeFailed
 
+    images = tuple(images_of(images))
+    if is_raster(out, context):
+        if options["preprocess"] is None and (opened := options["model"]()).preprocess is None:
+            note("no --preprocess given: pixels go in raw, RGB on 0..255")
+            options["model"] = lambda: opened
+        run(images, out, name, options["threshold"], as_json, options)
+        return
     folder = Path(out)
     _check_stems(images)
     mapper = _mapper(name, options)
@@ -99,7 +120,7 @@ def command(images: tuple[str, ...], out: str, name: str | None, as_json: bool, 
     if as_json:
         print_json({"maps": done, "failed": failed})
     if failed:
-        raise BadInput(f"{len(failed)} of {len(images)} images failed")
+        raise SomeFailed(f"{len(failed)} of {len(images)} images failed:\n  " + "\n  ".join(failed))
 
 
 def _check_stems(images: tuple[str, ...]) -> None:

@@ -107,7 +107,9 @@ class View:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """(height, width) of the source's own tiles, in pixels of this resolution."""
+        """(height, width) of the source's own tiles, in pixels of this resolution; (1, 1) where no pixel is decoded twice."""
+        if self.in_rows:
+            return 1, 1
         height, width = (max(1, round(t / s)) for t, s in zip(self._of.tile, self._scale, strict=True))
         return min(height, self.size[0]), min(width, self.size[1])
 
@@ -167,7 +169,7 @@ class View:
 
     def _missing(self, raw: Array) -> Mask | None:
         """Pixels without data: of the stated value in all bands read, masked, or no numbers."""
-        found: Mask | None = None
+        found: Any = None
         read = raw[:, :, list(self._bands)]
         if self._nodata is not None:
             found = np.all(np.isnan(read) if np.isnan(self._nodata) else np.equal(read, self._nodata), axis=2)
@@ -178,7 +180,7 @@ class View:
             broken = ~np.isfinite(read).all(axis=2)
             if broken.any():
                 found = broken if found is None else found | broken
-        return found if found is not None and found.any() else None
+        return found if found is not None and found.any() else None  # of (H, W)
 
     def _scaled(self, raw: Array, missing: Mask | None) -> Array:
         pixels = raw if self._bands == tuple(range(raw.shape[2])) else raw[:, :, list(self._bands)]

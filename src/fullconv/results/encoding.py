@@ -46,7 +46,7 @@ def encoded(scores: Array, stored: str) -> Array:
         raise BadInput(
             f"scores from {low:.4g} to {high:.4g} are not within 0..1, which is what uint8 stores; use float16 or float32"
         )
-    steps = np.rint(np.clip(np.nan_to_num(scores), 0, 1) * STEPS).astype(np.uint8)
+    steps: Array = np.rint(np.clip(np.nan_to_num(scores), 0, 1) * STEPS).astype(np.uint8)
     steps[np.isnan(scores)] = MISSING
     return steps
 

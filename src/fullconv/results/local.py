@@ -83,6 +83,12 @@ class Local:
         part.replace(folder / name)
         _settle(folder)
 
+    def mark_of(self, name: str) -> str | None:
+        try:
+            return (self.path / WORK / "done" / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
     def marks(self) -> Mapping[str, str]:
         folder = self.path / WORK / "done"
         if not folder.is_dir():

@@ -35,6 +35,9 @@ class Place(Protocol):
     def mark(self, name: str, text: str) -> None:
         """Note that a tile is done; what it marks has settled."""
 
+    def mark_of(self, name: str) -> str | None:
+        """What is remembered of a tile that is done, None of one that is not."""
+
     def marks(self) -> Mapping[str, str]:
         """Every mark, with its text."""
 

@@ -56,6 +56,15 @@ class Remote:
         with _told(self.name):
             obstore.put(self._store, f"{WORK}/done/{name}", text.encode() or b" ")
 
+    def mark_of(self, name: str) -> str | None:
+        import obstore
+
+        with _told(self.name):
+            try:
+                return bytes(obstore.get(self._store, f"{WORK}/done/{name}").bytes()).decode().strip()
+            except FileNotFoundError:
+                return None
+
     def marks(self) -> Mapping[str, str]:
         import obstore
 

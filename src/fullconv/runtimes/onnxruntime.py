@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -37,6 +38,8 @@ class OnnxRuntimeSession:
         """``live_weights``: learned arrays are fed at every run, so that a change to them takes effect."""
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        if os.environ.get("FULLCONV_THREADS", "").isdigit():  # where several processes share a machine
+            options.intra_op_num_threads = int(os.environ["FULLCONV_THREADS"])
         # A plan of memory a shape would be kept for every shape ever seen.
         options.enable_mem_pattern = False
         # A session's threads spin for a while after a run; beside another session they would take its processors

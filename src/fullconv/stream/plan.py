@@ -23,8 +23,10 @@ from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
 from fullconv.tiling.window import crop_reach, reach
 from fullconv.ways import Way, way_over
 
-_PROCESS = 224 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
-_WITH_TORCH = 512 << 20  # the same where PyTorch is loaded
+_PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
+_WITH_ONNX = 216 << 20  # the same where ONNX files are read
+_WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
+_THREADS = 24 << 20  # what the threads of a run, their queues and encoders hold
 _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _LEAST_DEFAULT = 1 << 30
@@ -113,7 +115,7 @@ def plan_stream(
     cost = _cost(way, view, job, channels, base)
     budget = default_budget() if budget is None else budget
     if tiles is None:
-        tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, in_rows=view.in_rows)
+        tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile)
     else:
         most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
         tiles = replace(
@@ -135,7 +137,7 @@ def _warm(way: Way, job: Job, channels: int) -> int:
     crop = np.zeros((1, channels, height, width), np.float32)
     way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
     give_back()
-    return resident_bytes()
+    return resident_bytes() + _THREADS
 
 
 def require_bands(view: View, channels: int) -> None:
@@ -227,5 +229,7 @@ def _planned_base(model: Model, now: int) -> int:
         weights = sum(array.nbytes for array in model.format.lower(model.native, shapes).weights.values())
     except CannotRun:
         pass
-    usual = int((_WITH_TORCH if "torch" in sys.modules else _PROCESS) + _WEIGHTS * weights)
+    loaded = sys.modules
+    process = _WITH_TORCH if "torch" in loaded else _WITH_ONNX if "onnx_ir" in loaded else _PROCESS
+    usual = int(process + _THREADS + _WEIGHTS * weights)
     return usual if now <= usual else -(-now // _QUANTUM) * _QUANTUM

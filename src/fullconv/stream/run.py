@@ -135,7 +135,9 @@ def map_raster(
             run_on_cluster(job, plan, left, watch.told, client=client, workers=workers, scheduler=scheduler)
         else:
             worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
-            run_tiles(worker, left, buffer_shape(plan, model), lambda item: watch.told(item.tile, item.mark))
+            run_tiles(
+                worker, left, buffer_shape(plan, model), lambda item: watch.told(item.tile, item.mark, peak_bytes())
+            )
         report("levels", {})
         failed, left_out = totals(store.done())
         store.finish(failed, left_out)
@@ -200,24 +202,26 @@ class _Watch:
     def __init__(self, plan: StreamPlan, done: int, report: Report) -> None:
         self._plan, self._report = plan, report
         self._done = self._before = done
+        self._peak = 0
         self._start = perf_counter()
         self._mega = plan.tiles.image[0] * plan.tiles.image[1] / 1e6 / len(plan.tiles)
 
-    def told(self, tile: Tile, mark: str) -> None:
+    def told(self, tile: Tile, mark: str, peak: int) -> None:
         self._done += 1
+        self._peak = max(self._peak, peak)
         seconds = perf_counter() - self._start
         new, total = self._done - self._before, len(self._plan.tiles)
         self._report("tile", {
             "tile": tile.name, "box": list(tile.box()), "done": self._done, "of": total, "seconds": seconds,
             "megapixels_per_second": self._mega * new / max(seconds, 1e-9), "seconds_left": seconds / new * (total - self._done),
-            "peak_bytes": peak_bytes(), "note": mark,
+            "peak_bytes": self._peak, "note": mark,
         })  # fmt: skip
 
     def summary(self, failed: Sequence[tuple[str, str]], left_out: int) -> dict[str, Any]:
         """Of the whole run."""
         grid = self._plan.grid
         return {
-            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": peak_bytes(),
+            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": self._peak,
             "predicted_bytes": self._plan.peak_bytes, "cells": grid.rows * grid.cols, "left_out": left_out,
             "failed": [{"tile": name, "reason": reason} for name, reason in failed],
         }  # fmt: skip

@@ -134,9 +134,7 @@ class Cost:
     base: int = 0
 
 
-def plan_tiles(
-    y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int] = (1, 1), *, in_rows: bool = False
-) -> Tiles:
+def plan_tiles(y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int] = (1, 1)) -> Tiles:
     """The tiles of least work whose predicted peak memory is within the budget.
 
     Work is the pixels that the network runs on, and a little for every pixel that is decoded: a source of tiles decodes
@@ -145,14 +143,14 @@ def plan_tiles(
     Args:
         y, x: the axes.
         budget: bytes.
-        source: (height, width) of the source's own tiles, in pixels.
-        in_rows: a part of the source's rows costs as much as all of them.
+        source: (height, width) of the source's own tiles in pixels; (1, 1) where no pixel is decoded twice.
 
     Raises:
         BadInput: the budget is below the least tile; it says what that takes.
     """
     tall, wide = cuts(y), cuts(x)
     run = lru_cache(maxsize=None)(cost.run)
+    decoded = {id(cut): cut.decoded(side) for cuts_, side in ((tall, source[0]), (wide, source[1])) for cut in cuts_}
 
     def peak(down: Cut, right: Cut) -> int:
         stage = cost.stage(down.length, right.length, down.most_cells, right.most_cells)
@@ -166,8 +164,8 @@ def plan_tiles(
             low, high = (low, middle) if peak(down, wide[middle]) <= budget else (middle + 1, high)
         for right in wide[low : low + 2]:
             computed = down.count * down.length * right.count * right.length
-            decoded = down.decoded(source[0]) * (right.line.length if in_rows else right.decoded(source[1]))
-            work = computed + _READING * decoded
+            reading = decoded[id(down)] * decoded[id(right)]
+            work = computed + _READING * reading
             if best is None or work < best[0]:
                 best = work, down, right
     if best is None:

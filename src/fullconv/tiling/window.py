@@ -81,15 +81,23 @@ def reach(graph: Graph, output: str, image: tuple[int, int], side: int) -> Reach
     low: dict[str, int] = {output: 0}
     high: dict[str, int] = {output: granule}
     mirrored: list[tuple[str, int]] = []
+    single: set[str] = set()  # values that are one for all positions
     for node in reversed(graph.nodes):
+        if single.intersection(node.outputs):
+            _require_local(node)  # where it is, it pools nothing: the shift of a softmax, which moves no answer
+            if not isinstance(node.touch, Whole):
+                single.update(value for value in node.inputs if value in steps)
         written = [value for value in node.outputs if value in low]
         if not written:
             continue
         _require_local(node)
         lo, hi = min(low[v] for v in written), max(high[v] for v in written)
         for value, span in _read(node, side):
-            if value not in steps or (span is None and sizes[value][side] < sizes[node.outputs[0]][side]):
-                continue  # a constant, or one value for all positions
+            if value not in steps:
+                continue  # it does not depend on the image
+            if span is None and sizes[value][side] < sizes[node.outputs[0]][side]:
+                single.add(value)
+                continue
             first, last = (lo, hi) if span is None else _behind(span, lo, hi)
             low[value], high[value] = min(first, low.get(value, first)), max(last, high.get(value, last))
             if span is not None:

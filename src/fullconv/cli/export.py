@@ -1,0 +1,48 @@
+"""``fullconv export``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fullconv.cli.options import json_option, print_json, waiting
+
+
+@click.command()
+@click.argument("result", type=click.Path())
+@click.option(
+    "--output",
+    "-o",
+    "out",
+    required=True,
+    type=click.Path(),
+    help="A file .tif, .geojson, .csv, .parquet, .png or .npz.",
+)
+@click.option("--class", "name", help="One class: a label, words of one, or a number; all by default.")
+@click.option(
+    "--what", type=click.Choice(["regions", "peaks", "cells"]), help="What of the map; by the format by default."
+)
+@click.option("--threshold", type=float, default=0.5, show_default=True, help="Least score of regions and peaks.")
+@click.option("--distance", type=float, help="Least distance of two peaks in pixels; half a crop by default.")
+@click.option("--image", type=click.Path(), help="The image that a picture is laid over.")
+@json_option
+def command(result: str, out: str, as_json: bool, **options: Any) -> None:
+    """Write a map (x.zarr or x.npz) in the format of another program.
+
+    .tif is a cloud-optimised GeoTIFF with a band a class; .geojson holds regions or peaks as QuPath imports them, in the image's CRS or in
+    pixels; .csv and .parquet hold cells or peaks; .png is a picture.
+
+    \b
+    Examples:
+      fullconv export scene.zarr -o scene.tif
+      fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
+    """
+    from fullconv.exports.export import export
+
+    with waiting(f"writing {out}"):
+        written = export(result, out, **options)
+    if as_json:
+        print_json({"written": str(written)})
+    else:
+        click.echo(f"wrote {written}")

@@ -1,0 +1,72 @@
+"""``fullconv.export``: a map as GeoTIFF, GeoJSON, CSV, Parquet, PNG or ``.npz``, by the name of the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from fullconv.classmap import ClassMap
+from fullconv.errors import BadInput
+from fullconv.files import written_whole
+
+What = Literal["regions", "peaks", "cells"]
+SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".npz")
+
+
+def export(
+    result: ClassMap | str | Path,
+    out: str | Path,
+    *,
+    name: str | int | None = None,
+    what: What | None = None,
+    threshold: float = 0.5,
+    distance: float | None = None,
+    image: Any = None,
+) -> Path:
+    """Write a map in another format.
+
+    Args:
+        result: a map, or the path of a store or an ``.npz``.
+        out: ``.tif`` a cloud-optimised GeoTIFF, a band a class; ``.geojson`` regions or peaks, as QuPath imports them, in the image's CRS
+            or in pixels of its finest level; ``.csv`` and ``.parquet`` cells or peaks; ``.png`` a picture; ``.npz`` as ``ClassMap.save``.
+        name: one class; all by default (of a picture: the winning class of each cell).
+        what: ``regions`` of cells that score at least ``threshold``, ``peaks``, or ``cells``.
+        threshold: least score of regions, peaks and, where a class is named, of cells.
+        distance: least distance of two peaks in pixels; half a crop by default.
+        image: what a picture is laid over.
+
+    Raises:
+        BadInput: the name ends in none of these, or the format cannot hold the map.
+        MissingExtra: a library is needed that is not installed.
+    """
+    found = result if isinstance(result, ClassMap) else ClassMap.load(result)
+    target = Path(out)
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadInput(f"{target}: exports are {', '.join(SUFFIXES)}, by the name of the file")
+    classes = tuple(range(len(found.labels))) if name is None else (found.class_index(name),)
+    wanted = what or {".geojson": "regions", ".json": "regions"}.get(suffix, "cells" if name is None else "peaks")
+    if suffix in (".tif", ".tiff"):
+        from fullconv.exports.geotiff import write_geotiff
+
+        write_geotiff(found, target, classes)
+    elif suffix in (".geojson", ".json"):
+        from fullconv.exports.geojson import write_geojson
+
+        if wanted == "cells":
+            raise BadInput(f"{target}: GeoJSON holds regions or peaks; cells go to .csv, .parquet or .tif")
+        write_geojson(found, target, classes, wanted, threshold, distance)
+    elif suffix in (".csv", ".parquet"):
+        from fullconv.exports.table import write_table
+
+        if wanted == "regions":
+            raise BadInput(f"{target}: tables hold cells or peaks; regions go to .geojson")
+        write_table(
+            found, target, classes, wanted, threshold if name is not None or wanted == "peaks" else None, distance
+        )
+    elif suffix == ".png":
+        with written_whole(target) as (part,):
+            found.overlay(name, image).save(part, format="PNG")
+    else:
+        found.save(target)
+    return target

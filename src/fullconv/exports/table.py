@@ -1,0 +1,113 @@
+"""Cells or peaks as a table: CSV, or Parquet by pyarrow (extra ``parquet``)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullconv.classmap import ClassMap
+from fullconv.errors import MissingExtra
+from fullconv.exports.placed import Placed, apply
+from fullconv.files import written_whole
+
+Columns = dict[str, Any]
+_PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
+
+
+def write_table(
+    found: ClassMap, out: Path, classes: tuple[int, ...], what: str, threshold: float | None, distance: float | None
+) -> None:
+    """One row a cell or peak: its place in the map, the pixel at its centre, its crop; its scores, or label and score.
+
+    An image with a place on the earth adds ``crs_x`` and ``crs_y`` of the centre. Cells without an answer are left out.
+    """
+    rows = _cells(found, classes, threshold) if what == "cells" else _peaks(found, classes, threshold or 0.0, distance)
+    with written_whole(out) as (part,):
+        if out.suffix.lower() == ".parquet":
+            _parquet(rows, part, out)
+        else:
+            _csv(rows, part)
+
+
+def _cells(found: ClassMap, classes: tuple[int, ...], threshold: float | None) -> Iterator[Columns]:
+    only = found.record is not None and found.record.keep == "top1"
+    for top, left, winners in found.winning():
+        rows, cols = slice(top, top + winners.shape[0]), slice(left, left + winners.shape[1])
+        scores = (
+            np.asarray(found.scores[list(classes), rows, cols]) if not only else np.asarray(found.scores[:, rows, cols])
+        )
+        best = np.fmax.reduce(scores, axis=0) if scores.shape[0] > 1 else scores[0]
+        known = ~np.isnan(best) if threshold is None else best >= threshold
+        r, c = np.nonzero(known)
+        columns = _place(found, r + top, c + left)
+        if only:
+            columns["label"] = [found.labels[i] for i in winners[known]]
+            columns["score"] = best[known]
+        else:
+            columns |= {found.labels[index]: scores[i][known] for i, index in enumerate(classes)}
+        yield columns
+
+
+def _peaks(found: ClassMap, classes: tuple[int, ...], threshold: float, distance: float | None) -> Iterator[Columns]:
+    for index in classes:
+        peaks = found.peaks(index, threshold, distance)
+        columns = _place(found, np.array([p.row for p in peaks], int), np.array([p.col for p in peaks], int))
+        columns["label"] = [p.label for p in peaks]
+        columns["score"] = np.array([p.score for p in peaks], np.float32)
+        yield columns
+
+
+def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:
+    grid = found.grid
+    sides = [(grid.stride[i], grid.centre0[i], grid.crop[i], at) for i, at in ((1, cols), (0, rows))]
+    (x, x0, x1), (y, y0, y1) = (
+        (float(first) + at * float(step), at * float(step), at * float(step) + float(crop))
+        for step, first, crop, at in sides
+    )
+    columns = dict(zip(_PLACE, (rows, cols, x, y, x0, y0, x1, y1), strict=True))
+    placed = Placed.of(found)
+    if placed.on_earth:
+        columns["crs_x"], columns["crs_y"] = apply(placed.pixels, x + 0.5, y + 0.5)
+    return columns
+
+
+def _csv(rows: Iterator[Columns], part: Path) -> None:
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        for i, columns in enumerate(rows):
+            if i == 0:
+                writer.writerow(columns)
+            values = [
+                [f"{v:.9g}" for v in c] if getattr(c, "dtype", None) is not None and c.dtype.kind == "f" else list(c)
+                for c in columns.values()
+            ]
+            writer.writerows(zip(*values, strict=True))
+
+
+def _parquet(rows: Iterator[Columns], part: Path, out: Path) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MissingExtra(f"{out}: Parquet needs pyarrow; install it with: pip install 'fullconv[parquet]'") from None
+    writer = None
+    for columns in rows:
+        table = pa.table(
+            {
+                name: pa.array(values) if len(values) else pa.array(values, _kind(name, values, pa))
+                for name, values in columns.items()
+            }
+        )
+        writer = writer or pq.ParquetWriter(part, table.schema)
+        writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
+
+
+def _kind(name: str, values: Any, pa: Any) -> Any:
+    """The type of a column without rows."""
+    return pa.string() if name == "label" else pa.from_numpy_dtype(np.asarray(values).dtype)
