@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,9 @@ from rasterio.windows import Window
 from fullconv.errors import BadInput
 from fullconv.rasters.source import About, Array, Level, decoding
 
-_DRIVERS = (
-    "GTiff",
-    "JP2OpenJPEG",
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-)  # a file is what its name says, never a script of another driver
+_DRIVERS = {  # a file is what its name says, never one that another driver would run or follow elsewhere
+    ".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".vrt": "VRT", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
+}  # fmt: skip
 _ROWS = ("PNG", "JPEG", "WEBP", "BMP")  # no part of these decodes without all rows above it
 _CACHE = 64 << 20  # bytes of decoded blocks that the library keeps
 _METRES = ("metre", "meter", "m")
@@ -33,8 +29,7 @@ class Gdal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        drivers = ["VRT"] if path.suffix.lower() == ".vrt" else list(_DRIVERS)
-        self._options = {"driver": drivers}
+        self._options = {"driver": _DRIVERS.get(path.suffix.lower(), "GTiff")}
         self._open: dict[int, Any] = {}
         try:
             main = self._level(0)
@@ -60,13 +55,14 @@ class Gdal:
             crs=main.crs.to_wkt() if main.crs else None,
             nodata=None if self._colours is not None else main.nodata,
             mask_band=mask,
-            held=_CACHE,
+            held=min(_CACHE, main.height * main.width * main.count * np.dtype(main.dtypes[0]).itemsize),
         )
 
     def _level(self, level: int) -> Any:
         if level not in self._open:
             coarser = {"overview_level": level - 1} if level else {}
-            with rasterio.Env(**_settings()):
+            with rasterio.Env(**_settings()), warnings.catch_warnings():
+                warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
                 self._open[level] = rasterio.open(self._path, **self._options, **coarser)
         return self._open[level]
 

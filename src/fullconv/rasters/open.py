@@ -107,7 +107,7 @@ def _is_placed(path: Path) -> bool:
         with tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
             return any(code in tags for code in (33550, 33922, 34264, 34735, 42113, 320))
-    except (OSError, ValueError, tifffile.TiffFileError):
+    except (OSError, ValueError, IndexError, tifffile.TiffFileError):
         return True  # the other reader may know better
 
 

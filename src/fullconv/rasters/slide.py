@@ -43,7 +43,7 @@ class Slide:
             ),
             pixel_size=size,
             unit="micrometer" if size else "",
-            held=_CACHE,
+            held=min(_CACHE, 4 * self._slide.dimensions[0] * self._slide.dimensions[1]),
         )
 
     def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:

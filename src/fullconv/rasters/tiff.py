@@ -14,6 +14,7 @@ from fullconv.rasters.arrays import axes_of, size_of, window_of
 from fullconv.rasters.source import About, Array, Level, decoding
 
 _MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
+_ALPHA = (1, 2)  # extra samples that say how much of a pixel is there
 _PER = {2: 25400.0, 3: 10000.0}  # resolution units: inch, centimetre, in micrometres
 
 
@@ -21,21 +22,25 @@ class Tiff:
     """The first image of a file, with its levels."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         try:
             self._file = tifffile.TiffFile(path)
+        except (OSError, ValueError, tifffile.TiffFileError) as error:
+            raise BadInput(f"{path}: not a TIFF that can be read, or truncated ({error})") from None
+        try:
             series = self._file.series[0]
             self._series = list(series.levels)
             self._axes = axes_of(series.shape, series.axes.replace("Q", "t").replace("I", "t"), str(path))
             first = self._series[0].keyframe
             levels = tuple(self._level(level) for level in self._series)
         except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
+            self._file.close()
             raise BadInput(f"{path}: not a TIFF that can be read, or truncated ({error})") from None
         self._arrays: dict[int, Any] = {}
         _, _, bands = size_of(series.shape, self._axes)
         size = _pixel_size(self._file, first)
+        alpha = bands in (2, 4) and any(int(kind) in _ALPHA for kind in first.extrasamples)
         self.about = About(
-            str(path), bands, str(series.dtype), levels, pixel_size=size, unit="micrometer" if size else "",
+            str(path), bands, str(series.dtype), levels, pixel_size=size, unit="micrometer" if size else "", mask_band=alpha,
             in_rows=not first.is_tiled and first.compression != 1,
         )  # fmt: skip
 

@@ -1,0 +1,57 @@
+"""Runs over a picture of some megapixels with the packaged network, and what they leave on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fullconv.demonstration import demo_files
+from fullconv.loading import load
+from fullconv.model import Model
+
+MEMORY = 260 << 20  # bytes: some twenty tiles of the picture
+
+
+def digits() -> Model:
+    with demo_files() as data:
+        return load(data / "digits.prototxt", data / "digits.caffemodel")
+
+
+def picture(path: Path, height: int = 1500, width: int = 1300) -> Path:
+    np.save(path, np.random.default_rng(0).integers(0, 256, (height, width), np.uint8))
+    return path
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Every file of a result, with its hash."""
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def command(image: Path, out: Path, *more: str, memory: str = "260MB") -> list[str]:
+    with demo_files() as data:
+        net = [str(data / "digits.prototxt"), "--weights", str(data / "digits.caffemodel")]
+    return [
+        str(Path(sys.executable).parent / "fullconv"),
+        "map",
+        *net,
+        str(image),
+        "-o",
+        str(out),
+        "-p",
+        "unit",
+        "--memory",
+        memory,
+        *more,
+    ]
+
+
+def start(*args, **kwargs) -> subprocess.Popen:
+    return subprocess.Popen(command(*args, **kwargs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
