@@ -13,8 +13,6 @@ from fullconv.demonstration import demo_files
 from fullconv.loading import load
 from fullconv.model import Model
 
-MEMORY = 260 << 20  # bytes: some twenty tiles of the picture
-
 
 def digits() -> Model:
     with demo_files() as data:
@@ -35,7 +33,7 @@ def digest(folder: Path) -> dict[str, str]:
     }
 
 
-def command(image: Path, out: Path, *more: str, memory: str = "260MB") -> list[str]:
+def command(image: Path, out: Path, *more: str, memory: str = "220MB") -> list[str]:
     with demo_files() as data:
         net = [str(data / "digits.prototxt"), "--weights", str(data / "digits.caffemodel")]
     return [

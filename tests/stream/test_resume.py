@@ -1,0 +1,269 @@
+"""Ended at any moment, the same command goes on, and the result is byte for byte that of an undisturbed run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import fullconv
+from fullconv import map_raster
+from fullconv.errors import BadInput
+from fullconv.results.encoding import encoded
+from fullconv.results.local import Local
+from fullconv.results.place import place_of
+from fullconv.results.store import Store
+from fullconv.stream.work import Worker
+from tests.rasters import pictures
+from tests.stream import runs
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("whole")
+    image = runs.picture(folder / "x.npy", 2600, 2400)
+    done = subprocess.run(runs.command(image, folder / "x.zarr"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return image, runs.digest(folder / "x.zarr")
+
+
+def test_killed_at_random_moments(undisturbed, tmp_path: Path) -> None:
+    image, expected = undisturbed
+    chance = random.Random(0)
+    out = tmp_path / "x.zarr"
+    kills = 0
+    for _ in range(12):
+        process = runs.start(image, out)
+        try:
+            process.communicate(timeout=chance.uniform(0.8, 3.0))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    done = subprocess.run(runs.command(image, out), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert runs.digest(out) == expected
+    assert kills >= 1
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["x.zarr"]
+
+
+def test_stopped_by_the_keyboard(undisturbed, tmp_path: Path) -> None:
+    image, expected = undisturbed
+    out = tmp_path / "x.zarr"
+    process = runs.start(image, out, "--json")
+    for line in process.stdout:
+        if '"event": "tile"' in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in error
+    done_before = len(Local(out).marks())
+    assert done_before >= 1
+    again = subprocess.run(runs.command(image, out, "--json"), capture_output=True, text=True)
+    assert again.returncode == 0
+    assert f'"done": {done_before}' in again.stdout.splitlines()[0]
+    assert runs.digest(out) == expected
+
+
+def test_only_tiles_that_are_not_done_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = runs.picture(tmp_path / "x.npy")
+    count = []
+    original = Worker.run
+
+    def failing(self: Worker, loaded):
+        count.append(loaded.tile.name)
+        if len(count) == 3:
+            raise MemoryError
+        return original(self, loaded)
+
+    monkeypatch.setattr(Worker, "run", failing)
+    how = {"preprocess": "unit", "memory": 205 << 20}
+    with pytest.raises(MemoryError):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
+    assert set(Local(tmp_path / "x.zarr").marks()) <= set(count[:2])
+    monkeypatch.setattr(Worker, "run", lambda self, loaded: (count.append(loaded.tile.name), original(self, loaded))[1])
+    marked = len(Local(tmp_path / "x.zarr").marks())
+    seen = len(count)
+    map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
+    found = map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
+    assert len(count) - seen == len(found.record.tiles) - marked
+
+
+@pytest.mark.parametrize("at", ["chunk", "mark", "levels"])
+def test_a_disk_that_fills_loses_nothing(at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = runs.picture(tmp_path / "x.npy", 1200, 1100)
+    model = runs.digits()
+    how = {"preprocess": "unit", "memory": 200 << 20}
+    whole = map_raster(model, image, tmp_path / "whole.zarr", **how)
+    with monkeypatch.context() as patched:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if at == "levels":
+            patched.setattr("fullconv.results.viewers.halved", _raising(full, after=0))
+        elif at == "mark":
+            patched.setattr(Local, "mark", _raising(full, after=2, then=Local.mark))
+        else:
+            patched.setattr("fullconv.results.store.encoded", _raising(full, after=2, then=encoded))
+        with pytest.raises(BadInput, match="the disk is full; free some space and give the same command again"):
+            map_raster(model, image, tmp_path / "x.zarr", **how)
+    kept = len(Local(tmp_path / "x.zarr").marks())
+    assert kept == len(whole.record.tiles) if at == "levels" else kept >= 1
+    map_raster(model, image, tmp_path / "x.zarr", **how)
+    assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
+
+
+def _raising(error: OSError, after: int, then=None):
+    """A function that is ``then`` for some calls, and fails from there on."""
+    calls = []
+
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > after:
+            raise error
+        return then(*args, **kwargs)
+
+    return wrapped
+
+
+def test_a_second_process_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    image = runs.picture(tmp_path / "x.npy", 3000, 3000)
+    out = tmp_path / "x.zarr"
+    first = runs.start(image, out)
+    try:
+        for _ in range(200):
+            if out.exists():
+                break
+            time.sleep(0.05)
+        second = subprocess.run(runs.command(image, out), capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"another process writes it (process {first.pid} on" in second.stderr
+    finally:
+        first.kill()
+        first.communicate()
+    with place_of(out).lock():
+        pass  # the lock of a process that is gone is no lock
+
+
+CHANGES = [
+    ({"preprocess": "raw"}, "preprocess: "),
+    ({"keep": "top1"}, "keep: all, now top1"),
+    ({"stored": "float16"}, "stored: float32, now float16"),
+    ({"stride": 2}, "stride: None, now 2"),
+    ({"labels": [str(10 - i) for i in range(11)]}, "labels: "),
+    ({"where": "auto"}, "where: None, now auto"),
+]
+
+
+@pytest.mark.parametrize(("change", "told"), CHANGES)
+def test_a_result_of_another_request_is_not_mixed_in(change: dict, told: str, tmp_path: Path) -> None:
+    image = runs.picture(tmp_path / "x.npy", 300, 300)
+    model = runs.digits()
+    how = {"preprocess": "unit"}
+    map_raster(model, image, tmp_path / "x.zarr", **how)
+    with pytest.raises(BadInput, match="holds another result; it differs in") as caught:
+        map_raster(model, image, tmp_path / "x.zarr", **{**how, **change})
+    assert told in str(caught.value)
+    assert str(caught.value).count("\n") == 2, "one difference, and what to do"
+    again = map_raster(model, image, tmp_path / "x.zarr", restart=True, **{**how, **change})
+    assert again.record.finished
+
+
+def test_of_another_model_image_or_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenet) -> None:
+    image = runs.picture(tmp_path / "x.npy", 300, 300)
+    map_raster(runs.digits(), image, tmp_path / "x.zarr")
+    with pytest.raises(BadInput, match=r"model: digits.prototxt is another one than lenet.prototxt, or has changed"):
+        map_raster(lenet, image, tmp_path / "x.zarr")
+    np.save(tmp_path / "x.npy", np.zeros((300, 300), np.uint8))
+    with pytest.raises(BadInput, match=r"image: x.npy is another one than x.npy, or has changed"):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr")
+    runs.picture(tmp_path / "x.npy", 300, 300)
+    monkeypatch.setattr(fullconv, "__version__", "9.9")
+    with pytest.raises(BadInput, match=r"version: .*, now 9\.9"):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr")
+
+
+def test_what_is_no_result_is_left_alone(tmp_path: Path) -> None:
+    image = runs.picture(tmp_path / "x.npy", 300, 300)
+    other = tmp_path / "other.zarr"
+    zarr.create_array(other, data=np.ones((4, 4)))
+    folder = tmp_path / "folder.zarr"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("mine")
+    group = tmp_path / "group.zarr"
+    zarr.open_group(group, mode="w").attrs["mine"] = True
+    before = runs.digest(tmp_path)
+    for place in (other, folder, group):
+        for restart in (False, True):
+            with pytest.raises(BadInput, match=r"no result of fullconv|not a result of fullconv"):
+                map_raster(runs.digits(), image, place, restart=restart)
+    assert runs.digest(tmp_path) == before
+
+
+def test_less_memory_than_the_tiles_begun_with_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = runs.picture(tmp_path / "x.npy")
+    model = runs.digits()
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "finish", _raising(OSError(errno.EIO, "gone"), 0))
+        with pytest.raises(OSError, match="gone"):
+            map_raster(model, image, tmp_path / "x.zarr", memory=400 << 20)
+    with pytest.raises(BadInput, match=r"was begun with tiles that take .* give --memory .* to go on, or --restart"):
+        map_raster(model, image, tmp_path / "x.zarr", memory=195 << 20)
+    assert map_raster(model, image, tmp_path / "x.zarr", memory=600 << 20).record.finished
+
+
+def test_an_image_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = runs.picture(tmp_path / "x.npy")
+    original = Worker.load
+    count = []
+
+    def touching(self: Worker, tile, buffer):
+        count.append(tile)
+        if len(count) == 3:
+            os.utime(image, (1, 1))
+        return original(self, tile, buffer)
+
+    monkeypatch.setattr(Worker, "load", touching)
+    with pytest.raises(BadInput, match=r"x\.npy: has changed while it was read"):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr", memory=200 << 20)
+    assert len(Local(tmp_path / "x.zarr").marks()) <= 2
+
+
+def test_pixels_that_do_not_decode(tmp_path: Path) -> None:
+    """By default the run stops and says where; told to skip, it leaves the tile without answers and lists it."""
+    import tifffile
+
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, pictures.scene(1024, 1024, 1)[:, :, 0], tile=(128, 128), compression="deflate")
+    with tifffile.TiffFile(path) as file:
+        offset, count = file.pages.first.dataoffsets[36], file.pages.first.databytecounts[36]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\0" * count)
+    model, how = runs.digits(), {"preprocess": "unit", "memory": 195 << 20}
+    with pytest.raises(
+        BadInput, match=r"do not decode .*; the tiles before it are kept. With --on-error skip it is left out"
+    ):
+        map_raster(model, path, tmp_path / "x.zarr", **how)
+    assert Local(tmp_path / "x.zarr").marks()
+    found = map_raster(model, path, tmp_path / "y.zarr", on_error="skip", **how)
+    assert found.record.failed
+    bad = {name for name, _ in found.record.failed}
+    assert all("do not decode" in reason for _, reason in found.record.failed)
+    scores = np.asarray(found.scores)
+    for tile in found.record.tiles:
+        part = scores[:, slice(*tile.y.cells), slice(*tile.x.cells)]
+        assert np.isnan(part).all() if tile.name in bad else not np.isnan(part).any()
+    x0, y0, x1, y1 = next(tile for tile in found.record.tiles if tile.name in bad).box()
+    assert x0 < 5 * 128
+    assert x1 > 4 * 128
+    assert y0 < 5 * 128
+    assert y1 > 4 * 128
