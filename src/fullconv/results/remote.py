@@ -15,6 +15,7 @@ from typing import Any
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.results.place import WORK
 
+_LOCK = f"{WORK}/lock"
 _FRESH = 120.0  # seconds after which a lock that was not renewed is a dead process's
 _RENEWED = 30.0
 
@@ -35,7 +36,8 @@ class Remote:
         import obstore
 
         with _told(self.name):
-            return bool(next(iter(obstore.list(self._store, chunk_size=1)), []))
+            first = next(iter(obstore.list(self._store, chunk_size=2)), [])
+            return any(str(entry["path"]) != _LOCK for entry in first)
 
     def zarr(self, read_only: bool = False) -> Any:
         from zarr.storage import ObjectStore
@@ -84,7 +86,7 @@ class Remote:
 
         with _told(self.name):
             for batch in obstore.list(self._store, prefix or None):
-                paths = [entry["path"] for entry in batch if not str(entry["path"]).startswith(f"{WORK}/lock")]
+                paths = [entry["path"] for entry in batch if str(entry["path"]) != _LOCK]
                 if paths:
                     obstore.delete(self._store, paths)
 
@@ -94,7 +96,7 @@ class Remote:
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        key, who = f"{WORK}/lock", json.dumps({"process": os.getpid(), "machine": socket.gethostname()}).encode()
+        key, who = _LOCK, json.dumps({"process": os.getpid(), "machine": socket.gethostname()}).encode()
         with _told(self.name):
             try:
                 obstore.put(self._store, key, who, mode="create")
