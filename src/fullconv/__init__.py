@@ -21,6 +21,7 @@ from fullconv.errors import (
     Refused,
     SomeFailed,
 )
+from fullconv.version import __version__
 
 if TYPE_CHECKING:
     from fullconv.api import cast, plan, receptive_field
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.surgery.plan import Plan
     from fullconv.verification import Report, verify
-
-__version__ = "0.1.0"
 
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,34 +13,9 @@ import pytest
 from PIL import Image
 
 from fullconv.classmap import ClassMap
-from fullconv.cli.main import main
 from fullconv.loading import load
 from tests import helpers as h
-
-
-@dataclass
-class Result:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process; a foreign exception fails the test."""
-    monkeypatch.setenv("FULLCONV_DEBUG", "1")
-
-    def call(*args: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["fullconv", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return Result(end.value.code or 0, captured.out, captured.err)
-
-    return call
+from tests.cli.conftest import Run
 
 
 @pytest.fixture
@@ -190,7 +163,7 @@ def test_map_json_is_one_object(run: Run, net, image: Path, tmp_path: Path) -> N
 def test_a_bad_image_stops_no_other(run: Run, net, image: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no image")
     found = run("map", net[0], "-w", net[1], tmp_path / "bad.png", image, "-o", tmp_path / "maps", "-p", "unit")
-    assert found.status == 2
+    assert found.status == 1
     assert "bad.png: not an image" in found.err
     assert "1 of 2 images failed" in found.err
     assert (tmp_path / "maps" / "scene.npz").exists()

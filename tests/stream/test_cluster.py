@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fullconv
-from fullconv import map_raster
+from fullconv import map_raster, version
 from fullconv.errors import BadInput
 from fullconv.stream import cluster
 from tests.stream import runs
@@ -118,7 +118,7 @@ def test_a_scheduler_that_does_not_answer(alone, tmp_path: Path, monkeypatch: py
 
 
 def test_a_worker_of_another_version(alone, client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fullconv, "__version__", "9.9")
+    monkeypatch.setattr(version, "__version__", "9.9")
     with pytest.raises(BadInput, match=r"workers must have fullconv 9\.9, as here: tcp://.* has"):
         map_raster(runs.digits(), alone[0], tmp_path / "x.zarr", client=client)
 

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import zarr
 
-import fullconv
-from fullconv import map_raster
+from fullconv import map_raster, version
 from fullconv.errors import BadInput
 from fullconv.results.encoding import encoded
 from fullconv.results.local import Local
@@ -186,7 +185,7 @@ def test_of_another_model_image_or_version(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(BadInput, match=r"image: x.npy is another one than x.npy, or has changed"):
         map_raster(runs.digits(), image, tmp_path / "x.zarr")
     runs.picture(tmp_path / "x.npy", 300, 300)
-    monkeypatch.setattr(fullconv, "__version__", "9.9")
+    monkeypatch.setattr(version, "__version__", "9.9")
     with pytest.raises(BadInput, match=r"version: .*, now 9\.9"):
         map_raster(runs.digits(), image, tmp_path / "x.zarr")
 

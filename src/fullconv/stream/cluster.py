@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-import fullconv
+from fullconv import version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan
@@ -164,16 +164,16 @@ def _require_version(client: Any) -> None:
         found = client.run(_version)
     except Exception as error:  # whatever a worker without fullconv fails with
         raise BadInput(
-            f"a worker cannot import fullconv ({str(error)[:200]}); install fullconv {fullconv.__version__} there"
+            f"a worker cannot import fullconv ({str(error)[:200]}); install fullconv {version.__version__} there"
         ) from None
-    other = {address: version for address, version in found.items() if version != fullconv.__version__}
+    other = {address: theirs for address, theirs in found.items() if theirs != version.__version__}
     if other:
-        told = ", ".join(f"{address} has {version}" for address, version in other.items())
-        raise BadInput(f"workers must have fullconv {fullconv.__version__}, as here: {told}")
+        told = ", ".join(f"{address} has {theirs}" for address, theirs in other.items())
+        raise BadInput(f"workers must have fullconv {version.__version__}, as here: {told}")
 
 
 def _version() -> str:
-    return fullconv.__version__
+    return version.__version__
 
 
 _open: dict[str, Any] = {}

@@ -72,7 +72,7 @@ class StreamPlan:
     def to_json(self) -> dict[str, Any]:
         tiles = self.tiles
         return {
-            "image": list(tiles.image),
+            "size": list(tiles.image),
             "grid": self.grid.to_json(),
             "tiles": len(tiles),
             "tile": list(tiles.shape),

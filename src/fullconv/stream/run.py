@@ -8,8 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import fullconv
-from fullconv import fingerprint
+from fullconv import fingerprint, version
 from fullconv.classmap import ClassMap, class_index
 from fullconv.errors import BadInput
 from fullconv.loading import load
@@ -173,7 +172,7 @@ def _begin(
     rule = where_of(job.where, view.about)
     request = job.request(
         model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
-        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule), fullconv.__version__,
+        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule), version.__version__,
     )  # fmt: skip
     old = Store.open(place) if place.exists() else None
     if old is not None and not restart:
@@ -191,7 +190,7 @@ def _begin(
     record = Record(
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=job.keep if isinstance(job.keep, str) else "some",
         stored=job.stored, grid=plan.grid, tiles=plan.tiles, output=plan.way.output, by=job.by, exactness=plan.way.exactness,
-        version=fullconv.__version__, pixel_size=about.pixel_size, unit=about.unit, transform=about.transform, crs=about.crs,
+        version=version.__version__, pixel_size=about.pixel_size, unit=about.unit, transform=about.transform, crs=about.crs,
     )  # fmt: skip
     return Store.create(place, record), plan
 

@@ -1,0 +1,175 @@
+"""Images of any size at the command line: ``map ... -o x.zarr`` and ``export``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fullconv import ClassMap
+from fullconv.cli.raster import bytes_of, images_of
+from fullconv.demonstration import demo_files
+from fullconv.errors import BadInput
+from fullconv.stream import plan
+from tests.cli.conftest import Run
+from tests.rasters import pictures
+from tests.stream import runs
+
+
+@pytest.fixture(autouse=True)
+def _small_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+
+
+@pytest.fixture
+def net() -> list[str]:
+    with demo_files() as data:
+        labels = ["--labels", str(data / "labels.txt"), "-p", "unit"]
+        return [str(data / "digits.prototxt"), "-w", str(data / "digits.caffemodel"), *labels]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return runs.picture(tmp_path / "x.npy", 700, 600)
+
+
+def test_a_map_and_its_exports(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.zarr"
+    found = run("map", *net, image, "-o", out, "--memory", "205MiB", "--class", "7")
+    assert found.status == 0
+    assert "168 × 143 cells of 11 classes, one every 4 px, each for a crop of 32 × 32 px" in found.out
+    assert "places of '7' score 0.5 or more, with the crop (x0, y0, x1, y1):" in found.out
+    assert "exact: every cell equals its crop's answer" in found.out
+    assert f"wrote {out}: " in found.out
+    assert "(predicted " in found.out
+    assert "of the work lost to halos" not in found.out, "progress goes to stderr"
+    again = run("map", *net, image, "-o", out)
+    assert "was finished before; --restart makes it anew" in again.out
+    for name in ("x.tif", "x.geojson", "x.csv", "x.parquet", "x.png"):
+        done = run("export", out, "-o", tmp_path / name, "--class", "7")
+        assert (done.status, done.out.strip()) == (0, f"wrote {tmp_path / name}")
+    with (tmp_path / "x.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(ClassMap.load(out).peaks("7"))
+    assert json.loads(run("export", out, "-o", tmp_path / "y.npz", "--json").out) == {
+        "written": str(tmp_path / "y.npz")
+    }
+
+
+def test_a_dry_run_writes_nothing(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
+    found = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--dry-run")
+    assert found.status == 0
+    assert "600×700 px (0 megapixels), 168 × 143 cells" in found.out
+    assert "predicted peak memory" in found.out
+    assert "budget 210 MB" in found.out
+    assert not (tmp_path / "x.zarr").exists()
+    told = json.loads(
+        run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--dry-run", "--json").out
+    )
+    assert told["tiles"] > 1
+    assert set(told["predicted_bytes"]) == {"base", "engine", "stages", "peak"}
+
+
+def test_json_is_a_line_an_event(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
+    lines = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--json").out.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [e["event"] for e in events[:2]] == ["plan", "tile"]
+    assert events[-1]["event"] == "done"
+    assert events[-1]["failed"] == []
+    assert all(e["image"] == str(image) for e in events)
+
+
+def test_many_images(run: Run, net: list[str], tmp_path: Path) -> None:
+    """A bad one is reported at the end and stops no other; what is finished is not done again."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    pictures.svs(folder / "a.svs", pictures.scene(300, 300))
+    (folder / "b.svs").write_bytes(b"no slide")
+    runs.picture(folder / "c.npy", 200, 200)
+    (folder / "notes.md").write_text("no image")
+    out = tmp_path / "maps"
+    found = run("map", *net, folder, "-o", out, "--memory", "1GB")
+    assert found.status == 1
+    assert found.err.rstrip().splitlines()[-2].startswith("fullconv: 1 of 3 images failed:")
+    assert "b.svs: not a slide that openslide opens" in found.err.splitlines()[-1]
+    assert sorted(p.name for p in out.iterdir()) == ["a.zarr", "c.zarr"]
+    again = run("map", *net, folder, "-o", out, "--memory", "1GB")
+    assert again.out.count("was finished before") == 2
+    assert again.status == 1
+
+
+def test_lists_and_tables_of_images(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"# slides\n{image}\n\nx.npy\n")
+    (tmp_path / "table.csv").write_text(f"id,Slide,grade\n1,{image},3\n2,x.npy,1\n")
+    (tmp_path / "plain.csv").write_text(f"{image},3\n")
+    for name in ("list.txt", "table.csv", "plain.csv"):
+        assert images_of([str(tmp_path / name)]) == [str(image)]
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(BadInput, match="names no image"):
+        images_of([str(tmp_path / "empty.txt")])
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(BadInput, match="holds no image"):
+        images_of([str(tmp_path / "nothing")])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2GB", 2 * 10**9), ("1.5 GiB", 3 << 29), ("800M", 8 * 10**8), ("12345", 12345), (None, None)]
+)
+def test_amounts_of_memory(text: str | None, count: int | None) -> None:
+    assert bytes_of(text) == count
+
+
+@pytest.mark.parametrize("text", ["much", "0", "-2GB", "2XB"])
+def test_amounts_that_are_none(text: str) -> None:
+    with pytest.raises(BadInput, match="an amount of memory, 2GB or 800MB say"):
+        bytes_of(text)
+
+
+WRONG = [
+    (["--memory", "1MB"], "a memory budget of 1 MB is too small: the least tile"),
+    (["--level", "4"], "has no level 4"),
+    (["--mpp", "0.5"], "does not say how large a pixel is"),
+    (["--bands", "2"], "has bands 1 to 1, not 2"),
+    (["--where", "nowhere.geojson"], "not auto, and no such file"),
+    (["--keep", "horse"], "no class is named 'horse'"),
+    (["--scales", "0.5,1"], "--scales maps images that fit in memory"),
+    (["--dask", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),
+    (["--level", "0", "--mpp", "1"], "give one of them"),
+]
+
+
+@pytest.mark.parametrize(("options", "told"), WRONG)
+def test_wrong_options(
+    run: Run, net: list[str], image: Path, tmp_path: Path, options: list[str], told: str, monkeypatch
+) -> None:
+    monkeypatch.setattr("fullconv.stream.cluster._ANSWERS", 1.0)
+    found = run("map", *net, image, "-o", tmp_path / "x.zarr", *options)
+    assert found.status == 2
+    assert told in found.err
+    assert found.err.count("fullconv: ") == 1
+
+
+def test_wrong_results(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
+    for args, told in (
+        (("export", tmp_path / "none.zarr", "-o", tmp_path / "x.tif"), "no such file"),
+        (("export", image, "-o", tmp_path / "x.tif"), "not a class map that fullconv wrote"),
+        (
+            ("map", *net, image, image.with_name("y.npy"), "-o", tmp_path / "x.zarr"),
+            "is one result, and there are 2 images; name a folder",
+        ),
+    ):
+        found = run(*args)
+        assert found.status == 2
+        assert told in found.err
+
+
+def test_a_picture_of_a_stored_map_over_its_image(run: Run, net: list[str], tmp_path: Path) -> None:
+    path = pictures.svs(tmp_path / "a.svs", pictures.scene(1200, 900))
+    assert run("map", *net, path, "-o", tmp_path / "a.zarr").status == 0
+    assert run("export", tmp_path / "a.zarr", "-o", tmp_path / "a.png", "--class", "3", "--image", path).status == 0
+    from PIL import Image
+
+    with Image.open(tmp_path / "a.png") as picture:
+        assert np.asarray(picture).std() > 20
