@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fullconv.errors import BadInput
 
 Pixels = npt.NDArray[Any]  # (H, W, C), uint8 or float32
+_ROWS = 64
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow and Caffe's loaders
 
 
@@ -112,9 +113,19 @@ def to_channels(pixels: Pixels, channels: int) -> tuple[Pixels, str | None]:
     if have == 1 and channels == 3:
         return np.repeat(pixels, 3, axis=2), "grey image given to a colour network: its channel is repeated"
     if have == 3 and channels == 1:
-        grey = (pixels.astype(np.float32) @ _GREY)[:, :, None]
-        return grey, "colour image given to a grey network: its luminance (ITU-R 601) is used"
+        return _luminance(pixels), "colour image given to a grey network: its luminance (ITU-R 601) is used"
     raise BadInput(f"the image has {have} channels and the network takes {channels}; no rule turns one into the other")
+
+
+def _luminance(pixels: Pixels) -> Pixels:
+    """(H, W, 3) to (H, W, 1) float32, a few rows at a time, which stay in the processor's cache."""
+    grey = np.empty((*pixels.shape[:2], 1), np.float32)
+    for row in range(0, len(pixels), _ROWS):
+        part, into = pixels[row : row + _ROWS], grey[row : row + _ROWS, :, 0]
+        np.multiply(part[:, :, 0], _GREY[0], out=into)
+        for channel in (1, 2):
+            into += part[:, :, channel] * _GREY[channel]
+    return grey
 
 
 def to_picture(pixels: Pixels) -> Image.Image:

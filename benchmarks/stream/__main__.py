@@ -1,0 +1,104 @@
+"""Prints megapixels a second of ``map_raster`` over a tiled JPEG TIFF, as a ratio to the bare engine on the same tiles held in memory.
+
+    python -m benchmarks.stream [--models demo,resnet18,caffenet] [--side 20000] [--memory 4] [--folder /tmp]
+
+stream   everything: reading, decoding, preprocessing, running, writing, coarser levels
+engine   the engine's session alone, on as many tiles of the same shape
+waste    share of the work that goes to halos
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+
+import fullconv
+from benchmarks.caffenet.build import build as build_caffenet
+from benchmarks.coverage.models import declare_torchvision, sane
+from benchmarks.scene import jpeg_tiff
+from fullconv.bench import cores, processor
+from fullconv.demonstration import demo_files
+from fullconv.formats.torch.source import build
+from fullconv.stream.plan import StreamPlan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="demo,resnet18,caffenet")
+    parser.add_argument("--side", type=int, default=20000)
+    parser.add_argument("--memory", type=float, default=4.0, help="GB")
+    parser.add_argument("--folder", type=Path, default=None)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(
+        f"{processor()}, {cores()} threads, fullconv {fullconv.__version__}, {options.side}² px, {options.memory:g} GB\n"
+    )
+    print(
+        f"{'network':10} {'tiles':>6} {'tile':>11} {'waste':>6} {'stream':>14} {'engine':>14} {'ratio':>6} {'peak':>8} {'predicted':>9}"
+    )
+    with TemporaryDirectory(dir=options.folder) as folder:
+        image = jpeg_tiff((options.folder or Path(folder)) / f"scene{options.side}.tif", options.side)
+        for name in options.models.split(","):
+            _row(name, image, Path(folder) / "x.zarr", int(options.memory * 1e9))
+
+
+def _row(name: str, image: Path, out: Path, memory: int) -> None:
+    model, preprocess = _MODELS[name]()
+    how = {"preprocess": preprocess, "memory": memory}
+    plan = fullconv.plan_raster(model, image, **how)
+    tiles = plan.tiles
+    # Half of the engine's tiles before and half after, so that a machine that slows down slows both.
+    first = _engine(plan, (len(tiles) + 1) // 2)
+    seen = {}
+    start = perf_counter()
+    fullconv.map_raster(model, image, out, report=lambda event, what: seen.update({event: what}), **how)
+    whole = perf_counter() - start
+    second = _engine(plan, len(tiles) // 2)
+    shutil.rmtree(out)
+    mega = tiles.image[0] * tiles.image[1] / 1e6
+    run = seen["done"]["seconds"]
+    engine = first + second
+    print(
+        f"{name:10} {len(tiles):6} {f'{tiles.shape[1]}×{tiles.shape[0]}':>11} {tiles.waste:6.1%} {mega / run:9.2f} MP/s {mega / engine:9.2f} MP/s {engine / run:6.1%} "
+        f"{seen['done']['peak_bytes'] / 1e6:5,.0f} MB {plan.peak_bytes / 1e6:6,.0f} MB   (with loading {whole:.1f} s)",
+        flush=True,
+    )
+
+
+def _engine(plan: StreamPlan, count: int) -> float:
+    model, output = plan.way.model, plan.way.output
+    values = np.random.default_rng(0).standard_normal((1, model.image_shape[0], *plan.tiles.shape)).astype(np.float32)
+    model.run(values, outputs=[output])
+    start = perf_counter()
+    for _ in range(count):
+        model.run(values, outputs=[output])
+    return perf_counter() - start
+
+
+def _demo() -> tuple[fullconv.Model, str]:
+    with demo_files() as data:
+        return fullconv.load(data / "digits.prototxt", data / "digits.caffemodel"), "unit"
+
+
+def _resnet18() -> tuple[fullconv.Model, str]:
+    declare_torchvision()
+    return fullconv.load(
+        sane(build("torchvision:resnet18", None), (3, 224, 224)), input_shape=(3, 224, 224)
+    ), "imagenet"
+
+
+def _caffenet() -> tuple[fullconv.Model, str]:
+    with TemporaryDirectory() as folder:
+        return fullconv.load(*build_caffenet(Path(folder))), "caffe"
+
+
+_MODELS = {"demo": _demo, "resnet18": _resnet18, "caffenet": _caffenet}
+
+if __name__ == "__main__":
+    main()
