@@ -10,10 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fullconv.demonstration import demo_files
 from tests.conftest import ROOT
+from tests.rasters.pictures import examples
+
+BIG = ("slides.md", "scenes.md", "memory.md", "results.md", "use.md", "README.md")  # those that map a slide or a scene
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -25,7 +30,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the documents speak of: the packaged network and its page."""
     with demo_files() as data:
         for source, name in (
@@ -35,6 +40,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ("labels.txt", "labels.txt"),
         ):
             shutil.copy(data / source, tmp_path / name)
+    if document.name in BIG:
+        slide, _ = examples(np.asarray(Image.open(tmp_path / "photo.png").convert("L")), tmp_path)
+        (tmp_path / "slides").mkdir()
+        shutil.copy(slide, tmp_path / "slides" / "a.svs")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

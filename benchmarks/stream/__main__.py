@@ -88,9 +88,8 @@ def _demo() -> tuple[fullconv.Model, str]:
 
 def _resnet18() -> tuple[fullconv.Model, str]:
     declare_torchvision()
-    return fullconv.load(
-        sane(build("torchvision:resnet18", None), (3, 224, 224)), input_shape=(3, 224, 224)
-    ), "imagenet"
+    module = sane(build("torchvision:resnet18", None).module, (3, 224, 224))
+    return fullconv.load(module, input_shape=(3, 224, 224)), "imagenet"
 
 
 def _caffenet() -> tuple[fullconv.Model, str]:

@@ -90,3 +90,21 @@ def ome_zarr(path: Path, pixels: np.ndarray, version: str = "0.5", mpp: float = 
 def png(path: Path, pixels: np.ndarray) -> Path:
     Image.fromarray(pixels).save(path)
     return path
+
+
+def pages(
+    page: np.ndarray, height: int, width: int, places: list[tuple[int, int]], background: int = 243
+) -> np.ndarray:
+    """Pages (H, W) laid on glass, (height, width, 3)."""
+    out = np.full((height, width, 3), background, np.uint8)
+    for top, left in places:
+        out[top : top + page.shape[0], left : left + page.shape[1]] = page[:, :, None]
+    return out
+
+
+def examples(page: np.ndarray, folder: Path) -> tuple[Path, Path]:
+    """What the guides map: a slide of three pages on glass, and a scanned sheet with its place on the earth."""
+    sheet = pages(page, 2600, 3400, [(120, 150), (1500, 700), (700, 2250)])
+    slide = svs(folder / "slide.svs", sheet, mpp=0.25)
+    scene = geotiff(folder / "scene.tif", np.tile(page[:, :, None], (2, 2, 1)), overviews=(2, 4))
+    return slide, scene

@@ -9,7 +9,8 @@ from PIL import Image
 
 from fullconv.render import canvas as on
 from fullconv.render.field import _CROP, _FIELD, field_picture
-from tests.cli.test_cli import Run, net, run  # noqa: F401 - fixtures
+from tests.cli.conftest import Run, run  # noqa: F401 - fixtures
+from tests.cli.test_cli import net  # noqa: F401 - a fixture
 
 
 def spread(picture: Image.Image, colour: tuple[int, int, int], least: int) -> tuple[int, int, int, int]:
