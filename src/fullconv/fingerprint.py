@@ -24,7 +24,11 @@ def of_model(model: Model) -> str:
     try:
         shapes = {name: graph.values[name].shape for name in graph.inputs if graph.consumers(name) or name == image}
         lowered = model.format.lower(model.native, shapes)
-    except CannotRun:
+    except CannotRun:  # its own framework runs it, and holds its weights
+        module = model.format.module(model.native)
+        for name, value in sorted(module.state_dict().items()) if module is not None else ():
+            found.update(name.encode())
+            found.update(value.detach().cpu().numpy().tobytes())
         return found.hexdigest()[:32]
     for name in sorted(lowered.weights):
         found.update(name.encode())

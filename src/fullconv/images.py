@@ -45,7 +45,7 @@ def _read_file(path: Path) -> Pixels:
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise BadInput(
-            f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; cut it into smaller images"
+            f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; if it is none, map it tile by tile: -o x.zarr"
         ) from None
     except UnidentifiedImageError:
         raise BadInput(f"{path}: not an image that can be read (PNG, JPEG, TIFF and WebP can)") from None

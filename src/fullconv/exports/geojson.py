@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,10 @@ def _outline(region: Region, placed: Placed) -> dict[str, Any]:
     rows, firsts, lasts = (np.array(side, np.float64) for side in zip(*region.runs, strict=True))
     shape = shapely.union_all(shapely.box(firsts, rows, lasts, rows + 1)).simplify(0)
     polygons = [shape] if shape.geom_type == "Polygon" else list(shape.geoms)
-    rings = [[_ring(ring, placed) for ring in (polygon.exterior, *polygon.interiors)] for polygon in polygons]
+    rings = [
+        [_turned(_ring(ring, placed), ccw=i == 0) for i, ring in enumerate((polygon.exterior, *polygon.interiors))]
+        for polygon in polygons
+    ]
     return (
         {"type": "Polygon", "coordinates": rings[0]}
         if len(rings) == 1
@@ -106,7 +110,14 @@ def _ring(ring: Any, placed: Placed) -> list[list[float]]:
 def _crop(peak: Peak, placed: Placed) -> dict[str, Any]:
     x0, y0, x1, y1 = peak.box
     x, y = apply(placed.pixels, [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
-    return {"type": "Polygon", "coordinates": [[[float(a), float(b)] for a, b in zip(x, y, strict=True)]]}
+    ring = [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
+    return {"type": "Polygon", "coordinates": [_turned(ring, ccw=True)]}
+
+
+def _turned(ring: list[list[float]], *, ccw: bool) -> list[list[float]]:
+    """A ring counterclockwise or clockwise, as RFC 7946 has outlines and holes."""
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring))
+    return ring if (area > 0) == ccw else ring[::-1]
 
 
 def _crs_name(wkt: str) -> str:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def run_on_cluster(
         BadInput: the scheduler does not answer, a worker has another version, the network or the image is in memory only, or a tile
             failed; tiles that are done stay so.
     """
-    _require_paths(job)
+    job = _with_whole_paths(job)
     with _client(client, workers, scheduler) as connected:
         _require_version(connected)
         _run(connected, job, plan, tiles, told)
@@ -113,11 +113,19 @@ def _run(
         client.cancel([future for future in running.futures if not future.done()], force=True)
 
 
-def _require_paths(job: Job) -> None:
+def _with_whole_paths(job: Job) -> Job:
+    """The job with absolute paths: a worker may have been started elsewhere."""
     if job.origin is None:
         raise BadInput("workers read the network from a file: save it (model.save) and give its path")
     if not isinstance(job.image, str | Path):
         raise BadInput("workers read the image from a file: save it and give its path")
+
+    def whole(path: Any) -> Any:
+        return str(Path(path).resolve()) if path is not None and Path(path).exists() else path
+
+    origin = {**job.origin, "source": whole(job.origin["source"]), "weights": whole(job.origin["weights"])}
+    where = job.where if job.where in (None, "auto") else whole(job.where)
+    return replace(job, image=whole(job.image), out=whole(job.out), where=where, origin=origin)
 
 
 @contextmanager

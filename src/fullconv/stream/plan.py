@@ -26,7 +26,7 @@ from fullconv.ways import Way, way_over
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read
 _WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
-_THREADS = 24 << 20  # what the threads of a run, their queues and encoders hold
+_THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold
 _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _LEAST_DEFAULT = 1 << 30

@@ -120,10 +120,15 @@ def map_raster(
     job = job_of(model, image, out, **options)
     place = place_of(out)
     with closing(View(image, job.select)) as view, place.lock():
-        store, plan = _begin(model, view, job, place, memory, restart, notes)
-        if store.record.finished:
+        request = _request(model, view, job)
+        if restart and place.exists():
+            Store.open(place)  # what is no result of fullconv is never replaced
+        old = None if restart else _earlier(place, request)
+        if old is not None and old.record.finished:
             report("finished", {"out": place.name})
-            return lazy_map(store, image)
+            return lazy_map(old, image)
+        plan = plan_stream(model, view, job, memory, None if old is None else old.record.tiles, notes)
+        store = old or Store.create(place, _record(plan, view, job, request))
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
@@ -165,34 +170,36 @@ def buffer_shape(plan: StreamPlan, model: Model) -> tuple[int, int, int]:
     return model.image_shape[0], height, width
 
 
-def _begin(
-    model: Model, view: View, job: Job, place: Place, memory: int | None, restart: bool, notes: Callable[[str], None]
-) -> tuple[Store, StreamPlan]:
-    """A new store, or the one to be gone on with."""
+def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
+    """What a run must share with an earlier one to go on with it."""
     rule = where_of(job.where, view.about)
-    request = job.request(
+    return job.request(
         model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
         fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule), version.__version__,
     )  # fmt: skip
-    old = Store.open(place) if place.exists() else None
-    if old is not None and not restart:
-        parts = difference(old.record.request, request)
-        if parts:
-            raise BadInput(
-                f"{place.name}: holds another result; it differs in\n  "
-                + "\n  ".join(parts)
-                + "\ngive --restart to start anew, or another output"
-            )
-        plan = plan_stream(model, view, job, memory, old.record.tiles, notes)
-        return old, plan
-    plan = plan_stream(model, view, job, memory, notes=notes)
-    about = view.about
-    record = Record(
-        request=request, labels=tuple(job.labels[i] for i in job.kept), keep=job.keep if isinstance(job.keep, str) else "some",
-        stored=job.stored, grid=plan.grid, tiles=plan.tiles, output=plan.way.output, by=job.by, exactness=plan.way.exactness,
-        version=version.__version__, pixel_size=about.pixel_size, unit=about.unit, transform=about.transform, crs=about.crs,
+
+
+def _earlier(place: Place, request: Mapping[str, Any]) -> Store | None:
+    """The result that is there, None where nothing is; BadInput where it is of another request, or none of fullconv's."""
+    if not place.exists():
+        return None
+    store = Store.open(place)
+    parts = difference(store.record.request, request)
+    if parts:
+        told = "\n  ".join(parts)
+        raise BadInput(
+            f"{place.name}: holds another result; it differs in\n  {told}\ngive --restart to start anew, or another output"
+        )
+    return store
+
+
+def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) -> Record:
+    about, keep = view.about, job.keep if isinstance(job.keep, str) else "some"
+    return Record(
+        request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
+        output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
+        unit=about.unit, transform=about.transform, crs=about.crs,
     )  # fmt: skip
-    return Store.create(place, record), plan
 
 
 class _Watch:

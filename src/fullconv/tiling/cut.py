@@ -12,24 +12,16 @@ each rounded down to whole chunks of the result.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor
 
+from fullconv.errors import BrokenPromise
 from fullconv.tiling.window import Reach
 
-_PARTS = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    12,
-    16,
-    20,
-    24,
-)  # chunks a tile's side that are tried: finer ones come closer to the least work
+# Chunks a tile's side that are tried: finer ones come closer to the least work.
+_PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24)
 _DEARER = 0.0001  # what every chunk along the axis may cost in length
 _CHUNK = 256  # cells a chunk's side at most
 _TRIED = 96  # numbers of tiles that are tried
@@ -104,20 +96,19 @@ class Cut:
         """[first, last) of every tile."""
         return tuple(self._at(i) for i in range(self.count))
 
-    @property
-    def _unlike(self) -> list[tuple[int, int]]:
-        """Tiles that may differ: those near the ends; inner ones are alike."""
-        near = (
-            range(self.count) if self.count <= 8 else (0, 1, 2, 3, self.count // 2, *range(self.count - 4, self.count))
-        )
-        return [self._at(i) for i in near]
-
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        """Pixels of every part, one number a shift."""
-        every = range(len(self.line.reaches))
-        parts = [[self.line.part(i, *cells) for cells in self._unlike] for i in every]
-        return tuple(max(stop - start for start, stop in each) for each in parts)
+        """Pixels of every part, one number a shift: what the tiles at the ends need, and one that touches no end."""
+        return tuple(max(self._needs(shift, reach)) for shift, reach in enumerate(self.line.reaches))
+
+    def _needs(self, shift: int, reach: Reach) -> Iterator[int]:
+        for i in {0, self.count - 1}:
+            start, stop = self.line.part(shift, *self._at(i))
+            yield stop - start
+        if self.count > 2:
+            yield min(
+                reach.length, self.inner * reach.period + halo(reach) * reach.period + reach.length % reach.period
+            )
 
     @cached_property
     def length(self) -> int:
@@ -125,7 +116,7 @@ class Cut:
 
     @cached_property
     def most_cells(self) -> int:
-        return max(last - first for first, last in self._unlike)
+        return max(last - first for first, last in (self._at(i) for i in {0, self.count // 2, self.count - 1}))
 
     def sides(self) -> tuple[Side, ...]:
         return tuple(Side(cells, tuple(self._parts(cells))) for cells in self.cells)
@@ -134,8 +125,12 @@ class Cut:
         """Parts of one length a shift; where a tile needs less, it starts earlier."""
         found = []
         for shift, (reach, length) in enumerate(zip(self.line.reaches, self.lengths, strict=True)):
-            start, _ = self.line.part(shift, *cells)
-            start = min(start, reach.length - length)
+            need, stop = self.line.part(shift, *cells)
+            start = min(need, reach.length - length)
+            if not 0 <= start <= need < stop <= start + length:
+                raise BrokenPromise(
+                    f"cells {cells} need the pixels {need} to {stop}, and their part is {start} to {start + length}"
+                )
             moved = start + int(shift * reach.step / len(self.line.reaches))
             found.append((moved, moved + length))
         return found
@@ -167,6 +162,11 @@ def cuts(line: Line) -> list[Cut]:
     return found
 
 
+def halo(reach: Reach) -> int:
+    """Periods that an inner tile's part is longer than its cells, the rest that the image's length leaves aside."""
+    return ceil(reach.before / reach.period) + reach.length // reach.period - floor(reach.slack / reach.period)
+
+
 def _chunks(line: Line, count: int) -> list[int]:
     """Sizes of chunks to try, in units."""
     each = ceil(line.units / count)
@@ -195,9 +195,8 @@ def _tiles(line: Line, length: int, chunk: int, least: int, count: int) -> Cut |
     reach = line.reaches[0]
     if length >= reach.length:
         return Cut(line, 1, line.units, line.units, chunk * line.unit)
-    halo = ceil(reach.before / reach.period) - floor((reach.slack - reach.length) / reach.period)
     first = floor((reach.slack - reach.length + length) / reach.period) // chunk * chunk
-    inner = (length // reach.period - halo) // chunk * chunk
+    inner = (length // reach.period - halo(reach)) // chunk * chunk
     last = ceil((reach.length - length + reach.before) / reach.period / chunk) * chunk  # where the last tile may begin
     if min(first, inner) < max(1, least) or first >= line.units:
         return None
