@@ -172,6 +172,13 @@ def test_top1_tables_and_left_out_cells(quick: Model, tmp_path: Path) -> None:
     pixels = np.full((300, 260, 3), 240, np.uint8)
     pixels[60:200, 60:200] = pictures.scene(140, 140)
     found = map_raster(quick, pixels, tmp_path / "x.zarr", preprocess="caffe", keep="top1", where="auto")
+    with rasterio.open(export(found, tmp_path / "x.tif")) as file:
+        assert file.descriptions == ("winning class", "its score")
+        classes, best = file.read()
+        np.testing.assert_array_equal(np.nan_to_num(classes, nan=-1), next(iter(found.winning()))[2])
+        np.testing.assert_allclose(
+            best[~np.isnan(best)], found.scores.winners(slice(None), slice(None))[1][~np.isnan(best)]
+        )
     with export(found, tmp_path / "x.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == found.grid.rows * found.grid.cols - found.record.left_out

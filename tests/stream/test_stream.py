@@ -248,6 +248,17 @@ def test_answers_that_are_no_numbers_name_their_layer(lenet: Model, tmp_path: Pa
         map_raster(model, pictures.scene(100, 100, 1), tmp_path / "x.zarr")
 
 
+def test_crops_of_a_network_that_cannot_be_cast(tmp_path: Path) -> None:
+    """What attends to the whole of its crop still gets a map of any size, crop by crop."""
+    torch.manual_seed(0)
+    model = load(nets.REFUSED["attention"][0]().eval(), input_shape=nets.SHAPE)
+    image = pictures.scene(90, 70)
+    how = {"by": "crops", "stride": 8, "preprocess": "unit"}
+    found = map_raster(model, image, tmp_path / "x.zarr", memory=_least(model, image, **how), **how)
+    assert len(found.record.tiles) > 1
+    same(found, map_image(model, image, **how), 1e-5)
+
+
 def test_an_image_below_one_crop(lenet: Model, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="smaller than one crop"):
         map_raster(lenet, pictures.scene(20, 100, 1), tmp_path / "x.zarr")

@@ -45,7 +45,7 @@ class Npy:
             )
         height, width = array.shape[:2]
         bands = 1 if array.ndim == 2 else array.shape[2]
-        self.about = About(str(path), bands, str(array.dtype), (Level(height, width, (1, width)),), mapped=True)
+        self.about = About(str(path), bands, str(array.dtype), (Level(height, width, (1, 1)),), mapped=True)
 
     def _open(self) -> Array:
         try:

@@ -139,13 +139,19 @@ def shortened(draw: ImageDraw.ImageDraw, text: str, size: int, width: float) -> 
     return text.rstrip(" ,") + "..."
 
 
-def scale_bar(canvas: Canvas, y: float) -> float:
-    """A bar of a round number of image pixels."""
+def scale_bar(canvas: Canvas, y: float, pixel: float = 1.0, unit: str = "px") -> float:
+    """A bar of a round length.
+
+    Args:
+        pixel: size of an image pixel.
+        unit: in which.
+    """
     x = canvas.size[0] + 2 * MARGIN
-    longest = (LEGEND - 80) / canvas.scale
-    power = 10 ** int(np.floor(np.log10(longest)))
+    scale = canvas.scale / pixel
+    longest = (LEGEND - 80) / scale
+    power = 10.0 ** int(np.floor(np.log10(longest)))
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)
-    drawn = length * canvas.scale
+    drawn = length * scale
     canvas.draw.line((x, y + 8, x + drawn, y + 8), fill=INK, width=3)
     for end in (x, x + drawn):
         canvas.draw.line((end, y + 3, end, y + 13), fill=INK, width=2)

@@ -171,4 +171,10 @@ def _about(page: on.Canvas, found: ClassMap, y: float) -> None:
     if found.exactness:
         lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))
     y = on.text_lines(page, y + 8, lines)
-    on.scale_bar(page, y + 10)
+    record = found.record
+    if record is not None and record.pixel_size is not None:
+        on.scale_bar(
+            page, y + 10, record.pixel_size[1], {"micrometer": "um", "meter": "m"}.get(record.unit, record.unit)
+        )
+    else:
+        on.scale_bar(page, y + 10)

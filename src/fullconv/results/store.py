@@ -166,7 +166,12 @@ class Store:
         with writing(self.place.name):
             if scores is not None:
                 (top, bottom), (left, right) = tile.y.cells, tile.x.cells
-                self.scores[:, top:bottom, left:right] = encoded(scores, self.record.stored)
+                planes = self.scores.chunks[0]
+                for first in range(
+                    0, len(scores), planes
+                ):  # whole chunks, and no more of them encoded at once than need be
+                    part = encoded(scores[first : first + planes], self.record.stored)
+                    self.scores[first : first + planes, top:bottom, left:right] = part
                 keys = list(_keys("0", self.scores, (0, self.scores.shape[0]), tile.y.cells, tile.x.cells))
                 if top1 is not None:
                     self.top1[top:bottom, left:right] = top1

@@ -1,10 +1,10 @@
-"""Reading, running and writing side by side, with two tiles' pixels in memory at most and one tile's scores waiting."""
+"""Reading, running and writing side by side, with two tiles' pixels in memory at most, and two tiles' scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from queue import Empty, Full, Queue
-from threading import Event, Thread
+from queue import Empty, Queue
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from fullconv.stream.work import Done, Loaded, Worker
 from fullconv.tiling.tiles import Tile
 
+ANSWERS = 2  # tiles whose scores are in memory: one that is written, and one that waits or is made
 _POLL = 0.1  # seconds between looks at whether to stop
 
 
@@ -29,7 +30,8 @@ def run_tiles(worker: Worker, tiles: Iterable[Tile], shape: tuple[int, int, int]
     for _ in range(2):
         free.put(np.zeros(shape, np.float32))
     loaded: Queue[Loaded | None] = Queue()  # no longer than there are buffers
-    done: Queue[Done | None] = Queue(maxsize=1)
+    done: Queue[Done | None] = Queue()  # no longer than there are places
+    places = Semaphore(ANSWERS)
     failures: list[BaseException] = []
 
     def read() -> None:
@@ -45,6 +47,7 @@ def run_tiles(worker: Worker, tiles: Iterable[Tile], shape: tuple[int, int, int]
             worker.keep(item)
             told(item)
             del item
+            places.release()
 
     def guarded(stage: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
@@ -60,13 +63,11 @@ def run_tiles(worker: Worker, tiles: Iterable[Tile], shape: tuple[int, int, int]
     for thread in threads:
         thread.start()
     try:
-        while (tile := _take(loaded, stop)) is not None:
-            answers = worker.run(tile)
+        while (tile := _take(loaded, stop)) is not None and _placed(places, stop):
+            done.put(worker.run(tile))
             free.put(tile.buffer)
-            _give(done, answers, stop)
-            del answers
         if not stop.is_set():
-            _give(done, None, stop)
+            done.put(None)
             threads[1].join()
     finally:
         stop.set()
@@ -86,10 +87,9 @@ def _take(queue: Queue[Any], stop: Event) -> Any:
     return None
 
 
-def _give(queue: Queue[Any], item: Any, stop: Event) -> None:
+def _placed(places: Semaphore, stop: Event) -> bool:
+    """Wait for room for another tile's scores; False where the work stops."""
     while not stop.is_set():
-        try:
-            return queue.put(item, timeout=_POLL)
-        except Full:
-            continue
-    return None
+        if places.acquire(timeout=_POLL):
+            return True
+    return False

@@ -16,6 +16,7 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.runtimes.footprint import footprint
 from fullconv.stream.job import Job
+from fullconv.stream.pipeline import ANSWERS
 from fullconv.system import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
 from fullconv.tiling.memory import graph_bytes
@@ -30,7 +31,6 @@ _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold
 _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _LEAST_DEFAULT = 1 << 30
-_RESULTS = 4  # copies of a tile's scores: the engine's, the tile's, and what is being encoded
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
     def stage(height: int, width: int, rows: int, cols: int) -> int:
         values = 2 * channels * height * width * 4
         grey = height * width * 12 if view.channels != channels else 0
-        scores = _RESULTS * classes * rows * cols * 4
+        scores = ANSWERS * classes * rows * cols * 4
         return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
 
     return Cost(run, stage, _planned_base(way.model, base))
