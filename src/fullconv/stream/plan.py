@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fullconv.errors import BadInput, CannotRun
 from fullconv.geometry.grid import Grid
+from fullconv.lowering import Lowered
 from fullconv.mapping import require_room
 from fullconv.model import Model
 from fullconv.rasters.view import View
@@ -113,7 +115,7 @@ def plan_stream(
     lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
     base = _warm(way, job, channels)
     cost = _cost(way, view, job, channels, base)
-    budget = default_budget() if budget is None else budget
+    given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
         tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile)
     else:
@@ -121,7 +123,7 @@ def plan_stream(
         tiles = replace(
             tiles, run_bytes=cost.run(*tiles.shape), stage_bytes=cost.stage(*tiles.shape, *most), base_bytes=cost.base
         )
-        if tiles.peak_bytes > budget:
+        if given is not None and tiles.peak_bytes > given:
             raise BadInput(
                 f"{job.out}: was begun with tiles that take {tiles.peak_bytes / 1e6:,.0f} MB, and the budget is {budget / 1e6:,.0f} MB; "
                 f"give --memory {tiles.peak_bytes // 10**6 + 1}MB to go on, or --restart"
@@ -177,14 +179,16 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
     batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
     turned = channels * 4 if way.shifts != (1, 1) or _turns(way.model) else 0
 
+    engine = _engine(way, job)
+
     def run(height: int, width: int) -> int:
         if way.by == "crops":
-            return engine_bytes(way, job, (job.batch, channels, *way.model.image_shape[1:])) + batch
-        return engine_bytes(way, job, (1, channels, height, width)) + turned * height * width
+            return engine((job.batch, channels, *way.model.image_shape[1:])) + batch
+        return engine((1, channels, height, width)) + turned * height * width
 
     def stage(height: int, width: int, rows: int, cols: int) -> int:
         values = 2 * channels * height * width * 4
-        grey = height * width * 12 if view.channels != channels else 0
+        grey = height * width * 4 if view.channels != channels else 0
         scores = ANSWERS * classes * rows * cols * 4
         return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
 
@@ -197,19 +201,32 @@ def _turns(model: Model) -> bool:
     return image is not None and model.graph.values[image].channel_axis != 1
 
 
-def engine_bytes(way: Way, job: Job, shape: tuple[int, int, int, int]) -> int:
-    """Predicted bytes of a run on an input of (N, C, H, W)."""
+def _engine(way: Way, job: Job) -> Callable[[tuple[int, int, int, int]], int]:
+    """Predicted bytes of a run, as a function of its input's shape (N, C, H, W)."""
     model, graph = way.model, way.model.graph
     image = graph.image
     assert image is not None, "a network with cells has an image"
-    laid = shape if graph.values[image].channel_axis == 1 else (shape[0], *shape[2:], shape[1])
     runtime = "torch" if job.runtime == "torch" else "onnxruntime"
-    found = None
-    try:
-        found = footprint(model.format.lower(model.native, {image: laid}), [way.output], {image: laid}, runtime)
-    except CannotRun:
-        runtime = "torch"  # its own framework runs it
-    return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
+    axes = graph.values[image]
+
+    def laid(shape: tuple[int, int, int, int]) -> tuple[int, ...]:
+        return shape if axes.channel_axis == 1 else (shape[0], *shape[2:], shape[1])
+
+    @cache
+    def lowered(shape: tuple[int, ...]) -> Lowered:
+        return model.format.lower(model.native, {image: shape})
+
+    def measure(shape: tuple[int, int, int, int]) -> int:
+        try:
+            own = lowered(axes.shape)
+            if not own.any_size:
+                own = lowered(laid(shape))
+            found = footprint(own, [way.output], {image: laid(shape)}, runtime)
+        except CannotRun:  # its own framework runs it
+            found = None
+        return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
+
+    return measure
 
 
 def _planned_base(model: Model, now: int) -> int:
