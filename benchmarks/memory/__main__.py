@@ -25,8 +25,6 @@ from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 from fullconv.formats.caffe.write import write_network
 
-_WIDTH = 100_000
-
 _SHAPES = {"c1": (8, 1, 5, 5), "c2": (16, 8, 3, 3), "ip": (4, 784)}
 _NET = """name: "small"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 dim: 64 dim: 64 } } }
@@ -56,7 +54,8 @@ def main() -> None:
         for budget in options.budgets.split(","):
             peaks = []
             for giga in (float(g) for g in options.gigapixels.split(",")):
-                image = sparse_npy(folder / "x.npy", int(giga * 1e9) // _WIDTH, _WIDTH)
+                side = round((giga * 1e9) ** 0.5)
+                image = sparse_npy(folder / "x.npy", side, side)
                 done = _run(net, image, folder / "x.zarr", budget)
                 peaks.append(done["peak"])
                 ratio = done["peak"] / done["predicted"]

@@ -98,6 +98,7 @@ def command(
     from fullconv.errors import BadInput, SomeFailed
 
     images = tuple(images_of(images))
+    _check_stems(images)
     if is_raster(out, context):
         if options["preprocess"] is None and (opened := options["model"]()).preprocess is None:
             note("no --preprocess given: pixels go in raw, RGB on 0..255")
@@ -105,7 +106,6 @@ def command(
         run(images, out, name, options["threshold"], as_json, options)
         return
     folder = Path(out)
-    _check_stems(images)
     mapper = _mapper(name, options)
     done, failed = [], []
     for image in images:
@@ -131,7 +131,7 @@ def _check_stems(images: tuple[str, ...]) -> None:
         other = stems.setdefault(Path(image).stem, image)
         if other != image:
             raise BadInput(
-                f"{other} and {image} would both be written as {Path(image).stem}.npz; map them into two folders"
+                f"{other} and {image} would both be written as {Path(image).stem!r}; map them into two folders"
             )
 
 

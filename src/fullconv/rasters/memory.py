@@ -34,30 +34,46 @@ class Held:
 
 
 class Npy:
-    """An array of (H, W) or (H, W, C) in a ``.npy`` file; mapped anew for every window, so that no page stays."""
+    """An array of (H, W) or (H, W, C) in a ``.npy`` file.
+
+    Rows of a window are read from their places in the file: a mapping of it would count with what the kernel maps around every page
+    that is touched, several times what is read.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        array = self._open()
+        array = self._mapped()
         if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "fiub":
             raise BadInput(
                 f"{path}: an image must be numbers of (H, W) or (H, W, C), found {array.shape} of {array.dtype}"
             )
+        self._shape, self._dtype, self._offset = array.shape, array.dtype, array.offset
+        self._by_rows = array.flags.c_contiguous
         height, width = array.shape[:2]
         bands = 1 if array.ndim == 2 else array.shape[2]
-        self.about = About(str(path), bands, str(array.dtype), (Level(height, width, (1, 1)),), mapped=True)
+        self.about = About(str(path), bands, array.dtype.name, (Level(height, width, (1, 1)),))
 
-    def _open(self) -> Array:
+    def _mapped(self) -> np.memmap[Any, Any]:
         try:
-            found: Array = np.load(self._path, mmap_mode="r", allow_pickle=False)
+            found: np.memmap[Any, Any] = np.load(self._path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise BadInput(f"{self._path}: not a readable .npy file ({error})") from None
         return found
 
     def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         with decoding(self.about.name, rows, cols):
-            part = np.array(self._open()[rows[0] : rows[1], cols[0] : cols[1]])
+            part = self._rows(rows, cols) if self._by_rows else np.array(self._mapped()[slice(*rows), slice(*cols)])
         return part if part.ndim == 3 else part[:, :, None]
+
+    def _rows(self, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+        part = np.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
+        pixel = self._dtype.itemsize * (self._shape[2] if len(self._shape) == 3 else 1)
+        with self._path.open("rb", buffering=0) as file:
+            for i, row in enumerate(range(*rows)):
+                file.seek(self._offset + (row * self._shape[1] + cols[0]) * pixel)
+                if file.readinto(part[i].view(np.uint8).reshape(-1).data) != part[i].nbytes:
+                    raise OSError("the file ends before the array does")
+        return part
 
     def close(self) -> None:
         pass

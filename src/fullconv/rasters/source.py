@@ -44,7 +44,6 @@ class About:
         nodata: the value that stands for no data, None where none does.
         mask_band: the last band is no colour but says which pixels hold data (0: none).
         held: bytes that the reader keeps beside what it returns.
-        mapped: the file is mapped into memory, so that its pages count until a window of them is copied.
     """
 
     name: str
@@ -59,7 +58,6 @@ class About:
     nodata: float | None = None
     mask_band: bool = False
     held: int = 0
-    mapped: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -130,7 +130,7 @@ class View:
         pixels = height * self._scale[0] * width * self._scale[1]
         band = height * self.size[1] * each if self.in_rows else 0
         scaled = pixels * self.channels * 4 if self._resampled or self.about.dtype != "uint8" else 0
-        return int(pixels * each * (2 if self.about.mapped else 1) + band + scaled) + self.about.held
+        return int(pixels * each + band + scaled) + self.about.held
 
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.
