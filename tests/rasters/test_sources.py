@@ -288,6 +288,29 @@ def test_wrong_folders_and_axes(tmp_path: Path) -> None:
         open_source(tmp_path / "four.npy")
 
 
+def test_pickled_arrays_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """A codec of Zarr v2 unpickles chunks: the file could run what it likes."""
+    import json
+
+    trace = tmp_path / "trace"
+    zarr.create_array(
+        tmp_path / "x.zarr", data=np.zeros((40, 40), np.uint8), chunks=(40, 40), zarr_format=2, compressors=None
+    )
+    about = json.loads((tmp_path / "x.zarr" / ".zarray").read_text())
+    about["filters"] = [{"id": "pickle", "protocol": 5}]
+    (tmp_path / "x.zarr" / ".zarray").write_text(json.dumps(about))
+    code = f"cposix\nsystem\n(S'touch {trace}'\ntR."
+    (tmp_path / "x.zarr" / "0.0").write_bytes(code.encode())
+    with pytest.raises(
+        BadInput, match=r"is pickled|not a Zarr image that can be read \(No Zarr data type found.*pickle"
+    ):
+        open_source(tmp_path / "x.zarr")  # newer versions of zarr refuse it themselves
+    assert not trace.exists()
+    zarr.create_array(tmp_path / "words.zarr", data=np.array([["a", "b"]]), zarr_format=2)
+    with pytest.raises(BadInput, match="an image is numbers"):
+        open_source(tmp_path / "words.zarr")
+
+
 def test_wrong_resolutions(tmp_path: Path) -> None:
     path = pictures.svs(tmp_path / "slide.svs", SCENE)
     with pytest.raises(

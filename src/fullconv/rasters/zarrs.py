@@ -27,6 +27,8 @@ class Zarr:
             raise BadInput(
                 f"{path}: not a Zarr image that can be read ({' '.join(str(error).split())[:200]})"
             ) from None
+        for array in self._arrays:
+            self._require_plain(array)
         first = self._arrays[0]
         self._axes = axes_of(first.shape, named, self.name)
         levels = []
@@ -56,6 +58,23 @@ class Zarr:
         letters = "".join(axis["name"] if isinstance(axis, dict) else axis for axis in axes) or None
         arrays = [found[level["path"]] for level in image["datasets"]]
         return arrays, letters, _pixel_size(image, axes)
+
+    def _require_plain(self, array: Any) -> None:
+        """Refuse what is no array of numbers, and codecs that would run code of the file when it is read."""
+        about = array.metadata
+        codecs = [
+            *(getattr(about, "filters", None) or ()),
+            getattr(about, "compressor", None),
+            *(getattr(about, "codecs", None) or ()),
+        ]
+        pickled = [
+            codec for codec in codecs if "pickle" in f"{getattr(codec, 'codec_id', '')} {type(codec).__name__}".lower()
+        ]
+        if pickled or array.dtype.kind not in "fiub":
+            what = "is pickled" if pickled else f"is of {array.dtype}"
+            raise BadInput(
+                f"{self.name}: the array {array.name or ''} {what}; an image is numbers, and pickled code is never run"
+            )
 
     def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         with decoding(self.name, rows, cols, RuntimeError, KeyError):
