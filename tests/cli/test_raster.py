@@ -58,6 +58,13 @@ def test_a_map_and_its_exports(run: Run, net: list[str], image: Path, tmp_path: 
     }
 
 
+def test_what_is_no_picture_gets_a_store_without_being_asked(
+    run: Run, net: list[str], image: Path, tmp_path: Path
+) -> None:
+    assert run("map", *net, image, "-o", tmp_path / "maps").status == 0
+    assert ClassMap.load(tmp_path / "maps" / "x.zarr").record.finished
+
+
 def test_a_dry_run_writes_nothing(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
     found = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--dry-run")
     assert found.status == 0

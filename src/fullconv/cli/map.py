@@ -99,7 +99,7 @@ def command(
 
     images = tuple(images_of(images))
     _check_stems(images)
-    if is_raster(out, context):
+    if is_raster(images, out, context):
         if options["preprocess"] is None and (opened := options["model"]()).preprocess is None:
             note("no --preprocess given: pixels go in raw, RGB on 0..255")
             options["model"] = lambda: opened

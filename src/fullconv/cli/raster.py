@@ -66,10 +66,13 @@ def raster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def is_raster(out: str, context: click.Context) -> bool:
-    """Whether a result is a store: its name says so, or an option that only stores have was given."""
+def is_raster(images: Sequence[str], out: str, context: click.Context) -> bool:
+    """Whether a result is a store: its name says so, or an option that only stores have was given, or an image that only rasters are."""
+    from fullconv.rasters.open import TILED
+
     given = any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in _NAMES)
-    return given or out.rstrip("/").endswith(".zarr") or "://" in out
+    tiled = any(Path(image.rstrip("/")).suffix.lower() in TILED for image in images)
+    return given or tiled or out.rstrip("/").endswith(".zarr") or "://" in out
 
 
 def images_of(given: Sequence[str]) -> list[str]:

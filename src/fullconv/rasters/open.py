@@ -17,7 +17,8 @@ SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", 
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
 _GDAL = (".jp2", ".j2k", ".vrt")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-SUFFIXES = (*SLIDES, *_TIFF, *_GDAL, *_PICTURES, ".npy", ".zarr")
+TILED = (*SLIDES, *_GDAL, ".npy", ".zarr")  # what no picture reader opens
+SUFFIXES = (*TILED, *_TIFF, *_PICTURES)
 _HELD = 64 << 20  # pixels up to which a picture is held whole
 
 
