@@ -85,7 +85,12 @@ def _tiff(path: Path) -> Source:
             return Slide(path)
     readers = {"rasterio": find_spec("rasterio") is not None, "tifffile": find_spec("tifffile") is not None}
     decodes = readers["tifffile"] and find_spec("imagecodecs") is not None
-    if decodes and not (readers["rasterio"] and _is_placed(path)):
+    placed = _is_placed(path)
+    if placed and not readers["rasterio"]:
+        raise MissingExtra(
+            f"{path}: holds a place on the earth, a palette or missing data; install rasterio to read it: pip install 'fullconv[geo]'"
+        )
+    if decodes and not placed:
         from fullconv.rasters.tiff import Tiff
 
         return _in_rows(Tiff(path))
@@ -101,15 +106,23 @@ def _tiff(path: Path) -> Source:
 
 
 def _is_placed(path: Path) -> bool:
-    """Whether a TIFF holds a georeference (the tags of GeoTIFF), a palette or a value for no data, which rasterio knows how to read."""
+    """Whether a TIFF holds a georeference (the tags of GeoTIFF) or a value for no data, which rasterio knows how to read; a palette too."""
+    codes = (33550, 33922, 34264, 34735, 42113, 320)
+    if find_spec("tifffile") is None:
+        try:
+            with Image.open(path) as image:
+                return any(
+                    code in getattr(image, "tag_v2", {}) for code in codes[:-1]
+                )  # Pillow resolves palettes itself
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+            return False  # its reader says what is wrong
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
-            tags = file.pages.first.tags
-            return any(code in tags for code in (33550, 33922, 34264, 34735, 42113, 320))
+            return any(code in file.pages.first.tags for code in codes)
     except (OSError, ValueError, IndexError, tifffile.TiffFileError):
-        return True  # the other reader may know better
+        return False  # its reader says what is wrong
 
 
 def _picture(path: Path) -> Source:

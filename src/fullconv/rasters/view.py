@@ -46,11 +46,6 @@ class Selection:
         bands = None if self.bands is None else list(self.bands)
         return {"level": self.level, "mpp": self.mpp, "bands": bands, "nodata": self.nodata}
 
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> Selection:
-        bands = data["bands"]
-        return Selection(data["level"], data["mpp"], None if bands is None else tuple(bands), data["nodata"])
-
 
 class View:
     """An open image at the resolution and in the bands asked for.

@@ -32,11 +32,6 @@ class StoredScores:
     def size(self) -> int:
         return int(np.prod(self.shape))
 
-    @property
-    def keeps_top1(self) -> bool:
-        """Only the winning class of each cell is stored; the others are NaN."""
-        return self._winners is not None
-
     def __getitem__(self, key: Any) -> Array:
         key = (*key, *[slice(None)] * (3 - len(key))) if isinstance(key, tuple) else (key, slice(None), slice(None))
         if self._winners is None:

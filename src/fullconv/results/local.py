@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -35,6 +36,10 @@ class Local:
         from zarr.storage import LocalStore
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left in self.path.parent.glob(
+            f".{glob.escape(self.path.name)}.*.part"
+        ):  # of a creation that a kill cut short
+            shutil.rmtree(left, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent))
         try:
             fresh.chmod(0o777 & ~_umask())
@@ -42,7 +47,7 @@ class Local:
             for found in [*fresh.rglob("*"), fresh]:
                 _settle(found)
             if self.path.exists():
-                old = fresh.with_suffix(".old")
+                old = fresh.with_name(f"{fresh.stem}.old.part")
                 self.path.rename(old)
                 fresh.rename(self.path)
                 shutil.rmtree(old)

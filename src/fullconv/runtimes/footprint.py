@@ -57,7 +57,6 @@ class _Layout:
         self.sizes: dict[str, int] = {}
         self.blocked: set[str] = set()
         self.convolved: set[str] = set()  # what a normalisation is folded into
-        self.plain: dict[str, str] = {}  # a blocked value's plain copy
         self.alias: dict[str, str] = {}
         self.steps: list[Step] = []
 
@@ -113,20 +112,17 @@ class _Layout:
         return value in self.blocked and self.shapes[value][1] % self.block == 0
 
     def _in_blocks(self, value: str) -> str:
-        if value in self.blocked or self.shapes[value][1] < self.block:
-            return value
-        name = f"{value}:blocks"
-        if name not in self.sizes:
-            self._size(name, value, True)
-            self.steps.append(Step((value,), (name,)))
-        return name
+        fits = value in self.blocked or self.shapes[value][1] < self.block
+        return value if fits else self._copy(value, blocked=True)
 
     def _plainly(self, value: str) -> str:
-        if value not in self.blocked:
-            return value
-        name = f"{value}:plain"
+        return self._copy(value, blocked=False) if value in self.blocked else value
+
+    def _copy(self, value: str, *, blocked: bool) -> str:
+        """The value in its other form, copied once."""
+        name = f"{value}:{'blocks' if blocked else 'plain'}"
         if name not in self.sizes:
-            self._size(name, value, False)
+            self._size(name, value, blocked)
             self.steps.append(Step((value,), (name,)))
         return name
 

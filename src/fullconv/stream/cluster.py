@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fullconv import version
+from fullconv import fingerprint, version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan
@@ -72,16 +72,18 @@ def _run(
 
     waiting = iter(tiles)
     threads = sum(client.nthreads().values())
-    shape = (
-        plan.way.model.image_shape[0],
-        *(max(s.read[1] - s.read[0] for s in sides) for sides in (plan.tiles.y, plan.tiles.x)),
-    )
 
     def submit(count: int) -> list[Any]:
         found = []
         for tile in islice(waiting, count):
             future = client.submit(
-                do_tile, job, tile, shape, pure=False, retries=0, key=f"fullconv-{os.urandom(4).hex()}-{tile.name}"
+                do_tile,
+                job,
+                tile,
+                plan.buffer,
+                pure=False,
+                retries=0,
+                key=f"fullconv-{os.urandom(4).hex()}-{tile.name}",
             )
             places[future.key] = tile
             found.append(future)
@@ -214,7 +216,17 @@ def _worker_of(job: Job, shape: tuple[int, int, int]) -> tuple[Any, Any]:
         model = load(**job.origin)
         view = View(job.image, job.select)
         store = Store.open(place_of(job.out))
+        _require_same(job, model, view, store)
         way = way_over(model, job.by, job.stride, job.finer, job.output)
         worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)
         _open[key] = worker, np.zeros(shape, np.float32)
     return _open[key]  # type: ignore[no-any-return]
+
+
+def _require_same(job: Job, model: Any, view: Any, store: Any) -> None:
+    """BadInput where a worker finds another network or image by the same name than the run began with."""
+    asked = store.record.request
+    if fingerprint.of_model(model) != asked["model"]["fingerprint"]:
+        raise BadInput(f"{model.path}: the network that a worker finds there is another one than the run began with")
+    if fingerprint.of_image(job.image, view.about.size, view.about.bands) != asked["image"]["fingerprint"]:
+        raise BadInput(f"{job.image}: the image that a worker finds there is another one than the run began with")

@@ -60,6 +60,12 @@ class StreamPlan:
         """Predicted peak memory of the process."""
         return self.base + self.tiles.run_bytes + self.tiles.stage_bytes
 
+    @property
+    def buffer(self) -> tuple[int, int, int]:
+        """(C, H, W) of the largest tile as it is read, all shifts of the image together."""
+        height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (self.tiles.y, self.tiles.x))
+        return self.way.model.image_shape[0], height, width
+
     def __str__(self) -> str:
         tiles = self.tiles
         height, width = tiles.shape

@@ -18,7 +18,7 @@ from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.results.encoding import Stored
 from fullconv.results.lazy import lazy_map
 from fullconv.results.place import Place, place_of
-from fullconv.results.store import Record, Store
+from fullconv.results.store import NO_CLASS, Record, Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
@@ -69,6 +69,10 @@ def job_of(
 
 
 def _kept(labels: Sequence[str], keep: str | Sequence[str | int]) -> str | tuple[int, ...]:
+    if keep == "top1" and len(labels) > NO_CLASS:
+        raise BadInput(
+            f"keep top1: {len(labels)} classes, and winners are stored as numbers below {NO_CLASS}; keep all or some"
+        )
     if isinstance(keep, str) and keep in ("all", "top1"):
         return keep
     named = keep.split(",") if isinstance(keep, str) else keep
@@ -102,7 +106,7 @@ def map_raster(
         client: a ``dask.distributed.Client`` whose workers do the tiles.
         workers: do them in so many processes of this machine.
         scheduler: address of a Dask scheduler.
-        report: told ``plan``, ``tile``, ``level`` and ``done`` events, with what they are about.
+        report: told ``plan``, ``tile``, ``levels`` and ``done`` events, or ``finished`` where nothing is left to do, with what they are about.
         notes: told what was decided on the way.
         options: preprocess, labels, by, stride, finer, output, runtime, precision, batch as for ``fullconv.map``; and
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
@@ -139,9 +143,7 @@ def map_raster(
             run_on_cluster(job, plan, left, watch.told, client=client, workers=workers, scheduler=scheduler)
         else:
             worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
-            run_tiles(
-                worker, left, buffer_shape(plan, model), lambda item: watch.told(item.tile, item.mark, peak_bytes())
-            )
+            run_tiles(worker, left, plan.buffer, lambda item: watch.told(item.tile, item.mark, peak_bytes()))
         report("levels", {})
         failed, left_out = totals(store.done())
         store.finish(failed, left_out)
@@ -162,12 +164,6 @@ def plan_raster(
     job = job_of(model, image, "the result", **options)
     with closing(View(image, job.select)) as view:
         return plan_stream(model, view, job, memory, notes=notes)
-
-
-def buffer_shape(plan: StreamPlan, model: Model) -> tuple[int, int, int]:
-    """(C, H, W) of the largest tile as it is read."""
-    height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (plan.tiles.y, plan.tiles.x))
-    return model.image_shape[0], height, width
 
 
 def _request(model: Model, view: View, job: Job) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Polygons:
             raise BadInput(f"{path}: larger than {_LARGEST >> 20} MB; simplify the polygons")
         try:
             text = path.read_text(encoding="utf-8")
-            shapes = [shapely.from_geojson(json.dumps(each)) for each in _geometries(json.loads(text))]
+            shapes = [shapely.from_geojson(json.dumps(each)) for each in _geometries(json.loads(text)) if each]
         except (OSError, ValueError, KeyError, TypeError, RecursionError, shapely.GEOSException) as error:
             raise BadInput(f"{path}: not GeoJSON that can be read ({str(error)[:200]})") from None
         areas = [shape for shape in shapes if shape is not None and shape.area > 0]

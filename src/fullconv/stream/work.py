@@ -164,6 +164,8 @@ class Worker:
         shape = loaded.answers.shape
         scores: Array | None = None
         for down, right in product(range(way.shifts[0]), range(way.shifts[1])):
+            if down >= shape[0] or right >= shape[1]:
+                continue  # a map this small has no cell of that shift
             steps = [int(step) * count for step, count in zip(way.sampling.stride, way.shifts, strict=True)]
             parts = tile.y.parts[down], tile.x.parts[right]
             (y0, y1), (x0, x1) = parts
@@ -176,8 +178,7 @@ class Worker:
                 take.append(slice(first, first + -(-(shape[i] - shift) // way.shifts[i])))
             if scores is None:
                 scores = np.empty((len(found), *shape), np.float32)
-            if scores[0, down :: way.shifts[0], right :: way.shifts[1]].size:
-                scores[:, down :: way.shifts[0], right :: way.shifts[1]] = found[:, take[0], take[1]]
+            scores[:, down :: way.shifts[0], right :: way.shifts[1]] = found[:, take[0], take[1]]
         assert scores is not None, "there is a first shift"
         return scores
 

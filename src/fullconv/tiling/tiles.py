@@ -34,11 +34,6 @@ class Tile:
         """As told to people and written on marks."""
         return f"{self.row}-{self.col}"
 
-    @property
-    def cells(self) -> int:
-        """How many cells it holds."""
-        return (self.y.cells[1] - self.y.cells[0]) * (self.x.cells[1] - self.x.cells[0])
-
     def box(self) -> tuple[int, int, int, int]:
         """(x0, y0, x1, y1), half-open: the pixels read, padding past the image's end included."""
         (y0, y1), (x0, x1) = self.y.read, self.x.read

@@ -60,11 +60,6 @@ class Reach:
             return self.length
         return self.length - max(0, floor((self.slack - last * self.step) / self.period)) * self.period
 
-    @property
-    def halo(self) -> Fraction:
-        """Pixels that a tile inside the image reads beyond its own cells' steps, before rounding to the period."""
-        return self.before + self.length - self.slack
-
 
 def reach(graph: Graph, output: str, image: tuple[int, int], side: int) -> Reach:
     """The reach of an output's cells over an image of (height, width); side 0 is height.
