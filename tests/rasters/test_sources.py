@@ -311,6 +311,60 @@ def test_pickled_arrays_are_refused_before_anything_is_read(tmp_path: Path) -> N
         open_source(tmp_path / "words.zarr")
 
 
+def _write_interlaced(path: Path, pixels: np.ndarray) -> None:
+    """A PNG in Adam7's seven passes, which Pillow reads and does not write."""
+    import struct
+    import zlib
+
+    rows = b""
+    for y0, x0, dy, dx in (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ):
+        rows += b"".join(b"\0" + row.tobytes() for row in pixels[y0::dy, x0::dx])
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 2, 0, 0, 1)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    data = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+
+
+def test_pictures_that_decode_whole_are_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG in several scans has no first row before its last byte: the planner must know what the library holds."""
+    monkeypatch.setattr(opening, "_HELD", 1000)
+    monkeypatch.setattr("fullconv.rasters.gdal._CACHE", 1000)
+    samples = SCENE.size
+    for name, options, held in (
+        ("a.jpg", {}, 1000), ("b.jpg", {"progressive": True}, 1000 + 2 * samples), ("a.png", {}, 1000), ("i.png", None, 1000 + samples)
+    ):  # fmt: skip
+        path = tmp_path / name
+        if options is None:
+            _write_interlaced(path, SCENE)
+            assert open_source(path).about.held == held
+            np.testing.assert_array_equal(open_source(path).read(0, (90, 200), (5, 50)), SCENE[90:200, 5:50])
+            continue
+        Image.fromarray(SCENE).save(path, **options)
+        assert open_source(path).about.held == held, name
+
+
+def test_a_place_on_the_earth_is_never_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the library that reads it, the other readers would give a map without coordinates, or indices for colours."""
+    path = pictures.geotiff(tmp_path / "x.tif", SCENE)
+    found = opening.find_spec
+    for missing in (("rasterio",), ("rasterio", "tifffile", "openslide")):
+        monkeypatch.setattr(
+            opening, "find_spec", lambda name, missing=missing: None if name in missing else found(name)
+        )
+        with pytest.raises(MissingExtra, match=r"holds a place on the earth.*fullconv\[geo\]"):
+            open_source(path)
+
+
 def test_wrong_resolutions(tmp_path: Path) -> None:
     path = pictures.svs(tmp_path / "slide.svs", SCENE)
     with pytest.raises(

@@ -21,6 +21,7 @@ _DRIVERS = {  # a file is what its name says, never one that another driver woul
 }  # fmt: skip
 _ROWS = ("PNG", "JPEG", "WEBP", "BMP")  # no part of these decodes without all rows above it
 _CACHE = 64 << 20  # bytes of decoded blocks that the library keeps
+_COEFFICIENT = 2  # bytes of one of a JPEG's numbers before it is a pixel
 _METRES = ("metre", "meter", "m")
 
 
@@ -55,7 +56,7 @@ class Gdal:
             crs=main.crs.to_wkt() if main.crs else None,
             nodata=None if self._colours is not None else main.nodata,
             mask_band=mask,
-            held=min(_CACHE, main.height * main.width * main.count * np.dtype(main.dtypes[0]).itemsize),
+            held=_held(path, main),
         )
 
     def _level(self, level: int) -> Any:
@@ -81,7 +82,12 @@ class Gdal:
 
 
 def _settings() -> dict[str, Any]:
-    return {"GDAL_CACHEMAX": _CACHE, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+    return {
+        "GDAL_CACHEMAX": _CACHE,
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_PAM_ENABLED": "NO",
+        "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
+    }
 
 
 def _palette(dataset: Any) -> Array | None:
@@ -102,3 +108,32 @@ def _pixel_size(dataset: Any) -> tuple[tuple[float, float] | None, str]:
     factor = crs.linear_units_factor[1] if crs.linear_units.lower() not in _METRES else 1.0
     a, b, _, d, e, _ = tuple(dataset.transform)[:6]
     return (float(np.hypot(b, e)) * factor, float(np.hypot(a, d)) * factor), "meter"
+
+
+def _held(path: Path, dataset: Any) -> int:
+    """Bytes that the library keeps: decoded blocks, and all of a picture that is stored from coarse to fine, which has no first row before
+    its last byte."""
+    samples = int(dataset.height * dataset.width * dataset.count)
+    cache = min(_CACHE, samples * int(np.dtype(dataset.dtypes[0]).itemsize))
+    if dataset.driver == "JPEG" and _is_progressive(path):
+        return cache + samples * _COEFFICIENT
+    if dataset.driver == "PNG" and _interlaced(path):
+        return cache + samples * int(np.dtype(dataset.dtypes[0]).itemsize)
+    return cache
+
+
+def _is_progressive(path: Path) -> bool:
+    """Whether a JPEG's frame is one of several scans: its start of frame is SOF2 (ITU-T T.81, B.1.1.3)."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(4)) == 4 and head[0] == 0xFF:
+            if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
+                return head[1] == 0xC2
+            file.seek(int.from_bytes(head[2:]) - 2, 1)
+    return False
+
+
+def _interlaced(path: Path) -> bool:
+    """Whether a PNG's rows come in seven passes: the last byte of its header (ISO/IEC 15948, 11.2.2)."""
+    with path.open("rb") as file:
+        return file.read(29)[28:] == b"\x01"

@@ -80,8 +80,10 @@ def make_levels(group: Any, record: Record) -> Iterator[str]:
         for c in range(0, coarse.shape[0], planes):
             for y in range(0, coarse.shape[1], tall):
                 for x in range(0, coarse.shape[2], wide):
-                    part = decoded(np.asarray(fine[c : c + planes, 2 * y : 2 * (y + tall), 2 * x : 2 * (x + wide)]))
-                    coarse[c : c + planes, y : y + tall, x : x + wide] = encoded(halved(part), record.stored)
+                    part = np.asarray(fine[c : c + planes, 2 * y : 2 * (y + tall), 2 * x : 2 * (x + wide)])
+                    # Plane by plane: what lies between is a fraction of what is read.
+                    means = [encoded(halved(decoded(part[i : i + 1])), record.stored) for i in range(len(part))]
+                    coarse[c : c + planes, y : y + tall, x : x + wide] = np.concatenate(means)
         yield from (f"{level}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape))
         yield f"{level}/zarr.json"
         level += 1

@@ -223,7 +223,7 @@ class _Watch:
         """Of the whole run."""
         grid = self._plan.grid
         return {
-            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": self._peak,
+            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": max(self._peak, peak_bytes()),
             "predicted_bytes": self._plan.peak_bytes, "cells": grid.rows * grid.cols, "left_out": left_out,
             "failed": [{"tile": name, "reason": reason} for name, reason in failed],
         }  # fmt: skip
