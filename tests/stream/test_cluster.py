@@ -102,6 +102,28 @@ def test_a_tile_that_is_marked_is_not_done_again(alone, tmp_path: Path, monkeypa
     assert cluster.do_tile(job, tile, shape).mark == first.mark
 
 
+def test_a_worker_that_finds_another_network_or_image_does_nothing(
+    alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same name on another machine may be another file: its answers are not mixed in."""
+    from fullconv.stream.run import job_of
+
+    model, image = runs.digits(), runs.picture(tmp_path / "x.npy", 300, 300)
+    found = map_raster(model, image, tmp_path / "x.zarr", **HOW)
+    job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")
+    tile, shape = next(iter(found.record.tiles)), (1, *found.record.tiles.shape)
+    np.save(image, np.zeros((300, 300), np.uint8))
+    cluster._open.clear()
+    with pytest.raises(
+        BadInput, match=r"x\.npy: the image that a worker finds there is another one than the run began with"
+    ):
+        cluster.do_tile(job, tile, shape)
+    runs.picture(image, 300, 300)
+    monkeypatch.setattr("fullconv.fingerprint.of_model", lambda model: "another")
+    with pytest.raises(BadInput, match="the network that a worker finds there is another one"):
+        cluster.do_tile(job, tile, shape)
+
+
 def test_what_is_in_memory_only_is_refused(alone, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"workers read the image from a file: save it and give its path"):
         map_raster(runs.digits(), np.zeros((100, 100), np.uint8), tmp_path / "x.zarr", workers=2)
