@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fullconv
 from fullconv import ClassMap
 from fullconv.cli.raster import bytes_of, images_of
 from fullconv.demonstration import demo_files
@@ -156,6 +157,26 @@ def test_wrong_options(
     assert found.status == 2
     assert told in found.err
     assert found.err.count("fullconv: ") == 1
+
+
+def test_a_place_that_cannot_be_written(run: Run, net: list[str], image: Path) -> None:
+    found = run("map", *net, image, "-o", "/proc/x.zarr")
+    assert found.status == 2
+    assert "/proc/x.zarr: cannot be written there" in found.err
+
+
+def test_an_unfinished_result_is_told(run: Run, net: list[str], image: Path, tmp_path: Path, monkeypatch) -> None:
+    from fullconv.results.store import Store
+
+    def ended(*args) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Store, "finish", ended)
+    with pytest.raises(MemoryError):
+        fullconv.map_raster(runs.digits(), image, tmp_path / "x.zarr", preprocess="unit")
+    found = run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv")
+    assert found.status == 0
+    assert "is not finished: cells of tiles that are not done have no answer" in found.err
 
 
 def test_wrong_results(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:

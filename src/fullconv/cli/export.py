@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fullconv.cli.options import json_option, print_json, waiting
+from fullconv.cli.options import json_option, note, print_json, waiting
 
 
 @click.command()
@@ -38,10 +38,14 @@ def command(result: str, out: str, as_json: bool, **options: Any) -> None:
       fullconv export scene.zarr -o scene.tif
       fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
     """
+    from fullconv.classmap import ClassMap
     from fullconv.exports.export import export
 
+    found = ClassMap.load(result)
+    if found.record is not None and not found.record.finished:
+        note(f"{result} is not finished: cells of tiles that are not done have no answer")
     with waiting(f"writing {out}"):
-        written = export(result, out, **options)
+        written = export(found, out, **options)
     if as_json:
         print_json({"written": str(written)})
     else:

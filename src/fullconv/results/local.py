@@ -119,9 +119,12 @@ def _held(path: Path, name: str) -> Iterator[None]:
     except ImportError:  # a system without it has no lock that ends with its process
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = path.open("a+", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{name}: cannot be written there ({error.strerror}); choose another place") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

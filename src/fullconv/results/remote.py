@@ -143,7 +143,7 @@ def _told(name: str) -> Iterator[None]:
     except (BaseError, OSError, ValueError) as error:
         if isinstance(error, BadInput):
             raise
-        what = " ".join(str(error).split())[:300]
+        what = " ".join(str(error).split("Debug source")[0].split())[:300]
         raise BadInput(
             f"{name}: the object store refuses or does not answer ({what}); check its address and your rights"
         ) from None

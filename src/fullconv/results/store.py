@@ -144,16 +144,14 @@ class Store:
             group = zarr.open_group(place.zarr(read_only), mode="r" if read_only else "r+", zarr_format=3)
             data = dict(group.attrs).get("fullconv")
             if not isinstance(data, Mapping):
-                raise BadInput(f"{place.name}: is a Zarr group, but no result of fullconv; choose another output")
+                raise BadInput(f"{place.name}: is a Zarr group, but no result of fullconv")
             record = Record.from_json(data, place.name)
             top1 = group["top1"] if record.keep == "top1" else None
             return Store(place, record, group["0"], top1)
         except (OSError, ValueError, KeyError, TypeError, zarr.errors.BaseZarrError) as error:
             if isinstance(error, BadInput):
                 raise
-            raise BadInput(
-                f"{place.name}: is not a result of fullconv, or damaged ({error}); choose another output"
-            ) from None
+            raise BadInput(f"{place.name}: is not a result of fullconv, or damaged ({error})") from None
 
     def write(self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: str = "") -> None:
         """Store a tile's cells, and mark it done once that has settled.
