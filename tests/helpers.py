@@ -13,7 +13,7 @@ from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.upgrade import upgrade
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
-from fullconv.graph import Graph
+from fullconv.graph.nodes import Graph
 from fullconv.model import Model
 
 

@@ -29,7 +29,7 @@ from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 from fullconv.formats.caffe.write import write_network
 from fullconv.loading import load
-from fullconv.mapping import map_image
+from fullconv.maps.mapping import map_image
 
 SEED = 7
 CROP, DIGIT = 32, 24

@@ -21,12 +21,12 @@ import numpy as np
 import fullconv
 from benchmarks.caffenet import peers
 from benchmarks.caffenet.build import build
-from fullconv.bench import cores, interleaved, processor
 from fullconv.errors import BadInput
 from fullconv.loading import load
-from fullconv.mapping import run_crops
+from fullconv.maps.mapping import run_crops
 from fullconv.model import Model
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+from fullconv.trust.bench import cores, interleaved, processor
 
 SIDE = 451
 PAUSE = 0.3  # s; engines keep their threads spinning for a while after a run

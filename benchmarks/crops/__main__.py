@@ -17,7 +17,7 @@ import numpy as np
 import fullconv
 from benchmarks.scene import jpeg_tiff
 from benchmarks.stream.__main__ import _MODELS
-from fullconv.bench import cores, processor
+from fullconv.trust.bench import cores, processor
 
 
 def main() -> None:

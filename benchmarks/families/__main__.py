@@ -20,10 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fullconv
 from benchmarks.coverage.models import declare_torchvision, pictures, sane
-from fullconv.bench import cores, interleaved, processor
 from fullconv.formats.torch.source import build
-from fullconv.mapping import run_cast, run_cells
+from fullconv.maps.mapping import run_cast, run_cells
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+from fullconv.trust.bench import cores, interleaved, processor
 
 MODELS = "resnet18,resnet50,vgg16,mobilenet_v3_large,efficientnet_b0,convnext_tiny"
 BATCH = 16

@@ -20,12 +20,12 @@ import numpy as np
 import fullconv
 from benchmarks.caffenet.build import build as build_caffenet
 from benchmarks.coverage.models import declare_torchvision, sane
-from fullconv.bench import cores, interleaved, processor
 from fullconv.demonstration import demo_files
 from fullconv.formats.onnx.refine import of_lowered
 from fullconv.formats.torch.source import build
 from fullconv.geometry.lengths import map_sizes
-from fullconv.mapping import run_cast, run_shifted
+from fullconv.maps.mapping import run_cast, run_shifted
+from fullconv.trust.bench import cores, interleaved, processor
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ import numpy as np
 
 import fullconv
 from benchmarks.scene import sparse_npy
-from fullconv.bench import cores, processor
 from fullconv.formats.caffe.network import build_network
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 from fullconv.formats.caffe.write import write_network
+from fullconv.trust.bench import cores, processor
 
 _SHAPES = {"c1": (8, 1, 5, 5), "c2": (16, 8, 3, 3), "ip": (4, 784)}
 _NET = """name: "small"

@@ -20,12 +20,12 @@ from distributed import Client, LocalCluster
 
 import fullconv
 from benchmarks.scene import sparse_npy
-from fullconv.bench import cores, processor
 from fullconv.demonstration import demo_files
 from fullconv.stream import cluster
 from fullconv.stream.cluster import Outcome
 from fullconv.stream.plan import plan_stream
 from fullconv.stream.run import job_of
+from fullconv.trust.bench import cores, processor
 
 
 def main() -> None:

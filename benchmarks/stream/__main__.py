@@ -22,10 +22,10 @@ import fullconv
 from benchmarks.caffenet.build import build as build_caffenet
 from benchmarks.coverage.models import declare_torchvision, sane
 from benchmarks.scene import jpeg_tiff
-from fullconv.bench import cores, processor
 from fullconv.demonstration import demo_files
 from fullconv.formats.torch.source import build
 from fullconv.stream.plan import StreamPlan
+from fullconv.trust.bench import cores, processor
 
 
 def main() -> None:

@@ -25,43 +25,43 @@ from fullconv.version import __version__
 
 if TYPE_CHECKING:
     from fullconv.api import cast, plan, receptive_field
-    from fullconv.attribution import Blame, blame
-    from fullconv.classmap import ClassMap, Peak
     from fullconv.demonstration import demo
     from fullconv.exports.export import export
     from fullconv.geometry.field import Field
     from fullconv.geometry.grid import Grid
     from fullconv.loading import load
-    from fullconv.mapping import map_image as map
+    from fullconv.maps.classmap import ClassMap, Peak
+    from fullconv.maps.mapping import map_image as map
     from fullconv.model import Model
-    from fullconv.preprocess import Preprocess
+    from fullconv.rasters.preprocess import Preprocess
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.surgery.plan import Plan
-    from fullconv.verification import Report, verify
+    from fullconv.trust.blame import Blame, blame
+    from fullconv.trust.verify import Report, verify
 
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.
 _WHERE = {
-    "ClassMap": "fullconv.classmap:ClassMap",
+    "ClassMap": "fullconv.maps.classmap:ClassMap",
     "Field": "fullconv.geometry.field:Field",
     "Grid": "fullconv.geometry.grid:Grid",
     "Model": "fullconv.model:Model",
-    "Peak": "fullconv.classmap:Peak",
+    "Peak": "fullconv.maps.classmap:Peak",
     "Plan": "fullconv.surgery.plan:Plan",
-    "Preprocess": "fullconv.preprocess:Preprocess",
+    "Preprocess": "fullconv.rasters.preprocess:Preprocess",
     "cast": "fullconv.api:cast",
     "export": "fullconv.exports.export:export",
     "demo": "fullconv.demonstration:demo",
     "load": "fullconv.loading:load",
-    "map": "fullconv.mapping:map_image",
+    "map": "fullconv.maps.mapping:map_image",
     "map_raster": "fullconv.stream.run:map_raster",
     "plan_raster": "fullconv.stream.run:plan_raster",
     "plan": "fullconv.api:plan",
     "receptive_field": "fullconv.api:receptive_field",
-    "Blame": "fullconv.attribution:Blame",
-    "blame": "fullconv.attribution:blame",
-    "Report": "fullconv.verification:Report",
-    "verify": "fullconv.verification:verify",
+    "Blame": "fullconv.trust.blame:Blame",
+    "blame": "fullconv.trust.blame:blame",
+    "Report": "fullconv.trust.verify:Report",
+    "verify": "fullconv.trust.verify:verify",
 }
 
 __all__ = [

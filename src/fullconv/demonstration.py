@@ -11,12 +11,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fullconv.bench import interleaved
-from fullconv.classmap import ClassMap, Peak
-from fullconv.files import written_whole
-from fullconv.images import read_image
 from fullconv.loading import load
-from fullconv.mapping import map_image, prepare, run_cast, run_crops
+from fullconv.maps.classmap import ClassMap, Peak
+from fullconv.maps.mapping import map_image, prepare, run_cast, run_crops
+from fullconv.rasters.pictures import read_image
+from fullconv.system.files import written_whole
+from fullconv.trust.bench import interleaved
 
 THRESHOLD = 0.9
 NOTHING = "nothing here"

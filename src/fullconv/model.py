@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.axes import SPACE
 from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
 from fullconv.formats.format import Format
 from fullconv.geometry.field import Field
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting, misfit
-from fullconv.graph import Graph
-from fullconv.preprocess import Preprocess
+from fullconv.graph.axes import SPACE
+from fullconv.graph.nodes import Graph
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision, Session, compiler
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan

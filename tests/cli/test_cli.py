@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fullconv.classmap import ClassMap
 from fullconv.loading import load
+from fullconv.maps.classmap import ClassMap
 from tests import helpers as h
 from tests.cli.conftest import Run
 

@@ -15,7 +15,7 @@ from PIL import Image
 from fullconv import ClassMap, export, map_raster
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.exports.regions import regions_of
-from fullconv.mapping import map_image
+from fullconv.maps.mapping import map_image
 from fullconv.model import Model
 from tests.rasters import pictures
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullconv.geometry.axis import Extent, ceil_overhang, output_length
-from fullconv.graph import Span
+from fullconv.graph.nodes import Span
 
 
 def caffe_pooled(length: int, kernel: int, stride: int, pad: int) -> int:

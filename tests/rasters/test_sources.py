@@ -14,8 +14,8 @@ import zarr
 from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.images import read_image
 from fullconv.rasters import open as opening
+from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import Source, Unreadable
 from fullconv.rasters.view import Selection, View, parse_bands
 from tests.rasters import pictures
@@ -401,7 +401,7 @@ def test_npy_files_leave_no_page_behind(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((8000, 8000), np.uint8))
     code = f"""
 from fullconv.rasters.open import open_source
-from fullconv.system import resident_bytes
+from fullconv.system.memory import resident_bytes
 source = open_source({str(tmp_path / "x.npy")!r})
 source.read(0, (0, 400), (0, 8000))
 before = resident_bytes()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.maps.classmap import ClassMap
 from fullconv.render.canvas import MARGIN
 from fullconv.render.palette import CATEGORIES, viridis
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fullconv import ClassMap, map_raster
 from fullconv.errors import BadInput
-from fullconv.mapping import map_image
+from fullconv.maps.mapping import map_image
 from fullconv.model import Model
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.lazy import StoredScores

@@ -18,7 +18,7 @@ from fullconv import map_raster, version
 from fullconv.errors import BadInput
 from fullconv.results.encoding import encoded
 from fullconv.results.local import Local
-from fullconv.results.place import place_of
+from fullconv.results.storage import storage_of
 from fullconv.results.store import Store
 from fullconv.stream.work import Worker
 from tests.rasters import pictures
@@ -177,7 +177,7 @@ def test_a_second_process_is_refused_while_the_first_lives(tmp_path: Path) -> No
     finally:
         first.kill()
         first.communicate()
-    with place_of(out).lock():
+    with storage_of(out).lock():
         pass  # the lock of a process that is gone is no lock
 
 

@@ -13,11 +13,11 @@ from PIL import Image, ImageDraw
 
 import fullconv
 from fullconv import map_raster, plan_raster
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput, Refused
 from fullconv.formats.caffe.format import Caffe
 from fullconv.loading import load
-from fullconv.mapping import map_image
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.mapping import map_image
 from fullconv.model import Model
 from tests import helpers as h
 from tests.formats.torch import nets

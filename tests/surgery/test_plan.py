@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fullconv.errors import BrokenPromise
-from fullconv.graph import Pointwise, Span, Whole, Window
+from fullconv.graph.nodes import Pointwise, Span, Whole, Window
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.edit import GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
 from fullconv.surgery.plan import make_plan

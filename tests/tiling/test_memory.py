@@ -67,7 +67,7 @@ CODE = """
 import json, sys
 import numpy as np, zarr, fullconv
 from fullconv.runtimes.footprint import footprint
-from fullconv.system import resident_bytes, peak_bytes
+from fullconv.system.memory import resident_bytes, peak_bytes
 model = fullconv.load(*sys.argv[1:3])
 full = model.cast()
 output, image = full.output(), full.graph.image

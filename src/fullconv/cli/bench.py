@@ -31,7 +31,7 @@ def command(
     Example:
       fullconv bench deploy.prototxt --weights net.caffemodel --size 451x451
     """
-    from fullconv.bench import bench
+    from fullconv.trust.bench import bench
 
     found = model()
     with waiting("timing"):

@@ -38,8 +38,8 @@ def command(result: str, out: str, as_json: bool, **options: Any) -> None:
       fullconv export scene.zarr -o scene.tif
       fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
     """
-    from fullconv.classmap import ClassMap
     from fullconv.exports.export import export
+    from fullconv.maps.classmap import ClassMap
 
     found = ClassMap.load(result)
     if found.record is not None and not found.record.finished:

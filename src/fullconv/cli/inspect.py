@@ -11,7 +11,7 @@ from fullconv.cli.options import json_option, model_options, print_json, say
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
-    from fullconv.graph import Graph, Node
+    from fullconv.graph.nodes import Graph, Node
     from fullconv.model import Model
 
 
@@ -52,9 +52,9 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
     from pathlib import Path
 
     from fullconv.errors import BadInput
-    from fullconv.files import written_whole
-    from fullconv.images import read_image, to_picture
+    from fullconv.rasters.pictures import read_image, to_picture
     from fullconv.render.field import field_picture
+    from fullconv.system.files import written_whole
 
     if not path.endswith(".png"):
         raise BadInput(f"{path}: the picture is written as .png; name it so")
@@ -93,7 +93,7 @@ def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _touch(node: Node) -> str:
-    from fullconv.graph import Whole, Window
+    from fullconv.graph.nodes import Whole, Window
 
     touch = node.touch
     if isinstance(touch, Window) and touch.like is None:

@@ -21,7 +21,7 @@ from fullconv.cli.options import (
 from fullconv.cli.raster import images_of, is_raster, raster_options, run
 
 if TYPE_CHECKING:
-    from fullconv.classmap import ClassMap, Peak
+    from fullconv.maps.classmap import ClassMap, Peak
 
 _TOP = 5
 
@@ -136,9 +136,9 @@ def _check_stems(images: tuple[str, ...]) -> None:
 
 
 def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassMap]:
-    from fullconv.classmap import class_index
-    from fullconv.mapping import map_image
-    from fullconv.ways import class_labels
+    from fullconv.maps.classmap import class_index
+    from fullconv.maps.mapping import map_image
+    from fullconv.maps.ways import class_labels
 
     model = options["model"]()
     if name is not None:  # an unknown class is told before the work
@@ -176,7 +176,7 @@ def _numbers(text: str) -> list[float]:
 def _write(
     found: ClassMap, image: Path, folder: Path, name: str | None, options: dict[str, Any], as_json: bool
 ) -> dict[str, Any]:
-    from fullconv.files import written_whole
+    from fullconv.system.files import written_whole
 
     threshold = options["threshold"]
     picture = found.overlay(name, interpolate=options["interpolate"])

@@ -15,7 +15,7 @@ import click
 from fullconv.cli.options import note, say
 
 if TYPE_CHECKING:
-    from fullconv.classmap import ClassMap
+    from fullconv.maps.classmap import ClassMap
 
 Report = Callable[[str, Mapping[str, Any]], None]
 _UNITS = {

@@ -50,7 +50,7 @@ def command(
       fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe --cells 500 --report report.html
     """
     from fullconv.errors import BadInput
-    from fullconv.verification import verify
+    from fullconv.trust.verify import verify
 
     if cells != "all" and not (cells.isdigit() and int(cells) > 0):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")
@@ -78,7 +78,7 @@ def command(
 
 
 def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any:
-    from fullconv.attribution import blame
+    from fullconv.trust.blame import blame
 
     keep = {name: options[name] for name in ("preprocess", "output", "seed")}
     with progress(f"{Path(image).name}: blame", "runs") as told:
@@ -86,8 +86,8 @@ def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any
 
 
 def _write(path: Path, reports: list[Any], model: str, shares: list[str]) -> None:
-    from fullconv.files import written_whole
     from fullconv.render.report import html_report
+    from fullconv.system.files import written_whole
 
     with written_whole(path) as (part,):
         part.write_text(html_report(reports, model, shares), encoding="utf-8")

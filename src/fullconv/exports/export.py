@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput
-from fullconv.files import written_whole
+from fullconv.maps.classmap import ClassMap
+from fullconv.system.files import written_whole
 
 What = Literal["regions", "peaks", "cells"]
 SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".npz")

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from fullconv.classmap import ClassMap, Peak
 from fullconv.errors import MissingExtra
-from fullconv.exports.placed import Placed, apply
+from fullconv.exports.coordinates import Coordinates, apply
 from fullconv.exports.regions import Region, regions_of
-from fullconv.files import written_whole
+from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.render.palette import CATEGORIES
+from fullconv.system.files import written_whole
 
 _SPACE = uuid.UUID(
     "5ab1c1a2-0a06-5b0c-9d3c-3f0a52a1f6a7"
@@ -34,7 +34,7 @@ def write_geojson(
             raise MissingExtra(
                 f"{out}: regions need shapely; install it with: pip install 'fullconv[geo]' or 'fullconv[slide]'"
             ) from None
-    placed = Placed.of(found)
+    placed = Coordinates.of(found)
     features = (
         _regions(found, placed, classes, threshold)
         if what == "regions"
@@ -50,7 +50,9 @@ def write_geojson(
         file.write("\n]}\n")
 
 
-def _regions(found: ClassMap, placed: Placed, classes: tuple[int, ...], threshold: float) -> Iterator[dict[str, Any]]:
+def _regions(
+    found: ClassMap, placed: Coordinates, classes: tuple[int, ...], threshold: float
+) -> Iterator[dict[str, Any]]:
     for index in classes:
         for region in regions_of(found, index, threshold):
             measured = {"max score": region.best, "mean score": region.mean, "cells": region.cells}
@@ -58,7 +60,7 @@ def _regions(found: ClassMap, placed: Placed, classes: tuple[int, ...], threshol
 
 
 def _peaks(
-    found: ClassMap, placed: Placed, classes: tuple[int, ...], threshold: float, distance: float | None
+    found: ClassMap, placed: Coordinates, classes: tuple[int, ...], threshold: float, distance: float | None
 ) -> Iterator[dict[str, Any]]:
     for index in classes:
         for peak in found.peaks(index, threshold, distance):
@@ -84,7 +86,7 @@ def _feature(
     }
 
 
-def _outline(region: Region, placed: Placed) -> dict[str, Any]:
+def _outline(region: Region, placed: Coordinates) -> dict[str, Any]:
     """The polygon around a region's cells, with its holes."""
     import shapely
 
@@ -102,12 +104,12 @@ def _outline(region: Region, placed: Placed) -> dict[str, Any]:
     )
 
 
-def _ring(ring: Any, placed: Placed) -> list[list[float]]:
+def _ring(ring: Any, placed: Coordinates) -> list[list[float]]:
     x, y = apply(placed.cells, *np.asarray(ring.coords).T)
     return [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
 
 
-def _crop(peak: Peak, placed: Placed) -> dict[str, Any]:
+def _crop(peak: Peak, placed: Coordinates) -> dict[str, Any]:
     x0, y0, x1, y1 = peak.box
     x, y = apply(placed.pixels, [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])
     ring = [[float(a), float(b)] for a, b in zip(x, y, strict=True)]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.exports.placed import Placed
-from fullconv.files import written_whole
+from fullconv.exports.coordinates import Coordinates
+from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import MISSING, STEPS, encoded
+from fullconv.system.files import written_whole
 
 _MOST_BANDS = 65535
 _STEP = 512  # rows and columns that are written at once, a multiple of the file's tiles
@@ -38,7 +38,7 @@ def write_geotiff(found: ClassMap, out: Path, classes: tuple[int, ...]) -> None:
         raise BadInput(
             f"{out}: {len(bands.names)} classes, and a GeoTIFF holds {_MOST_BANDS} bands at most; choose one with --class"
         )
-    placed, grid, stored = Placed.of(found), found.grid, bands.stored
+    placed, grid, stored = Coordinates.of(found), found.grid, bands.stored
     profile: dict[str, Any] = {
         "driver": "GTiff", "height": grid.rows, "width": grid.cols, "count": len(bands.names), "dtype": stored,
         "nodata": MISSING if stored == "uint8" else float("nan"), "transform": rasterio.Affine(*placed.cells), "crs": placed.crs,

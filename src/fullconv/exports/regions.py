@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
+from fullconv.maps.classmap import ClassMap
 
 Run = tuple[int, int, int]  # row, first column, last column (excluded)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import MissingExtra
-from fullconv.exports.placed import Placed, apply
-from fullconv.files import written_whole
+from fullconv.exports.coordinates import Coordinates, apply
+from fullconv.maps.classmap import ClassMap
+from fullconv.system.files import written_whole
 
 Columns = dict[str, Any]
 _PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
@@ -69,7 +69,7 @@ def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:
         for step, first, crop, at in sides
     )
     columns = dict(zip(_PLACE, (rows, cols, x, y, x0, y0, x1, y1), strict=True))
-    placed = Placed.of(found)
+    placed = Coordinates.of(found)
     if placed.on_earth:
         columns["crs_x"], columns["crs_y"] = apply(placed.pixels, x + 0.5, y + 0.5)
     return columns

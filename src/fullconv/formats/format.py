@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from fullconv.graph import Graph
-from fullconv.lowering import Lowered
-from fullconv.preprocess import Preprocess
+from fullconv.graph.nodes import Graph
+from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 

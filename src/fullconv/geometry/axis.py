@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fullconv.graph import Span
+from fullconv.graph.nodes import Span
 
 
 def output_length(span: Span, length: int) -> int:

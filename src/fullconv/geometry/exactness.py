@@ -15,7 +15,7 @@ from typing import Literal
 from fullconv.geometry.axis import output_length
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Grid
-from fullconv.graph import Graph, Node, Span, Whole, Window
+from fullconv.graph.nodes import Graph, Node, Span, Whole, Window
 
 Sides = tuple[Fraction, Fraction, Fraction, Fraction]  # top, bottom, left, right
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from fullconv.errors import Refusal, Refused
 from fullconv.geometry.axis import Extent
-from fullconv.graph import Graph, Layout, Node, Pointwise, Span, Whole, Window
+from fullconv.graph.nodes import Graph, Layout, Node, Pointwise, Span, Whole, Window
 
 Pair = tuple[Fraction, Fraction]  # y, x
 

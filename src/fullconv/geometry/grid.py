@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from fullconv.geometry.field import Field, receptive_fields
-from fullconv.graph import Graph
+from fullconv.graph.nodes import Graph
 
 Pair = tuple[Fraction, Fraction]  # y, x
 

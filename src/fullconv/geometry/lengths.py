@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fullconv.geometry.axis import output_length
-from fullconv.graph import Graph, Pointwise, Whole, Window
+from fullconv.graph.nodes import Graph, Pointwise, Whole, Window
 
 Size = tuple[int, int]  # height, width
 

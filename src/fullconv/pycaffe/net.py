@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.files import written_whole
 from fullconv.formats.caffe.hdf5 import read_hdf5, write_hdf5
 from fullconv.formats.caffe.lower import lower_layers, weight_name
 from fullconv.formats.caffe.network import build_network, read_weights
@@ -27,6 +26,7 @@ from fullconv.formats.format import Reading
 from fullconv.pycaffe.blob import Blob
 from fullconv.pycaffe.fillers import filled
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+from fullconv.system.files import written_whole
 
 Array = npt.NDArray[Any]
 _MOST_COMPILED = 8

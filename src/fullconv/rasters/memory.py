@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fullconv.errors import BadInput
-from fullconv.images import read_image
+from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import About, Array, Level, decoding
 
 _TILE = 512  # px; any will do

@@ -207,7 +207,7 @@ class View:
             return None
         raw = self._source.read(level, (0, chosen.height), (0, chosen.width))
         pixels = self._scaled(raw, self._missing(raw))
-        from fullconv.images import to_picture
+        from fullconv.rasters.pictures import to_picture
 
         picture = to_picture(pixels)
         picture.thumbnail((longest, longest))

@@ -13,8 +13,8 @@ from fullconv.render import canvas as on
 from fullconv.render.palette import CATEGORIES, OTHER, viridis
 
 if TYPE_CHECKING:
-    from fullconv.classmap import ClassMap
     from fullconv.geometry.grid import Grid
+    from fullconv.maps.classmap import ClassMap
 
 _ALPHA, _PALED = 0.75, 0.25
 _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score

@@ -13,7 +13,7 @@ from fullconv.errors import BadInput
 from fullconv.render.overlay import heat_picture, top1_picture
 
 if TYPE_CHECKING:
-    from fullconv.classmap import ClassMap
+    from fullconv.maps.classmap import ClassMap
 
 _CELLS = 1600  # a side, as many as a picture has pixels
 _THUMBNAIL = 1600  # px

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fullconv.images import to_picture
+from fullconv.rasters.pictures import to_picture
 from fullconv.render.overlay import heat_picture
 
 if TYPE_CHECKING:
-    from fullconv.verification import Report
+    from fullconv.trust.verify import Report
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2rem auto; padding: 0 1rem; color: #202020 }

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
+from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import decoded
-from fullconv.results.place import place_of
+from fullconv.results.storage import storage_of
 from fullconv.results.store import NO_CLASS, Store
 
 Array = npt.NDArray[Any]
@@ -80,4 +80,4 @@ def open_map(path: Any, image: Any = None) -> ClassMap:
     Raises:
         BadInput: nothing, or no result of fullconv.
     """
-    return lazy_map(Store.open(place_of(path), read_only=True), image)
+    return lazy_map(Store.open(storage_of(path), read_only=True), image)

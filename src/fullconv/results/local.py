@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput
-from fullconv.results.place import WORK
+from fullconv.results.storage import WORK
 
 
 class Local:

@@ -13,7 +13,7 @@ from threading import Event, Thread
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.results.place import WORK
+from fullconv.results.storage import WORK
 
 _LOCK = f"{WORK}/lock"
 _FRESH = 120.0  # seconds after which a lock that was not renewed is a dead process's

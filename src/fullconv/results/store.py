@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.results.encoding import encoded, fill_value
-from fullconv.results.place import Full, Place
+from fullconv.results.storage import Full, Storage
 from fullconv.tiling.tiles import Tile, Tiles
 
 Array = npt.NDArray[Any]
@@ -94,13 +94,13 @@ class Record:
 class Store:
     """An open store."""
 
-    place: Place
+    place: Storage
     record: Record
     scores: Any
     top1: Any = None
 
     @staticmethod
-    def create(place: Place, record: Record) -> Store:
+    def create(place: Storage, record: Record) -> Store:
         """A new store, empty; what was there is replaced."""
         from fullconv.results.viewers import levels_of
 
@@ -129,7 +129,7 @@ class Store:
         return Store.open(place)
 
     @staticmethod
-    def open(place: Place, read_only: bool = False) -> Store:
+    def open(place: Storage, read_only: bool = False) -> Store:
         """What is there.
 
         Raises:

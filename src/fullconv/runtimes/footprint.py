@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
-from fullconv.lowering import Lowered, by_sides
+from fullconv.runtimes.lowered import Lowered, by_sides
 from fullconv.tiling.memory import Step, run_bytes
 
 Shape = tuple[int, ...]

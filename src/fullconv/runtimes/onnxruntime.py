@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from fullconv.errors import FullconvError
-from fullconv.lowering import Lowered
+from fullconv.runtimes.lowered import Lowered
 
 Array = npt.NDArray[Any]
 _ERRORS_ONLY = 3

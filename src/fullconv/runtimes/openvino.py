@@ -10,7 +10,7 @@ import numpy.typing as npt
 import openvino as ov
 
 from fullconv.errors import BadInput
-from fullconv.lowering import Lowered
+from fullconv.runtimes.lowered import Lowered
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.lowering import Lowered
+from fullconv.runtimes.lowered import Lowered
 
 Array = npt.NDArray[Any]
 Precision = Literal["fp32", "bf16"]

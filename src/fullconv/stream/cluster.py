@@ -21,7 +21,7 @@ from fullconv import fingerprint, version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan
-from fullconv.system import peak_bytes
+from fullconv.system.memory import peak_bytes
 from fullconv.tiling.tiles import Tile
 
 _ANSWERS = 10.0  # seconds that a scheduler has to answer
@@ -205,17 +205,17 @@ def _worker_of(job: Job, shape: tuple[int, int, int]) -> tuple[Any, Any]:
     key = repr((job, job.origin))
     if key not in _open:
         from fullconv.loading import load
+        from fullconv.maps.ways import way_over
         from fullconv.rasters.view import View
-        from fullconv.results.place import place_of
+        from fullconv.results.storage import storage_of
         from fullconv.results.store import Store
         from fullconv.stream.work import Worker
-        from fullconv.ways import way_over
 
         _open.clear()  # one job at a time: its network, image and buffers take memory
         assert job.origin is not None, "a job for workers says where its network is"
         model = load(**job.origin)
         view = View(job.image, job.select)
-        store = Store.open(place_of(job.out))
+        store = Store.open(storage_of(job.out))
         _require_same(job, model, view, store)
         way = way_over(model, job.by, job.stride, job.finer, job.output)
         worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fullconv.errors import BadInput
-from fullconv.preprocess import Preprocess
+from fullconv.maps.ways import By, Finer
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
 from fullconv.results.encoding import STORED, Stored
 from fullconv.runtimes.runtime import Precision
-from fullconv.ways import By, Finer
 
 OnError = Literal["stop", "skip"]
 

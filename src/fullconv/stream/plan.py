@@ -12,19 +12,19 @@ import numpy as np
 
 from fullconv.errors import BadInput, CannotRun
 from fullconv.geometry.grid import Grid
-from fullconv.lowering import Lowered
-from fullconv.mapping import require_room
+from fullconv.maps.mapping import require_room
+from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.runtimes.footprint import footprint
+from fullconv.runtimes.lowered import Lowered
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS
-from fullconv.system import available_bytes, give_back, resident_bytes
+from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
 from fullconv.tiling.memory import graph_bytes
 from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
 from fullconv.tiling.window import crop_reach, reach
-from fullconv.ways import Way, way_over
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read

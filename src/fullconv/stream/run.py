@@ -9,15 +9,16 @@ from time import perf_counter
 from typing import Any
 
 from fullconv import fingerprint, version
-from fullconv.classmap import ClassMap, class_index
 from fullconv.errors import BadInput
 from fullconv.loading import load
+from fullconv.maps.classmap import ClassMap, class_index
+from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
-from fullconv.preprocess import Preprocess
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.results.encoding import Stored
 from fullconv.results.lazy import lazy_map
-from fullconv.results.place import Place, place_of
+from fullconv.results.storage import Storage, storage_of
 from fullconv.results.store import NO_CLASS, Record, Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.job import Job, OnError, difference
@@ -26,9 +27,8 @@ from fullconv.stream.plan import StreamPlan, plan_stream
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
-from fullconv.system import peak_bytes
+from fullconv.system.memory import peak_bytes
 from fullconv.tiling.tiles import Tile
-from fullconv.ways import By, Finer, class_labels
 
 Report = Callable[[str, Mapping[str, Any]], None]
 
@@ -122,7 +122,7 @@ def map_raster(
     """
     model = load(model)
     job = job_of(model, image, out, **options)
-    place = place_of(out)
+    place = storage_of(out)
     with closing(View(image, job.select)) as view, place.lock():
         request = _request(model, view, job)
         if restart and place.exists():
@@ -175,7 +175,7 @@ def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _earlier(place: Place, request: Mapping[str, Any]) -> Store | None:
+def _earlier(place: Storage, request: Mapping[str, Any]) -> Store | None:
     """The result that is there, None where nothing is; BadInput where it is of another request, or none of fullconv's."""
     if not place.exists():
         return None

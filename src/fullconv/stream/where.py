@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.geometry.grid import Grid
-from fullconv.images import read_image
+from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import About
 
 Array = npt.NDArray[Any]

@@ -15,16 +15,16 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.fingerprint import state_of
 from fullconv.geometry.grid import Grid
-from fullconv.images import to_channels
-from fullconv.mapping import run_cast, run_crops
-from fullconv.numbers import require_numbers
+from fullconv.maps.finite import require_numbers
+from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.ways import Way
+from fullconv.rasters.pictures import to_channels
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import NO_CLASS, Store
 from fullconv.stream.job import Job
 from fullconv.stream.where import BLANK_SHARE, Where, blank, share_of, where_of
 from fullconv.tiling.tiles import Tile
-from fullconv.ways import Way
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fullconv.axes import SPACE, Axes, Axis, fuse, whole
-from fullconv.graph import Node, Touch, Whole
+from fullconv.graph.axes import SPACE, Axes, Axis, fuse, whole
+from fullconv.graph.nodes import Node, Touch, Whole
 from fullconv.surgery.edit import FreeShape
 
 

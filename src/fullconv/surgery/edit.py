@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from fullconv.axes import FlattenOrder
-from fullconv.graph import Span
+from fullconv.graph.axes import FlattenOrder
+from fullconv.graph.nodes import Span
 
 
 def _dims(shape: tuple[int, ...]) -> str:

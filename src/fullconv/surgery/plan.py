@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fullconv import spec
 from fullconv.errors import Refusal
 from fullconv.geometry.exactness import Cause, causes, free_cells
 from fullconv.geometry.grid import Grid
-from fullconv.graph import Graph
+from fullconv.graph import spec
+from fullconv.graph.nodes import Graph
 from fullconv.surgery.dialect import PLAIN, Dialect
 from fullconv.surgery.edit import Edit, SetWindow, to_json
 from fullconv.surgery.result import result, spread_answers

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import gcd
 
-from fullconv import spec
 from fullconv.errors import Refusal
 from fullconv.geometry.exactness import read_past
 from fullconv.geometry.lengths import map_sizes, misfit
-from fullconv.graph import Graph, Node, Pointwise, Span, Touch, Window
+from fullconv.graph import spec
+from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Touch, Window
 from fullconv.surgery.edit import SetWindow
 
 Pair = tuple[Fraction, Fraction]  # y, x

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fullconv.errors import Refusal
-from fullconv.graph import Graph, Layout
+from fullconv.graph.nodes import Graph, Layout
 from fullconv.surgery.edit import RemoveLayout, RenameValue
 from fullconv.surgery.walk import Walk
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from fullconv.geometry.lengths import map_sizes
-from fullconv.graph import Graph, Layout, Pointwise
+from fullconv.graph.nodes import Graph, Layout, Pointwise
 
 _ALIGNED = 256  # bytes
 _SPARE = 128 << 20  # bytes that are cut off a piece even if it is not twice as large

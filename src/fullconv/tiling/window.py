@@ -26,7 +26,7 @@ from math import ceil, floor, lcm
 from fullconv.errors import Refusal, Refused
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
-from fullconv.graph import Graph, Node, Span, Whole, Window
+from fullconv.graph.nodes import Graph, Node, Span, Whole, Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from keras import layers
 
 import fullconv
 from fullconv.errors import BadInput
-from fullconv.mapping import map_image, run_cast, run_crops
+from fullconv.maps.mapping import map_image, run_cast, run_crops
 from tests.conftest import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras under NumPy 2

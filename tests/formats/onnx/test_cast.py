@@ -11,7 +11,7 @@ import pytest
 
 from fullconv.errors import BadInput
 from fullconv.loading import load
-from fullconv.mapping import map_image
+from fullconv.maps.mapping import map_image
 from fullconv.model import Model
 from tests.conftest import worst
 from tests.formats.onnx.nets import EXACT, TRUNK, TRUNK_WEIGHTS, ints, original, weights, write

@@ -10,7 +10,7 @@ from torch import nn
 
 import fullconv
 from fullconv.errors import CannotCast
-from fullconv.mapping import map_image, run_cast
+from fullconv.maps.mapping import map_image, run_cast
 from tests.conftest import worst
 from tests.formats.torch.nets import EXACT, GRN, INEXACT, REFUSED, SE, SHAPE, Of, trunk
 

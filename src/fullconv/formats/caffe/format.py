@@ -14,9 +14,9 @@ from fullconv.formats.caffe.placement import blob_of
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
 from fullconv.formats.format import Reading, Session
-from fullconv.graph import Graph
-from fullconv.lowering import Lowered
-from fullconv.preprocess import Preprocess
+from fullconv.graph.nodes import Graph
+from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 

@@ -13,7 +13,7 @@ from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.placement import Placed, Placement, place
 from fullconv.formats.caffe.weights import owners
-from fullconv.lowering import Lowered, OnnxBuilder
+from fullconv.runtimes.lowered import Lowered, OnnxBuilder
 
 Array = npt.NDArray[Any]
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fullconv import spec
-from fullconv.axes import Axes, AxesError
 from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.formats.caffe.layers import make_layer
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, Learned
-from fullconv.graph import Graph, Linear, Node, Touch
+from fullconv.graph import spec
+from fullconv.graph.axes import Axes, AxesError
+from fullconv.graph.nodes import Graph, Linear, Node, Touch
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fullconv.files import written_whole
 from fullconv.formats.caffe.hdf5 import write_hdf5
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import print_prototxt
 from fullconv.formats.caffe.wire import write_caffemodel
+from fullconv.system.files import written_whole
 
 
 def write_network(net: CaffeNet, path: Path, weights: Path | None) -> None:

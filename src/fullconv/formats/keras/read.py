@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from fullconv.axes import Axes
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
 from fullconv.formats.keras.safety import check
@@ -19,6 +18,7 @@ from fullconv.formats.torch.export import export_module
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.read import input_axes, read_program
+from fullconv.graph.axes import Axes
 
 
 def read_keras(source: Any, reading: Reading) -> TorchNet:

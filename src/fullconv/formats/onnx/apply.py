@@ -15,7 +15,7 @@ from fullconv.errors import BrokenPromise
 from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.static import Static, input_name
-from fullconv.graph import Graph
+from fullconv.graph.nodes import Graph
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,

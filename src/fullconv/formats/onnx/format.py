@@ -10,16 +10,16 @@ import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.files import written_whole
 from fullconv.formats.format import Reading, Session
 from fullconv.formats.onnx.apply import apply
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.network import OnnxNet, read_network
-from fullconv.graph import Graph, Whole
-from fullconv.lowering import Lowered
-from fullconv.preprocess import Preprocess
+from fullconv.graph.nodes import Graph, Whole
+from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
+from fullconv.system.files import written_whole
 
 _LARGEST = 2**31 - 1  # bytes of one protobuf message; what is larger keeps its weights beside it
 

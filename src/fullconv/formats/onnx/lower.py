@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
-from fullconv.lowering import Lowered
+from fullconv.runtimes.lowered import Lowered
 
 _BOUND = 1024  # numbers from which on weights are bound to the engine instead of written into its message
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from fullconv import spec
-from fullconv.axes import Axes
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.onnx.load import first_line, open_model
 from fullconv.formats.onnx.static import Static, learn, names_read
-from fullconv.formats.rules import place
-from fullconv.formats.rules.site import Site, Told
-from fullconv.graph import Graph, Node, Whole
+from fullconv.formats.rules import effect_of
+from fullconv.formats.rules.operation import Effect, Operation
+from fullconv.graph import spec
+from fullconv.graph.axes import Axes
+from fullconv.graph.nodes import Graph, Node, Whole
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
 
@@ -67,11 +67,11 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
-        told = _shifts(node, place(_site(node, names, axes, static, opset)))
+        effect = _shifts(node, effect_of(_operation(node, names, axes, static, opset)))
         # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
         made = [
             (value, out)
-            for value, out in zip(node.outputs, told.outputs, strict=False)
+            for value, out in zip(node.outputs, effect.outputs, strict=False)
             if value.uses() or value.is_graph_output()
         ]
         if not made:
@@ -79,7 +79,7 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         outputs = tuple(str(value.name) for value, _ in made)
         axes.update(zip(outputs, (out for _, out in made), strict=True))
         data = tuple(name for name in names if name in axes and name is not None)
-        nodes.append(Node(str(node.name), node.op_type, data, outputs, told.touch, told.linear, told.aligned))
+        nodes.append(Node(str(node.name), node.op_type, data, outputs, effect.touch, effect.linear, effect.aligned))
     outputs = tuple(str(value.name) for value in model.graph.outputs if value.name in axes)
     if not outputs:
         raise BadInput(f"{source}: no output depends on the input")
@@ -87,22 +87,24 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
     return OnnxNet(model, source, dict(inputs), static, spec.check(graph))
 
 
-def _shifts(node: ir.Node, told: Told) -> Told:
+def _shifts(node: ir.Node, effect: Effect) -> Effect:
     """A maximum over the map that is only taken off the scores that it is of, for their exponentials."""
-    if not (isinstance(told.touch, Whole) and told.touch.how == "max"):
-        return told
+    if not (isinstance(effect.touch, Whole) and effect.touch.how == "max"):
+        return effect
     takers = [use.node for use in node.outputs[0].uses()]
     only = len(takers) == 1 and takers[0].op_type == "Sub" and takers[0].inputs[0] is node.inputs[0]
     if only and all(use.node.op_type == "Exp" for use in takers[0].outputs[0].uses()):
-        return replace(told, touch=Whole("shift"))
-    return told
+        return replace(effect, touch=Whole("shift"))
+    return effect
 
 
-def _site(node: ir.Node, names: list[str | None], axes: Mapping[str, Axes], static: Static, opset: int) -> Site:
+def _operation(
+    node: ir.Node, names: list[str | None], axes: Mapping[str, Axes], static: Static, opset: int
+) -> Operation:
     known = tuple(axes.get(name) if name else None for name in names)
     shapes = tuple(static.shapes[str(value.name)] for value in node.outputs if str(value.name) in static.shapes)
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-    return Site(node.op_type, tuple(names), known, shapes, attributes, static.constants, static.sized, opset)
+    return Operation(node.op_type, tuple(names), known, shapes, attributes, static.constants, static.sized, opset)
 
 
 def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None) -> dict[str, Axes]:

@@ -10,13 +10,13 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from fullconv.axes import Axes
 from fullconv.errors import BrokenPromise, CannotCast, Refusal
 from fullconv.formats.onnx.apply import set_free
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.static import input_name
-from fullconv.graph import Graph, Span
-from fullconv.lowering import Lowered
+from fullconv.graph.axes import Axes
+from fullconv.graph.nodes import Graph, Span
+from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.refine import refine
 

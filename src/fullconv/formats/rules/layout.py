@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from fullconv.axes import Axes, AxesError, size_of, whole
-from fullconv.formats.rules.site import Site, Told, opaque
-from fullconv.graph import Layout, Pointwise
+from fullconv.formats.rules.operation import Effect, Operation, opaque
+from fullconv.graph.axes import Axes, AxesError, size_of, whole
+from fullconv.graph.nodes import Layout, Pointwise
 
 
-def reshape(site: Site) -> Told:
+def reshape(op: Operation) -> Effect:
     """Flatten, Reshape, Squeeze, Unsqueeze: the same values in another shape."""
-    shape = site.shape()
+    shape = op.shape()
     try:
-        out = site.first.reshape(shape)
+        out = op.first.reshape(shape)
     except AxesError as error:
-        return opaque(site, str(error))
+        return opaque(op, str(error))
     if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == ():
         out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
-    return Told(Layout(fixed=_fixes(site, out)), (out,))
+    return Effect(Layout(fixed=_fixes(op, out)), (out,))
 
 
-def _fixes(site: Site, out: Axes) -> bool:
+def _fixes(op: Operation, out: Axes) -> bool:
     """Whether a Reshape states height or width as numbers."""
-    if site.op != "Reshape" or not out.is_map or site.is_sized(1):
+    if op.kind != "Reshape" or not out.is_map or op.is_sized(1):
         return False
-    stated = site.ints("shape", 1) or []
+    stated = op.ints("shape", 1) or []
     spaces = [out.space_axis(root) for root in ("h", "w")]
     return any(axis is not None and axis < len(stated) and stated[axis] > 0 for axis in spaces)
 
 
-def transpose(site: Site) -> Told:
+def transpose(op: Operation) -> Effect:
     """Transpose: the axes in another order."""
-    order = site.attribute("perm") or list(range(site.first.rank))[::-1]
-    return Told(Layout(), (site.first.permute(order),))
+    order = op.attribute("perm") or list(range(op.first.rank))[::-1]
+    return Effect(Layout(), (op.first.permute(order),))
 
 
-def select(site: Site) -> Told:
+def select(op: Operation) -> Effect:
     """One position of an axis, or each of them, without the axis."""
-    axes, axis = site.first, site.first.index(int(site.attribute("axis", 0)))
+    axes, axis = op.first, op.first.index(int(op.attribute("axis", 0)))
     if axis == 0 or size_of(atom for atom in axes.axes[axis] if atom.is_space) > 1:
-        return opaque(site, f"it picks single positions along axis {axis} of {axes}")
+        return opaque(op, f"it picks single positions along axis {axis} of {axes}")
     if axes.shape[axis] == 1:
-        return Told(Layout(), (axes.squeeze(axis),) * len(site.shapes))
+        return Effect(Layout(), (axes.squeeze(axis),) * len(op.shapes))
     out = Axes((*axes.axes[:axis], *axes.axes[axis + 1 :]))
-    return Told(Pointwise(axis=axis), (out,) * len(site.shapes))
+    return Effect(Pointwise(axis=axis), (out,) * len(op.shapes))
 
 
-def stack(site: Site) -> Told:
+def stack(op: Operation) -> Effect:
     """Several side by side along an axis of its own."""
-    axes, axis = site.first, int(site.attribute("axis", 0))
-    if any(each is None for each in site.axes) or axis == 0:
-        return opaque(site, "it stacks along the batch, or a map with a constant")
-    new = (whole(f"s{site.attribute('name', '')}", len(site.names)),)
-    return Told(Pointwise(axis=axis), (Axes((*axes.axes[:axis], new, *axes.axes[axis:])),))
+    axes, axis = op.first, int(op.attribute("axis", 0))
+    if any(each is None for each in op.axes) or axis == 0:
+        return opaque(op, "it stacks along the batch, or a map with a constant")
+    new = (whole(f"s{op.attribute('name', '')}", len(op.names)),)
+    return Effect(Pointwise(axis=axis), (Axes((*axes.axes[:axis], new, *axes.axes[axis:])),))

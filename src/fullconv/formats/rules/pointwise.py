@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullconv.axes import Axes, AxesError, size_of, whole
-from fullconv.formats.rules.site import Site, Told, opaque
+from fullconv.formats.rules.operation import Effect, Operation, opaque
 from fullconv.formats.rules.window import moved_window
-from fullconv.graph import Pointwise, Touch, Whole
+from fullconv.graph.axes import Axes, AxesError, size_of, whole
+from fullconv.graph.nodes import Pointwise, Touch, Whole
 
 END = 2**31 - 1
 
 
-def elementwise(site: Site) -> Told:
+def elementwise(op: Operation) -> Effect:
     """Unary operators, and those of several inputs that broadcast."""
-    shape = site.shape()
-    out = next((axes for axes in site.axes if axes is not None and axes.shape == shape), None)
+    shape = op.shape()
+    out = next((axes for axes in op.axes if axes is not None and axes.shape == shape), None)
     if out is None:
-        out = _broadcast([axes for axes in site.axes if axes is not None], shape)
+        out = _broadcast([axes for axes in op.axes if axes is not None], shape)
         if out is None:
-            return opaque(site, f"it broadcasts {' and '.join(str(a) for a in site.axes if a)} to {shape}")
+            return opaque(op, f"it broadcasts {' and '.join(str(a) for a in op.axes if a)} to {shape}")
     aligned = []
-    for i, axes in enumerate(site.axes):
-        value = site.constant(i)
-        if axes is not None or value is None or value.size == 1 or site.is_sized(i):
+    for i, axes in enumerate(op.axes):
+        value = op.constant(i)
+        if axes is not None or value is None or value.size == 1 or op.is_sized(i):
             continue  # what follows from the image's size grows with it
         padded = (1,) * (out.rank - value.ndim) + value.shape
         for size, atoms in zip(padded, out.axes, strict=False):
             if size > 1 and size_of(atom for atom in atoms if atom.is_space) > 1:
-                return Told(Whole("other", f"{site.input(i)} has a number for each position of the map"), (out,))
+                return Effect(Whole("other", f"{op.input(i)} has a number for each position of the map"), (out,))
         if not out.is_map and max(padded) > 1:
-            aligned.append(str(site.input(i)))
-    return Told(Pointwise(), (out,) * len(site.shapes), aligned=tuple(aligned))
+            aligned.append(str(op.input(i)))
+    return Effect(Pointwise(), (out,) * len(op.shapes), aligned=tuple(aligned))
 
 
 def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
@@ -47,63 +47,63 @@ def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
     return Axes(tuple(out))
 
 
-def attention(site: Site) -> Told:
+def attention(op: Operation) -> Effect:
     """Attention: every position reads every other."""
-    return opaque(site, "attention: every position reads all others, which no window of a fixed size does")
+    return opaque(op, "attention: every position reads all others, which no window of a fixed size does")
 
 
-def expand(site: Site) -> Told:
+def expand(op: Operation) -> Effect:
     """Axes of size 1 repeated."""
-    axes, shape = site.first, site.shape()
+    axes, shape = op.first, op.shape()
     lead = ((),) * (len(shape) - axes.rank)
     out = []
     for i, (atoms, size) in enumerate(zip((*lead, *axes.axes), shape, strict=True)):
         same = size_of(atoms) == size
         if not same and any(atom.is_space for atom in atoms):
-            return opaque(site, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
+            return opaque(op, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
         out.append(atoms if same else (whole(f"e{i}", size),))
-    return Told(Pointwise(), (Axes(tuple(out)),))
+    return Effect(Pointwise(), (Axes(tuple(out)),))
 
 
-def within(site: Site) -> Told:
+def within(op: Operation) -> Effect:
     """What works along one axis and may change its length."""
-    axes, axis = site.first, site.first.index(int(site.attribute("axis", 1)))
-    return Told(_touch_of(axes.mixed([axis]), axis, axes), (_with(site, axes, axis, 0),))
+    axes, axis = op.first, op.first.index(int(op.attribute("axis", 1)))
+    return Effect(_touch_of(axes.mixed([axis]), axis, axes), (_with(op, axes, axis, 0),))
 
 
-def by_channel(site: Site) -> Told:
+def by_channel(op: Operation) -> Effect:
     """BatchNormalization and LRN: a parameter a channel, or neighbours among channels."""
-    atoms = site.first.axes[1] if site.first.rank > 1 else ()
+    atoms = op.first.axes[1] if op.first.rank > 1 else ()
     if size_of(atom for atom in atoms if atom.is_space) > 1:
-        return Told(Whole("other", f"it has a parameter for each position of the map ({site.first})"), (site.first,))
-    return Told(Pointwise(), (site.first,))
+        return Effect(Whole("other", f"it has a parameter for each position of the map ({op.first})"), (op.first,))
+    return Effect(Pointwise(), (op.first,))
 
 
-def statistics(site: Site) -> Told:
+def statistics(op: Operation) -> Effect:
     """InstanceNormalization, GroupNormalization, MeanVarianceNormalization: moments over the whole map."""
-    return Told(Whole("statistics") if site.first.is_map else Pointwise(axis=1), (site.first,))
+    return Effect(Whole("statistics") if op.first.is_map else Pointwise(axis=1), (op.first,))
 
 
-def layer_normalization(site: Site) -> Told:
+def layer_normalization(op: Operation) -> Effect:
     """LayerNormalization: over channels pointwise, over the map statistics."""
-    axes = site.first
-    start = axes.index(site.attribute("axis", -1))
+    axes = op.first
+    start = axes.index(op.attribute("axis", -1))
     mixed = axes.mixed(range(start, axes.rank))
     if size_of(atom for atom in mixed if atom.is_space) > 1:
-        return Told(Whole("statistics"), (axes,))
-    return Told(Pointwise(axis=site.attribute("axis", -1), trailing=True), (axes,))
+        return Effect(Whole("statistics"), (axes,))
+    return Effect(Pointwise(axis=op.attribute("axis", -1), trailing=True), (axes,))
 
 
-def along(site: Site) -> Told:
+def along(op: Operation) -> Effect:
     """Softmax, LogSoftmax, Hardmax, LpNormalization."""
-    old = site.opset < 13 and site.op in ("Softmax", "LogSoftmax", "Hardmax")
-    declared = int(site.attribute("axis", 1 if old else -1))
-    axes = site.first
+    old = op.opset < 13 and op.kind in ("Softmax", "LogSoftmax", "Hardmax")
+    declared = int(op.attribute("axis", 1 if old else -1))
+    axes = op.first
     axis = axes.index(declared)
     if axis == 0:
-        return opaque(site, "it runs along the batch")
+        return opaque(op, "it runs along the batch")
     mixed = axes.mixed(range(axis, axes.rank) if old else [axis])
-    return Told(_touch_of(mixed, declared, axes, trailing=old), (axes,))
+    return Effect(_touch_of(mixed, declared, axes, trailing=old), (axes,))
 
 
 def _touch_of(mixed: tuple, declared: int, axes: Axes, trailing: bool = False) -> Touch:  # type: ignore[type-arg]
@@ -112,57 +112,57 @@ def _touch_of(mixed: tuple, declared: int, axes: Axes, trailing: bool = False) -
     return Pointwise(axis=declared, trailing=trailing)
 
 
-def choose(site: Site) -> Told:
+def choose(op: Operation) -> Effect:
     """ArgMax, ArgMin, TopK along one axis that stays."""
-    axes = site.first
-    declared = int(site.attribute("axis", -1 if site.op == "TopK" else 0))
+    axes = op.first
+    declared = int(op.attribute("axis", -1 if op.kind == "TopK" else 0))
     axis = axes.index(declared)
-    if site.op != "TopK" and not site.attribute("keepdims", 1):
-        return opaque(site, "it drops the axis that it runs along (keepdims=0)")
+    if op.kind != "TopK" and not op.attribute("keepdims", 1):
+        return opaque(op, "it drops the axis that it runs along (keepdims=0)")
     if axis == 0:
-        return opaque(site, "it runs along the batch")
+        return opaque(op, "it runs along the batch")
     touch = _touch_of(axes.mixed([axis]), declared, axes)
-    return Told(touch, tuple(axes.with_axis(axis, (whole("c", site.shape(i)[axis]),)) for i in range(len(site.shapes))))
+    return Effect(touch, tuple(axes.with_axis(axis, (whole("c", op.shape(i)[axis]),)) for i in range(len(op.shapes))))
 
 
-def join(site: Site) -> Told:
+def join(op: Operation) -> Effect:
     """Concat along channels."""
-    if any(axes is None for axes in site.axes):
-        return opaque(site, "it joins the map with a constant, as a class token is")
-    declared = int(site.attribute("axis", 1))
-    axes = site.first
+    if any(axes is None for axes in op.axes):
+        return opaque(op, "it joins the map with a constant, as a class token is")
+    declared = int(op.attribute("axis", 1))
+    axes = op.first
     axis = axes.index(declared)
-    if axis == 0 or size_of(a for each in site.axes if each for a in each.axes[axis] if a.is_space) > 1:
-        return Told(
+    if axis == 0 or size_of(a for each in op.axes if each for a in each.axes[axis] if a.is_space) > 1:
+        return Effect(
             Whole("other", f"it joins along axis {declared} of {axes}, which is not the channels"),
-            (_with(site, axes, axis, 0),),
+            (_with(op, axes, axis, 0),),
         )
-    return Told(Pointwise(axis=declared), (_with(site, axes, axis, 0),))
+    return Effect(Pointwise(axis=declared), (_with(op, axes, axis, 0),))
 
 
-def split(site: Site) -> Told:
+def split(op: Operation) -> Effect:
     """Split along channels."""
-    declared = int(site.attribute("axis", 0))
-    axes = site.first
+    declared = int(op.attribute("axis", 0))
+    axes = op.first
     axis = axes.index(declared)
-    outs = tuple(_with(site, axes, axis, i) for i in range(len(site.shapes)))
+    outs = tuple(_with(op, axes, axis, i) for i in range(len(op.shapes)))
     if axis == 0 or size_of(a for a in axes.axes[axis] if a.is_space) > 1:
-        return Told(Whole("other", f"it cuts axis {declared} of {axes}, which is not the channels"), outs)
-    return Told(Pointwise(axis=declared), outs)
+        return Effect(Whole("other", f"it cuts axis {declared} of {axes}, which is not the channels"), outs)
+    return Effect(Pointwise(axis=declared), outs)
 
 
-def _with(site: Site, axes: Axes, axis: int, i: int) -> Axes:
+def _with(op: Operation, axes: Axes, axis: int, i: int) -> Axes:
     roots = [atom.root for atom in axes.axes[axis]]
-    return axes.with_axis(axis, (whole(roots[0] if len(roots) == 1 and axis else "c", site.shape(i)[axis]),))
+    return axes.with_axis(axis, (whole(roots[0] if len(roots) == 1 and axis else "c", op.shape(i)[axis]),))
 
 
-def cut(site: Site) -> Told:
+def cut(op: Operation) -> Effect:
     """Slice: of channels pointwise, of height and width a window of one cell with a step."""
-    axes = site.first
-    starts, ends = site.ints("starts", 1), site.ints("ends", 2)
+    axes = op.first
+    starts, ends = op.ints("starts", 1), op.ints("ends", 2)
     if starts is None or ends is None:
-        return opaque(site, "where it cuts is not constant")
-    which, steps = site.ints("axes", 3), site.ints("steps", 4)
+        return opaque(op, "where it cuts is not constant")
+    which, steps = op.ints("axes", 3), op.ints("steps", 4)
     which = which if which is not None else list(range(len(starts)))
     steps = steps if steps is not None else [1] * len(starts)
     moves = [(0, 0, 1)] * axes.rank
@@ -170,57 +170,57 @@ def cut(site: Site) -> Told:
         i = axes.index(axis)
         length = axes.shape[i]
         if step < 1:
-            return opaque(site, "it runs backwards")
+            return opaque(op, "it runs backwards")
         start = min(max(start + length if start < 0 else start, 0), length)
         to_end = end >= END  # a number that happens to be today's length is a fixed place
         from_end = end < 0
         space = any(a.is_space and a.size > 1 for a in axes.axes[i])
-        if space and (site.is_sized(2) or not (to_end or from_end)):
-            return opaque(site, f"it cuts height or width at a fixed place (axis {axis} from {start} to {end})")
+        if space and (op.is_sized(2) or not (to_end or from_end)):
+            return opaque(op, f"it cuts height or width at a fixed place (axis {axis} from {start} to {end})")
         moves[i] = (-start, end if from_end and not to_end else 0, step)
-    return moved_window(site, moves)
+    return moved_window(op, moves)
 
 
-def gather(site: Site) -> Told:
+def gather(op: Operation) -> Effect:
     """Gather of channels by constant indices."""
-    axes, index = site.first, site.constant(1)
-    axis = axes.index(int(site.attribute("axis", 0)))
-    if site.axes[0] is None or index is None or index.ndim != 1 or axis == 0:
-        return opaque(site, "it picks single positions")
+    axes, index = op.first, op.constant(1)
+    axis = axes.index(int(op.attribute("axis", 0)))
+    if op.axes[0] is None or index is None or index.ndim != 1 or axis == 0:
+        return opaque(op, "it picks single positions")
     if size_of(a for a in axes.axes[axis] if a.is_space) > 1:
-        return opaque(site, f"it picks positions along height or width (axis {axis} of {axes})")
-    return Told(Pointwise(axis=axis), (axes.with_axis(axis, (whole("c", int(np.size(index))),)),))
+        return opaque(op, f"it picks positions along height or width (axis {axis} of {axes})")
+    return Effect(Pointwise(axis=axis), (axes.with_axis(axis, (whole("c", int(np.size(index))),)),))
 
 
-def reduce(site: Site) -> Told:
+def reduce(op: Operation) -> Effect:
     """ReduceMean, ReduceMax over the map, or any reduction over channels that keeps them as one."""
-    axes = site.first
-    over = site.ints("axes", 1)
+    axes = op.first
+    over = op.ints("axes", 1)
     which = sorted(axes.index(i) for i in over) if over else list(range(axes.rank))
     if 0 in which:
-        return opaque(site, "it reduces the batch")
-    keep = bool(site.attribute("keepdims", 1))
+        return opaque(op, "it reduces the batch")
+    keep = bool(op.attribute("keepdims", 1))
     pooled = axes.mixed(which)
     if size_of(pooled) > 1 and all(atom.is_space and atom.is_whole for atom in pooled):
-        how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(site.op)
+        how = {"ReduceMean": "mean", "ReduceMax": "max"}.get(op.kind)
         sides = tuple(dict.fromkeys(atom.root for atom in pooled if atom.size > 1))
         out = axes
         for i in reversed(which):
             out = out.with_axis(i, tuple(whole(atom.root, 1) for atom in axes.axes[i]))
             out = out if keep else _without(out, i)
         if how is None:
-            return Told(Whole("other", f"{site.op} over the map has no sliding form here"), (out,))
-        return Told(Whole("mean" if how == "mean" else "max", over=sides), (out,))
+            return Effect(Whole("other", f"{op.kind} over the map has no sliding form here"), (out,))
+        return Effect(Whole("mean" if how == "mean" else "max", over=sides), (out,))
     if size_of(a for a in axes.mixed(which) if a.is_space) > 1:
         return opaque(
-            site, f"it reduces {', '.join(str(axes.axes[i][0]) for i in which if axes.axes[i])} of {axes} together"
+            op, f"it reduces {', '.join(str(axes.axes[i][0]) for i in which if axes.axes[i])} of {axes} together"
         )
     if len(which) == 1:
         out = axes.with_axis(which[0], ())
-        return Told(
+        return Effect(
             Pointwise(axis=which[0]), (out if keep else Axes((*out.axes[: which[0]], *out.axes[which[0] + 1 :])),)
         )
-    return opaque(site, f"it reduces axes {which} of {axes} together")
+    return opaque(op, f"it reduces axes {which} of {axes} together")
 
 
 def _without(axes: Axes, i: int) -> Axes:

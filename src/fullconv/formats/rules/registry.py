@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fullconv.axes import AxesError
 from fullconv.formats.rules import layout, linear, pointwise, window
-from fullconv.formats.rules.site import Site, Told, opaque
+from fullconv.formats.rules.operation import Effect, Operation, opaque
+from fullconv.graph.axes import AxesError
 
 _ELEMENTWISE = [
     "Abs",
@@ -73,7 +73,7 @@ _ELEMENTWISE = [
     "Xor",
 ]
 
-RULES: Mapping[str, Callable[[Site], Told]] = {
+RULES: Mapping[str, Callable[[Operation], Effect]] = {
     **dict.fromkeys(_ELEMENTWISE, pointwise.elementwise),
     **dict.fromkeys(("Conv", "ConvTranspose"), window.convolution),
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), window.pool),
@@ -131,15 +131,15 @@ _SEVERAL = {
 }  # those that may read the image's data at any input
 
 
-def place(site: Site) -> Told:
+def effect_of(op: Operation) -> Effect:
     """What the operator does to its axes; Opaque, with the reason, where no rule says."""
-    rule = RULES.get(site.op)
+    rule = RULES.get(op.kind)
     if rule is None:
-        return opaque(site, f"{site.op} has no rule: how it moves over an image is not known")
-    others = [str(site.input(i)) for i, axes in enumerate(site.axes) if i and axes is not None]
-    if site.op not in _SEVERAL and (others or site.axes[0] is None):
-        return opaque(site, f"{', '.join(others) or 'its parameters'} should be constant and follow from the image")
+        return opaque(op, f"{op.kind} has no rule: how it moves over an image is not known")
+    others = [str(op.input(i)) for i, axes in enumerate(op.axes) if i and axes is not None]
+    if op.kind not in _SEVERAL and (others or op.axes[0] is None):
+        return opaque(op, f"{', '.join(others) or 'its parameters'} should be constant and follow from the image")
     try:
-        return rule(site)
+        return rule(op)
     except AxesError as error:
-        return opaque(site, str(error))
+        return opaque(op, str(error))

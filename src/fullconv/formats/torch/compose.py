@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from fullconv.axes import Axes, AxesError, size_of
 from fullconv.formats.torch.module import PATH, below_peak
 from fullconv.formats.torch.operators import Call
 from fullconv.formats.torch.shapes import Known, is_size
+from fullconv.graph.axes import Axes, AxesError, size_of
 
 aten = torch.ops.aten
 _SIDES = (2, 3)

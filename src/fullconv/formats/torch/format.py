@@ -16,9 +16,9 @@ from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
 from fullconv.formats.torch.run import TorchSession, prefers_itself
 from fullconv.formats.torch.write import write
-from fullconv.graph import Graph, Whole
-from fullconv.lowering import Lowered
-from fullconv.preprocess import Preprocess
+from fullconv.graph.nodes import Graph, Whole
+from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 

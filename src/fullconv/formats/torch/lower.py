@@ -14,7 +14,7 @@ from fullconv.errors import CannotRun, Refusal
 from fullconv.formats.torch.network import TorchNet, name_of, outputs_of, parts_of, spelling_of, value_of
 from fullconv.formats.torch.operators import Emitter, NotLowered
 from fullconv.formats.torch.shapes import Known, is_size
-from fullconv.lowering import Lowered
+from fullconv.runtimes.lowered import Lowered
 
 
 def lower(net: TorchNet) -> Lowered:

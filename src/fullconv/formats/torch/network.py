@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from fullconv import spec
-from fullconv.axes import BATCH, Axes, whole
 from fullconv.errors import BadInput
-from fullconv.formats.rules import place
-from fullconv.formats.rules.site import Site, Told
+from fullconv.formats.rules import effect_of
+from fullconv.formats.rules.operation import Effect, Operation
 from fullconv.formats.torch.module import OPAQUE, PATH, calls
 from fullconv.formats.torch.operators import OPERATORS, Call, Spelling
 from fullconv.formats.torch.shapes import Known, learn
-from fullconv.graph import Graph, Linear, Node, Opaque
-from fullconv.preprocess import Preprocess
+from fullconv.graph import spec
+from fullconv.graph.axes import BATCH, Axes, whole
+from fullconv.graph.nodes import Graph, Linear, Node, Opaque
+from fullconv.rasters.preprocess import Preprocess
 
 NAME, VALUE = "name", "value"  # keys of node.meta: names that fx would not take
 
@@ -107,34 +107,34 @@ class _Reader:
         shapes = self.known.shapes.get(node)
         if shapes is None or not made:
             return
-        told = self._told(node, spelling, made[-1][0] + 1)
-        kept = [(value, told.outputs[i]) for i, value in made]
+        effect = self._effect(node, spelling, made[-1][0] + 1)
+        kept = [(value, effect.outputs[i]) for i, value in made]
         self.axes.update(kept)
         data = [v for v in (spelling.inputs if spelling else node.all_input_nodes) if v in self.axes]
         op = str(node.target).removeprefix("aten.").removesuffix(".default")
-        linear = told.linear and Linear(told.linear.outputs, told.linear.over)
+        linear = effect.linear and Linear(effect.linear.outputs, effect.linear.over)
         self.nodes.append(
             Node(
                 name_of(node),
                 getattr(node.target, "__name__", op) if not isinstance(node.target, torch._ops.OpOverload) else op,
                 tuple(value_of(v) for v in data),
                 tuple(value_of(value) for value, _ in kept),
-                told.touch,
+                effect.touch,
                 linear,
-                told.aligned,
+                effect.aligned,
             )
         )
 
-    def _told(self, node: fx.Node, spelling: Spelling | None, read: int) -> Told:
+    def _effect(self, node: fx.Node, spelling: Spelling | None, read: int) -> Effect:
         shapes = self.known.shapes[node]
         each = shapes[:read] if shapes and isinstance(shapes[0], tuple) else (shapes,)
         reason = node.meta.get(OPAQUE)
         if spelling is None or reason:
             why = reason or f"{node.target} has no rule: how it moves over an image is not known"
-            return Told(Opaque(why), tuple(Axes.image(shape) for shape in each))
+            return Effect(Opaque(why), tuple(Axes.image(shape) for shape in each))
         axes = tuple(self.axes.get(v) if isinstance(v, fx.Node) else None for v in spelling.inputs)
         names = tuple(value_of(v) if isinstance(v, fx.Node) else None for v in spelling.inputs)
-        return place(Site(spelling.op, names, axes, each, spelling.attributes, self.constants))
+        return effect_of(Operation(spelling.op, names, axes, each, spelling.attributes, self.constants))
 
 
 class _Constants(Mapping[str, Any]):

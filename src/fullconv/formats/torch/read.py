@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from fullconv.axes import Axes
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.torch.compose import compose
@@ -20,6 +19,7 @@ from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.source import Source, build
+from fullconv.graph.axes import Axes
 
 _COLOURS = (1, 3, 4)
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import told
-from fullconv.preprocess import Preprocess
+from fullconv.rasters.preprocess import Preprocess
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "backbone.", "net.", "network.", "encoder.")
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights", "params", "model_ema", "state_dict_ema")

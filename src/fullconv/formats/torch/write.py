@@ -10,11 +10,11 @@ import torch
 from torch.export import Dim
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.files import written_whole
 from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.recipe import recipe_of
+from fullconv.system.files import written_whole
 
 _SUFFIXES = (".pt2", ".onnx", ".safetensors")
 _LARGEST = 2**31 - 1  # bytes of one protobuf message

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, log
 
-from fullconv.axes import Axes, whole
 from fullconv.formats.caffe.layers.base import (
     Elementwise,
     Layer,
@@ -15,8 +14,9 @@ from fullconv.formats.caffe.layers.base import (
     canonical,
     channelwise,
 )
-from fullconv.graph import Pointwise, Touch, Whole
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, whole
+from fullconv.graph.nodes import Pointwise, Touch, Whole
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class ReLU(Elementwise):

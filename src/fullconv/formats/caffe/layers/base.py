@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fullconv.axes import Axes, AxesError, size_of
-from fullconv.graph import Linear, Pointwise, Touch, Whole
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, AxesError, size_of
+from fullconv.graph.nodes import Linear, Pointwise, Touch, Whole
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class LayerError(ValueError):

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import onnx
 
-from fullconv.axes import Axes, Axis, whole
 from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, along_axis, canonical
-from fullconv.graph import Opaque, Pointwise, Touch, Whole
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, Axis, whole
+from fullconv.graph.nodes import Opaque, Pointwise, Touch, Whole
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class Eltwise(Layer):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from fullconv.axes import Axes, AxesError, size_of, whole
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, canonical
 from fullconv.geometry.axis import ceil_overhang
-from fullconv.graph import Layout, Opaque, Touch, Whole
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, AxesError, size_of, whole
+from fullconv.graph.nodes import Layout, Opaque, Touch, Whole
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class Flatten(Layer):

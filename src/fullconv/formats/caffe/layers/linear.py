@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import onnx
 
-from fullconv.axes import Axes, Axis, size_of, whole
 from fullconv.formats.caffe.layers.base import Layer, LayerError, Learned, canonical
-from fullconv.graph import Linear, Opaque, Pointwise, Touch, Whole
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, Axis, size_of, whole
+from fullconv.graph.nodes import Linear, Opaque, Pointwise, Touch, Whole
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class InnerProduct(Layer):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullconv.axes import Axes
 from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, Learned, canonical, channelwise
-from fullconv.graph import Pointwise, Span, Touch, Whole, Window
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes
+from fullconv.graph.nodes import Pointwise, Span, Touch, Whole, Window
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class LRN(Layer):

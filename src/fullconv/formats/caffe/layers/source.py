@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullconv.axes import Axes
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes
+from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class Input(Layer):

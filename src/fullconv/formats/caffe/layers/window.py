@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fullconv.axes import Axes, whole
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, Learned, canonical
 from fullconv.geometry.axis import ceil_overhang, output_length
-from fullconv.graph import Span, Touch, Whole, Window
-from fullconv.lowering import OnnxBuilder
+from fullconv.graph.axes import Axes, whole
+from fullconv.graph.nodes import Span, Touch, Whole, Window
+from fullconv.runtimes.lowered import OnnxBuilder
 
 LOWEST = float(np.finfo(np.float32).min)  # what Caffe's max pooling starts from
 

@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from fullconv.formats.torch.shapes import Known
-from fullconv.lowering import OnnxBuilder
+from fullconv.runtimes.lowered import OnnxBuilder
 
 Shape = tuple[int, ...]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
+from fullconv.maps.classmap import ClassMap
 
 Array = npt.NDArray[Any]
 Affine = tuple[float, float, float, float, float, float]
@@ -16,7 +16,7 @@ _PIXELS: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Coordinates:
     """A map's place: ``cells`` takes the corner (col, row) of a cell's square to coordinates, ``pixels`` a pixel's corner.
 
     A cell's square is as wide as the stride and centred on the cell's true centre. An affine (a, b, c, d, e, f) is
@@ -28,7 +28,7 @@ class Placed:
     crs: str | None
 
     @staticmethod
-    def of(found: ClassMap) -> Placed:
+    def of(found: ClassMap) -> Coordinates:
         record = found.record
         pixels = _PIXELS if record is None or record.transform is None else record.transform
         a, b, c, d, e, f = pixels
@@ -37,7 +37,7 @@ class Placed:
         x0, y0 = float(cx + (1 - sx) / 2), float(cy + (1 - sy) / 2)
         step_x, step_y = float(sx), float(sy)
         cells = (a * step_x, b * step_y, a * x0 + b * y0 + c, d * step_x, e * step_y, d * x0 + e * y0 + f)
-        return Placed(cells, (a, b, c, d, e, f), None if record is None else record.crs)
+        return Coordinates(cells, (a, b, c, d, e, f), None if record is None else record.crs)
 
     @property
     def on_earth(self) -> bool:

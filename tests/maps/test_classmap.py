@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fullconv.classmap import ClassMap, read_labels
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.maps.classmap import ClassMap, read_labels
 
 
 def grid(rows: int = 4, cols: int = 5) -> Grid:

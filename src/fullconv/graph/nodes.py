@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from fullconv.axes import Axes, Axis
+from fullconv.graph.axes import Axes, Axis
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.axes import Axes
-from fullconv.graph import Linear, Opaque, Touch
+from fullconv.graph.axes import Axes
+from fullconv.graph.nodes import Linear, Opaque, Touch
 
 Array = npt.NDArray[Any]
 NEWEST = 21  # the operator set whose spelling other formats use
 
 
 @dataclass(frozen=True)
-class Site:
+class Operation:
     """An operator in its place.
 
     Attributes:
-        op: ONNX's name for it.
+        kind: ONNX's name for it.
         names: of its inputs, None where one is left out.
         axes: of each input that carries the image's data, None for constants and absent inputs.
         shapes: of its outputs at training size.
@@ -35,7 +35,7 @@ class Site:
         opset: version of the spelling.
     """
 
-    op: str
+    kind: str
     names: tuple[str | None, ...]
     axes: tuple[Axes | None, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -81,8 +81,8 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a rule says of a site."""
+class Effect:
+    """What a rule says of a op."""
 
     touch: Touch
     outputs: tuple[Axes, ...]
@@ -90,6 +90,6 @@ class Told:
     aligned: tuple[str, ...] = ()
 
 
-def opaque(site: Site, reason: str) -> Told:
+def opaque(op: Operation, reason: str) -> Effect:
     """No rule fits; the axes behind are taken from the shapes, so that the rest can still be shown."""
-    return Told(Opaque(reason), tuple(Axes.image(shape) for shape in site.shapes))
+    return Effect(Opaque(reason), tuple(Axes.image(shape) for shape in op.shapes))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullconv.axes import Axes, AxesError, flatten_order, fuse, whole
+from fullconv.graph.axes import Axes, AxesError, flatten_order, fuse, whole
 
 MAP = Axes.parse("n c h w", {"n": 2, "c": 12, "h": 4, "w": 6})
 

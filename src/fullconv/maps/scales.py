@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
 from fullconv.geometry.grid import Grid
+from fullconv.maps.classmap import ClassMap
 
 Array = npt.NDArray[Any]
 Fuse = Literal["max", "mean"]

@@ -9,12 +9,12 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from fullconv.classmap import read_labels
 from fullconv.errors import BadInput, CannotCast, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Sampling
-from fullconv.graph import Graph
+from fullconv.graph.nodes import Graph
+from fullconv.maps.classmap import read_labels
 from fullconv.model import Model
 
 Finer = Literal["auto", "dilation", "shifts"]

@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.grid import Grid
-from fullconv.images import read_image
 from fullconv.loading import load
-from fullconv.mapping import CROP_BATCH, Progress, map_image, prepare, run_cells
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.mapping import CROP_BATCH, Progress, map_image, prepare, run_cells
 from fullconv.model import Model
-from fullconv.preprocess import Preprocess
+from fullconv.rasters.pictures import read_image
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.files import written_whole
 from fullconv.geometry.grid import Grid
-from fullconv.peaks import Block, highest, local_maxima
+from fullconv.maps.peaks import Block, highest, local_maxima
+from fullconv.system.files import written_whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -181,7 +181,7 @@ class ClassMap:
             image: the image, for a map that was loaded from a file.
             interpolate: smooth the heat between cells; off by default, since a cell is one answer.
         """
-        from fullconv.images import read_image, to_picture
+        from fullconv.rasters.pictures import read_image, to_picture
         from fullconv.render.overlay import heat_picture, top1_picture
 
         if self.record is not None:

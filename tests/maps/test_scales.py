@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import fullconv
-from fullconv.classmap import ClassMap
 from fullconv.demonstration import demo_files
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
-from fullconv.images import resized
-from fullconv.mapping import map_image
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.mapping import map_image
+from fullconv.rasters.pictures import resized
 
 SCALES = (0.5, 1.0, 1.41)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullconv.errors import BrokenPromise
-from fullconv.graph import Graph, Pointwise, Whole, Window
+from fullconv.graph.nodes import Graph, Pointwise, Whole, Window
 
 
 def check(graph: Graph) -> Graph:

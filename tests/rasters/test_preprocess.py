@@ -8,7 +8,7 @@ import pytest
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
-from fullconv.preprocess import NAMED, Preprocess, mean_file
+from fullconv.rasters.preprocess import NAMED, Preprocess, mean_file
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
 

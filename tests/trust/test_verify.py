@@ -13,7 +13,7 @@ from fullconv.errors import BadInput
 from fullconv.formats.caffe.format import Caffe
 from fullconv.model import Model
 from fullconv.render.report import html_report
-from fullconv.verification import verify
+from fullconv.trust.verify import verify
 from tests import helpers as h
 
 

@@ -15,7 +15,7 @@ class Full(BadInput):
     """The disk is full."""
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """A place for one result."""
 
     name: str
@@ -48,7 +48,7 @@ class Place(Protocol):
         """Keep other processes from writing; BadInput where one does."""
 
 
-def place_of(target: Any) -> Place:
+def storage_of(target: Any) -> Storage:
     """A folder of this machine (or a shared disk), or a URL of an object store (``s3://bucket/slide.zarr``)."""
     text = str(target)
     if "://" in text and not text.startswith("file://"):

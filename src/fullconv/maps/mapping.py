@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.classmap import ClassMap
 from fullconv.errors import BadInput, TooSmall
 from fullconv.geometry.grid import Grid
-from fullconv.images import read_image, resized, to_channels
 from fullconv.loading import load
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.finite import require_numbers
+from fullconv.maps.scales import Fuse, fused
+from fullconv.maps.ways import By, Finer, class_labels, way_over
 from fullconv.model import Model
-from fullconv.numbers import require_numbers
-from fullconv.preprocess import Preprocess
+from fullconv.rasters.pictures import read_image, resized, to_channels
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
-from fullconv.scales import Fuse, fused
-from fullconv.ways import By, Finer, class_labels, way_over
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many

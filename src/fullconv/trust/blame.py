@@ -26,17 +26,17 @@ from fullconv.formats.onnx.format import Onnx
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.network import OnnxNet
 from fullconv.formats.onnx.refine import of_lowered
-from fullconv.formats.onnx.switches import Switch, windows_behind, with_switches
 from fullconv.geometry.exactness import Cause
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
-from fullconv.graph import Whole
-from fullconv.images import read_image
+from fullconv.graph.nodes import Whole
 from fullconv.loading import load
-from fullconv.mapping import prepare, run_cells
+from fullconv.maps.mapping import prepare, run_cells
 from fullconv.model import Model
-from fullconv.preprocess import Preprocess
+from fullconv.rasters.pictures import read_image
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+from fullconv.trust.switches import Switch, windows_behind, with_switches
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fullconv
 from fullconv.errors import BadInput, CannotCast
-from fullconv.mapping import map_image
+from fullconv.maps.mapping import map_image
 from tests import helpers as h
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, ints, original, weights, write
 

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from fullconv.errors import BadInput
-from fullconv.images import read_image, to_channels
+from fullconv.rasters.pictures import read_image, to_channels
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 GREY = RGB[:, :, 0]

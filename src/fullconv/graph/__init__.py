@@ -1,0 +1,1 @@
+"""The network as casting sees it: axis expressions, nodes and their touches, and what a valid graph is."""

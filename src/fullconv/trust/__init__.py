@@ -1,0 +1,1 @@
+"""What makes a map worth believing: the check of every cast, map against crops, each layer's share, and the clock."""
