@@ -11,8 +11,9 @@ import onnx_ir as ir
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.onnx.load import first_line, open_model
+from fullconv.formats.onnx.probe import prove
+from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.static import Static, learn, names_read
-from fullconv.formats.rules import effect_of
 from fullconv.formats.rules.operation import Effect, Operation
 from fullconv.graph import spec
 from fullconv.graph.axes import Axes
@@ -57,7 +58,7 @@ def read_network(path: Path, reading: Reading) -> OnnxNet:
 
 def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> OnnxNet:
     """Place every operator of a model for inputs of these axes."""
-    static = learn(model, {name: axes.shape for name, axes in inputs.items()}, source)
+    static = prove(model, inputs, learn(model, {name: axes.shape for name, axes in inputs.items()}, source))
     opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
     axes: dict[str, Axes] = dict(inputs)
     nodes = []
@@ -67,7 +68,8 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
-        effect = _shifts(node, effect_of(_operation(node, names, axes, static, opset)))
+        made_names = tuple(str(value.name) for value in node.outputs)
+        effect = _shifts(node, sized_effect(_operation(node, names, axes, static, opset), made_names, static))
         # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
         made = [
             (value, out)

@@ -5,7 +5,7 @@ The model is run once, unoptimised, on zeros. That gives every shape as it is, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,13 @@ import onnxruntime as ort
 
 from fullconv.errors import BadInput
 from fullconv.formats.onnx.lower import lower_model
+from fullconv.runtimes.lowered import Lowered
 
 Array = npt.NDArray[Any]
-_ERRORS_ONLY = 4
+Shape = tuple[int, ...]
+_FATAL_ONLY = 4
+_SIZES = ("Shape", "Size")
+RANDOM = ("RandomNormal", "RandomUniform")  # other numbers at every run, from no input at all
 
 
 @dataclass(frozen=True)
@@ -26,42 +30,52 @@ class Static:
     """Attributes:
     shapes: of every value.
     flowing: values that carry the image's data.
-    sized: values that follow from the image's size alone.
+    sized: values that follow from the image's size alone, and are not proven to be the same at every size.
     constants: numbers of the values that do not flow, at training size.
+    uniform: those of ``sized`` that are one and the same number everywhere, whatever the size.
+    larger: shapes on larger images, of those values around ``sized`` ones that can be computed there; one mapping an image.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Mapping[str, Shape]
     flowing: frozenset[str]
     sized: frozenset[str]
     constants: Mapping[str, Array]
+    uniform: frozenset[str] = frozenset()
+    larger: tuple[Mapping[str, Shape], ...] = ()
 
 
-def learn(model: ir.Model, inputs: Mapping[str, tuple[int, ...]], source: str) -> Static:
+def learn(model: ir.Model, inputs: Mapping[str, Shape], source: str) -> Static:
     """Run the model once on zeros of these shapes."""
     flowing, sized = _flow(model)
     lowered = lower_model(model, inputs)
-    names = list(lowered.outputs)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = _ERRORS_ONLY
-    bound = [ort.OrtValue.ortvalue_from_numpy(np.require(a, requirements=["C", "A"])) for a in lowered.weights.values()]
-    if bound:
-        options.add_external_initializers(list(lowered.weights), bound)
-    message = lowered.message().SerializeToString()
     try:
-        session = ort.InferenceSession(message, options, providers=["CPUExecutionProvider"])
-        feeds = {i.name: np.zeros(inputs[i.name], np.float32) for i in session.get_inputs()}
-        found = dict(zip(names, session.run(names, feeds), strict=True))
+        computed = run_plainly(lowered, list(lowered.outputs), inputs)
     except Exception as error:  # the engine has its own error types
         told = str(error).strip().splitlines()[0][:300]
         given = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
         raise BadInput(f"{source}: does not run on inputs of {given}: {told}") from None
-    constants = {name: value for name, value in found.items() if name not in flowing}
+    constants = {name: value for name, value in computed.items() if name not in flowing}
     for name, initializer in model.graph.initializers.items():
         if initializer.const_value is not None:
             constants[name] = initializer.const_value.numpy()
-    known = {name: tuple(np.shape(value)) for name, value in (*found.items(), *constants.items())}
+    known = {name: tuple(np.shape(value)) for name, value in (*computed.items(), *constants.items())}
     return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
+
+
+def run_plainly(lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """The values of these names on zeros, every operator computed as it is defined; raises what the engine raises."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = _FATAL_ONLY
+    bound = [ort.OrtValue.ortvalue_from_numpy(np.require(a, requirements=["C", "A"])) for a in lowered.weights.values()]
+    if bound:
+        options.add_external_initializers(list(lowered.weights), bound)
+    message = lowered.message(names=names).SerializeToString()
+    session = ort.InferenceSession(message, options, providers=["CPUExecutionProvider"])
+    quiet = ort.RunOptions()
+    quiet.log_severity_level = _FATAL_ONLY
+    feeds = {i.name: np.zeros(shapes[i.name], np.float32) for i in session.get_inputs()}
+    return dict(zip(names, session.run(list(names), feeds, quiet), strict=True))
 
 
 def input_name(node: ir.Node, i: int) -> str | None:
@@ -87,10 +101,10 @@ def _flow(model: ir.Model) -> tuple[set[str], set[str]]:
     for node in model.graph:
         inputs = set(names_read(node))
         outputs = {str(value.name) for value in node.outputs}
-        if node.op_type in ("Shape", "Size"):
+        if node.op_type in _SIZES:
             sized |= outputs if inputs & (flowing | sized) else set()
         elif inputs & flowing:
             flowing |= outputs
-        elif inputs & sized:
+        elif inputs & sized or node.op_type in RANDOM:
             sized |= outputs
     return flowing, sized

@@ -1,0 +1,89 @@
+"""Operators that read a number computed from the image's size: where following it is proven they stay, elsewhere they are refused.
+
+A shape, a size or an end may follow the image, and the other size at which the network was run shows whether it does as the
+operator's axes say. Arithmetic on the image's values with such a number (x / H, coordinates) has no place in a map of crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fullconv.formats.onnx.static import Static
+from fullconv.formats.rules import effect_of
+from fullconv.formats.rules.operation import Effect, Operation, opaque
+from fullconv.geometry.axis import output_length
+from fullconv.graph.axes import BATCH, SPACE, Axes
+from fullconv.graph.nodes import Layout, Opaque, Pointwise, Window
+
+Shape = tuple[int, ...]
+_FOLLOWS = {("Reshape", 1), ("Expand", 1), ("Resize", 3), ("Slice", 2)}  # shapes, sizes and ends
+
+
+def sized_effect(op: Operation, outputs: tuple[str, ...], static: Static) -> Effect:
+    """What an operator does to its axes, with numbers from the image's size read only where they are proven to follow it."""
+    sized = [(i, name) for i, name in enumerate(op.names) if name is not None and name in static.sized]
+    for i, name in sized:
+        if (op.kind, i) not in _FOLLOWS and name not in static.uniform:
+            return opaque(op, f"it computes with {name}, which comes from the input's size and is no constant")
+    effect = effect_of(op)
+    if not sized or isinstance(effect.touch, Opaque):
+        return effect
+    reads = [name for name in op.names if name is not None and name in static.flowing]
+    for i, name in sized:
+        if (op.kind, i) in _FOLLOWS:
+            if not _follows(op, effect, reads[0], outputs[0], static):
+                return _unproven(op, effect, name)
+        elif not _fills(op, effect, name, outputs[0], static):
+            return opaque(op, f"{name} comes from the input's size, and does not have the shape of the map")
+    return effect
+
+
+def _unproven(op: Operation, effect: Effect, name: str) -> Effect:
+    """A layout or a size that holds at training size only is stated anew by a cast; what else there is, is refused."""
+    if isinstance(effect.touch, Layout):
+        return replace(effect, touch=replace(effect.touch, fixed=True))
+    if isinstance(effect.touch, Window) and op.kind == "Resize":
+        return replace(effect, touch=replace(effect.touch, auto=True))
+    return opaque(op, f"{name} comes from the input's size, and does not grow with it as the map does")
+
+
+def _follows(op: Operation, effect: Effect, read: str, out: str, static: Static) -> bool:
+    """Whether the output has the shape that its axes say on every larger image on which it is known."""
+    known = [shapes for shapes in static.larger if read in shapes and out in shapes]
+    return bool(known) and all(_expected(op.first, effect, shapes[read]) == shapes[out] for shapes in known)
+
+
+def _expected(before: Axes, effect: Effect, shape: Shape) -> Shape | None:
+    """The output's shape on an input of this shape; None where the axes do not say."""
+    sizes: dict[str, int] = {}
+    for i, root in ((before.space_axis(root), root) for root in (*SPACE, BATCH)):
+        if i is not None:
+            sizes[root] = shape[i]
+    if isinstance(effect.touch, Window):
+        spans = zip(SPACE, (effect.touch.y, effect.touch.x), strict=True)
+        sizes |= {root: output_length(span, sizes[root]) for root, span in spans}
+    out = []
+    for axis in effect.outputs[0].axes:
+        size = 1
+        for atom in axis:
+            if atom.is_whole and atom.root in sizes:
+                size *= sizes[atom.root]
+            elif atom.root in (*SPACE, BATCH) and atom.size > 1:
+                return None
+            else:
+                size *= atom.size
+        out.append(size)
+    return tuple(out)
+
+
+def _fills(op: Operation, effect: Effect, name: str, out: str, static: Static) -> bool:
+    """Whether one number laid over the map lies over all of it, at every size."""
+    axes = effect.outputs[0]
+    cellwise = isinstance(effect.touch, Pointwise) and effect.touch.axis is None and axes.is_map
+    at: list[Mapping[str, Shape]] = [static.shapes, *(s for s in static.larger if name in s and out in s)]
+    return cellwise and len(at) > 1 and all(_covers(shapes[name], shapes[out]) for shapes in at)
+
+
+def _covers(small: Shape, whole: Shape) -> bool:
+    return len(small) in (0, len(whole)) and all(have in (1, want) for have, want in zip(small, whole, strict=False))
