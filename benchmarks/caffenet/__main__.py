@@ -23,7 +23,7 @@ from benchmarks.caffenet import peers
 from benchmarks.caffenet.build import build
 from fullconv.errors import BadInput
 from fullconv.loading import load
-from fullconv.maps.mapping import run_crops
+from fullconv.maps.crops import run_crops
 from fullconv.model import Model
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.trust.bench import cores, interleaved, processor

@@ -14,7 +14,8 @@ import fullconv
 from benchmarks.coverage.models import pictures, sane
 from fullconv.errors import FullconvError
 from fullconv.formats.torch.source import build
-from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import run_cast
 
 EQUAL = 1e-10  # of the largest logit: cast and original, both in double precision
 # Of the largest logit: the engine's answer, which rounds to float32. Some random networks are so ill-conditioned that the untouched

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import fullconv
 from benchmarks.coverage.models import declare_torchvision, pictures, sane
 from fullconv.formats.torch.source import build
-from fullconv.maps.mapping import run_cast, run_cells
+from fullconv.maps.crops import run_cells
+from fullconv.maps.mapping import run_cast
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.trust.bench import cores, interleaved, processor
 

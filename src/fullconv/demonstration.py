@@ -13,7 +13,8 @@ from typing import Any
 
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, Peak
-from fullconv.maps.mapping import map_image, prepare, run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import map_image, prepare, run_cast
 from fullconv.rasters.pictures import read_image
 from fullconv.system.files import written_whole
 from fullconv.trust.bench import interleaved

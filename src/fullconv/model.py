@@ -99,7 +99,7 @@ class Model:
         plan = self.plan
         if plan.refusals:
             name = self.path or "the network"
-            raise CannotCast(f"{name}: cannot be cast (crops still give a map: --by crops)", plan.refusals)
+            raise CannotCast(f"{name}: cannot be cast", plan.refusals)
         if plan.is_empty:
             return self
         full = Model(self.format.apply(self.native, plan), self.format, self.path, self.global_pooling)

@@ -16,6 +16,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from tests import helpers as h
 from tests.cli.conftest import Run
+from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
 
 
 @pytest.fixture
@@ -100,12 +101,37 @@ def test_cast_dry_run_writes_nothing(run: Run, net, tmp_path: Path) -> None:
     assert set(tmp_path.iterdir()) == before
 
 
-def test_cast_of_a_fully_convolutional_net_has_nothing_to_do(run: Run, net, tmp_path: Path) -> None:
+def test_cast_of_a_fully_convolutional_net_writes_it_as_it_is(run: Run, net, tmp_path: Path) -> None:
     run("cast", net[0], "-w", net[1], "-o", tmp_path / "f.prototxt")
     found = run("cast", tmp_path / "f.prototxt", "-w", tmp_path / "f.caffemodel", "-o", tmp_path / "g.prototxt")
     assert found.status == 0
-    assert "nothing to do" in found.out
-    assert not (tmp_path / "g.prototxt").exists()
+    assert "nothing to change" in found.out
+    assert f"wrote {tmp_path / 'g.caffemodel'}" in found.out
+    a, b = (load(tmp_path / f"{name}.prototxt", tmp_path / f"{name}.caffemodel") for name in "fg")
+    image = np.random.default_rng(0).standard_normal((1, 1, 36, 40), np.float32)
+    np.testing.assert_array_equal(a.run(image)["prob"], b.run(image)["prob"])
+
+
+def test_only_a_network_without_weights_is_told_to_be_one(run: Run, net, tmp_path: Path) -> None:
+    told = "no --weights given"
+    assert told in run("cast", net[0], "-o", tmp_path / "a.prototxt").err
+    assert told not in run("cast", net[0], "-w", net[1], "-o", tmp_path / "b.prototxt").err
+    assert told not in run("cast", net[0], "-w", net[1], "--stride", 2, "-o", tmp_path / "b.onnx").err
+    assert told not in run("cast", tmp_path / "b.onnx", "--input-shape", "1,28,28", "-o", tmp_path / "c.onnx").err
+    assert (tmp_path / "c.onnx").exists()
+
+
+def test_a_net_of_several_inputs_is_cast_and_told_to_have_no_map(run: Run, tmp_path: Path) -> None:
+    two = write(
+        tmp_path / "two.onnx",
+        TRUNK + "a = Add(p, z)\nf = Flatten(a)\ny = Gemm(f, w)",
+        weights(**TRUNK_WEIGHTS, w=(196, 5)),
+        inputs="float[n,3,16,16] x, float[n,4,7,7] z",
+        outputs="float[n,5] y",
+    )
+    found = run("cast", two, "-o", tmp_path / "full.onnx")
+    assert "its inputs are x, z" in found.err
+    assert "its inputs are x, z" in run("inspect", two).out
 
 
 def test_cast_refuses_by_name_and_crops_still_map(run: Run, gated, image: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import fullconv
-from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import run_cast
 from tests import helpers as h
 from tests.formats.torch.nets import SE, trunk
 

@@ -12,7 +12,8 @@ from torch import nn
 
 import fullconv
 from fullconv.errors import BadInput, CannotCast
-from fullconv.maps.mapping import map_image, run_cast, run_crops, run_shifted
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import map_image, run_cast, run_shifted
 from fullconv.surgery.refine import strides
 from tests import helpers as h
 from tests.conftest import worst

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fullconv.errors import Refused
 from fullconv.loading import load
-from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import run_cast
 from fullconv.model import Model
 from fullconv.tiling.cut import Cut, Line, cuts
 from fullconv.tiling.window import crop_reach, reach

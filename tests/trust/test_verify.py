@@ -80,6 +80,33 @@ def test_json_and_html(quick: Model, cat: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
+def with_bias(value: float) -> Model:
+    """A net without a softmax whose first class has this bias."""
+    model = h.model(h.LENET.replace(h.layer("prob", "Softmax", "ip2"), ""))
+    model.native.weights["ip2"][1][0] = value
+    return model
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_crops_that_are_no_numbers_fail_a_map_of_numbers(value: float) -> None:
+    model = with_bias(value)
+    model._full = with_bias(0).cast()  # a cast that answers where the network does not
+    report = verify(model, np.random.default_rng(0).integers(0, 256, (36, 32), np.uint8), preprocess="unit")
+    assert report.failed
+    assert (report.apart, report.neither, report.agree) == (report.cells, 0, 0)
+    assert "on one side alone in 6 cells" in str(report)
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["apart"] == 6
+    assert "one side alone" in html_report([report], "net")
+
+
+def test_the_same_infinity_on_both_sides_is_told() -> None:
+    report = verify(with_bias(np.inf), np.zeros((36, 32), np.uint8), preprocess="unit")
+    assert not report.failed
+    assert (report.apart, report.neither, report.agree) == (0, 6, 0)
+    assert "nothing can be compared" in str(report)
+    json.dumps(report.to_json(), allow_nan=False)
+
+
 def test_bad_arguments_are_told(quick: Model, cat: Path) -> None:
     with pytest.raises(BadInput, match="at least 1"):
         verify(quick, cat, cells=0)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @click.option(
-    "--output", "-o", "out", type=click.Path(), help="The network to write, in MODEL's own format (.prototxt)."
+    "--output",
+    "-o",
+    "out",
+    type=click.Path(),
+    help="The network to write, in MODEL's own format (.prototxt say), or of Caffe as .onnx.",
 )
 @click.option(
     "--out-weights", type=click.Path(), help="Its weights (.caffemodel or .h5); beside the network by default."
@@ -51,13 +55,14 @@ def command(
       fullconv cast deploy.prototxt --weights net.caffemodel -o net-conv.prototxt --input-size 451x451
     """
     from fullconv.errors import BadInput
+    from fullconv.maps.crops import no_crops
 
     if out is None and not dry_run:
         raise BadInput("name the network to write with -o, or use --dry-run")
     found = model()
     written: list[Path] = []
     if found.plan.refusals:
-        _print(found.plan, written, as_json)
+        _print(found, written, as_json)
         raise SystemExit(1)
     full = found.cast()
     if stride is not None:
@@ -65,12 +70,13 @@ def command(
     if input_size is not None:
         _note_steps(found, input_size)
         full = full.resized(*input_size)
-    nothing = found.plan.is_empty and input_size is None and stride is None
-    if out is not None and not dry_run and not nothing:
+    if out is not None and not dry_run:
         written = full.save(out, out_weights)
-        if len(written) == 1:
+        if [path.suffix for path in written] in ([".prototxt"], [".pbtxt"], [".txt"]):
             note("no --weights given: only the network is written")
-    _print(found.plan, written, as_json, full.refinements)
+    if (why := no_crops(found.graph)) is not None:
+        note(f"fullconv map cannot run it: {why}")
+    _print(found, written, as_json, full.refinements)
 
 
 def _finer(model: Model, stride: int, out: str | None, size: tuple[int, int] | None) -> Model:
@@ -98,7 +104,10 @@ def _note_steps(model: Model, size: tuple[int, int]) -> None:
         )
 
 
-def _print(plan: Any, written: list[Path], as_json: bool, finer: Sequence[Any] = ()) -> None:
+def _print(model: Model, written: list[Path], as_json: bool, finer: Sequence[Any] = ()) -> None:
+    from fullconv.maps.ways import crops_instead
+
+    plan = model.plan
     if as_json:
         print_json(
             {**plan.to_json(), "refinements": [str(edit) for edit in finer], "written": [str(path) for path in written]}
@@ -109,10 +118,10 @@ def _print(plan: Any, written: list[Path], as_json: bool, finer: Sequence[Any] =
     for refusal in plan.refusals:
         click.echo(f"refused: {refusal}", err=True)
     if plan.refusals:
-        click.echo("not cast, nothing written; crops still give a map: fullconv map --by crops", err=True)
+        click.echo(f"not cast, nothing written; {crops_instead(model)}", err=True)
         return
     if plan.is_empty:
-        click.echo("nothing to do: the network is fully convolutional already")
+        click.echo("nothing to change: the network is fully convolutional already")
     say(plan.exactness)
     for path in written:
         click.echo(f"wrote {path}")

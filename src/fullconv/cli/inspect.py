@@ -144,17 +144,22 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _verdict(model: Model, problem: str | None) -> str:
+    from fullconv.maps.crops import no_crops
+    from fullconv.maps.ways import crops_instead
+
     plan = model.plan
     lines = [""]
     if plan.refusals:
         lines.append(f"cannot be cast ({len(plan.refusals)} refused):")
         lines += [f"  {refusal}" for refusal in plan.refusals]
-        lines.append("crops still give a map: fullconv map --by crops")
+        lines.append(crops_instead(model))
     elif plan.is_empty:
-        lines.append("fully convolutional already: map it as it is")
+        lines.append("fully convolutional already" + ("" if no_crops(model.graph) else ": map it as it is"))
     else:
         lines.append("can be cast:")
         lines += [f"  {edit}" for edit in plan.edits]
+    if not plan.refusals and (why := no_crops(model.graph)) is not None:
+        lines.append(f"fullconv map cannot run it: {why}")
     if problem is None and plan.predicted is not None:
         for output in plan.predicted.outputs:
             lines.append(_output_line(model, output))

@@ -15,6 +15,7 @@ from fullconv.errors import BadInput, TooSmall
 from fullconv.geometry.grid import Grid
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.crops import CROP_BATCH, Progress, run_crops
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, class_labels, way_over
@@ -24,8 +25,6 @@ from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]  # done, of how many
-CROP_BATCH = 16
 _LARGEST_SCALE = 16.0
 
 
@@ -211,47 +210,6 @@ def _room(grid: Grid, row: int, col: int, shifts: tuple[int, int]) -> tuple[int,
     return -(-(grid.rows - row) // shifts[0]), -(-(grid.cols - col) // shifts[1])
 
 
-def run_crops(
-    model: Model,
-    values: Array,
-    output: str,
-    grid: Grid,
-    runtime: str = "auto",
-    precision: Precision = "fp32",
-    batch: int = CROP_BATCH,
-    progress: Progress = lambda done, total: None,
-) -> Array:
-    """The network over every crop of the grid, ``batch`` at a time; (classes, rows, cols)."""
-    every = list(product(range(grid.rows), range(grid.cols)))
-    scores = run_cells(model, values, output, grid, every, runtime, precision, batch, progress)
-    return scores.T.reshape(-1, grid.rows, grid.cols)
-
-
-def run_cells(
-    model: Model,
-    values: Array,
-    output: str,
-    grid: Grid,
-    cells: Sequence[tuple[int, int]],
-    runtime: str = "auto",
-    precision: Precision = "fp32",
-    batch: int = CROP_BATCH,
-    progress: Progress = lambda done, total: None,
-) -> Array:
-    """The network over the crops of some cells, ``batch`` at a time; (cells, classes)."""
-    found: list[Array] = []
-    for start in range(0, len(cells), max(1, batch)):
-        crops = np.stack([_crop(values, grid, *cell) for cell in cells[start : start + max(1, batch)]])
-        scores = model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
-        if scores[0].size != scores.shape[1] and scores[0].size != scores[0].shape[0]:
-            raise BadInput(
-                f"output {output!r} has the shape {scores.shape} for one crop, which is no row of classes; choose another output"
-            )
-        found.append(scores.reshape(len(crops), -1))
-        progress(start + len(crops), len(cells))
-    return np.concatenate(found)
-
-
 def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: str) -> str:
     """What bf16 does to the first crop's answer, in words."""
     height, width = (int(side) for side in grid.crop)
@@ -259,11 +217,6 @@ def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: st
     rough = model.run(crop, outputs=[output], runtime=runtime, precision="bf16")[output]
     exact = model.run(crop, outputs=[output])[output]
     return f"bf16 moves the first crop's scores by up to {float(np.abs(rough - exact).max()):.1e}"
-
-
-def _crop(values: Array, grid: Grid, row: int, col: int) -> Array:
-    x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
-    return values[0, :, y0:y1, x0:x1]
 
 
 def require_room(grid: Grid, image: Any) -> None:

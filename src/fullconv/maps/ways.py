@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.maps.classmap import read_labels
+from fullconv.maps.crops import classes_of, no_crops
 from fullconv.model import Model
 
 Finer = Literal["auto", "dilation", "shifts"]
@@ -63,10 +63,13 @@ def way_over(
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
     if by == "crops":
+        why = no_crops(model.graph)
+        if why is not None:
+            raise BadInput(f"{model.path or 'the network'}: cannot be run on crops: {why}")
         told = "crops: every cell is the untouched network's own answer"
         name, sampling = _crops_sampling(model, output, stride)
         return Way(model, name, sampling, (1, 1), by, told)
-    full = model.cast()
+    full = _cast(model)
     name = _output_of(model, output, full.graph)
     sampling = _square(model, name)
     shifts = _shifts(sampling, stride)
@@ -76,13 +79,33 @@ def way_over(
     return Way(full, name, sampling, shifts, by, model.plan.exactness)
 
 
+def crops_instead(model: Model) -> str:
+    """What a network that cannot be cast is mapped by, in words."""
+    why = no_crops(model.graph)
+    return "crops still give a map: --by crops" if why is None else f"crops give no map either: {why}"
+
+
+def _cast(model: Model) -> Model:
+    """The cast network, to be run on an image alone."""
+    try:
+        full = model.cast()
+    except CannotCast as error:
+        name = model.path or "the network"
+        raise CannotCast(f"{name}: cannot be cast ({crops_instead(model)})", error.refusals) from None
+    why = no_crops(model.graph)
+    if why is not None:
+        raise BadInput(f"{model.path or 'the network'}: cannot be mapped: {why}")
+    return full
+
+
 def class_labels(
     model: Model, labels: str | Path | Sequence[str] | None, output: str | None = None, by: str = "cast"
 ) -> tuple[str, ...]:
     """The labels of an output's classes, as many as it has."""
     graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
-    shape = graph.values[_output_of(model, output, graph)].shape
-    return read_labels(labels, shape[1] if len(shape) == 4 else prod(shape[1:]))
+    name = _output_of(model, output, graph)
+    axes = graph.values[name]
+    return read_labels(labels, axes.shape[1] if axes.rank == 4 and by == "cast" else classes_of(model, name))
 
 
 def _output_of(model: Model, output: str | None, graph: Graph) -> str:

@@ -74,6 +74,11 @@ def _section(report: Report, shares: str) -> str:
         "largest difference": f"{report.largest:.3g}",
         "mean difference": f"{report.mean:.3g}",
         "noise of the engine": f"{report.noise:.3g}, more than noise above {report.threshold:.3g}",
+        **(
+            {"no numbers": f"one side alone in {report.apart} cells, both in {report.neither}"}
+            if report.apart or report.neither
+            else {}
+        ),
         "what to do": report.advice,
     }
     most = sorted(report.by_class.items(), key=lambda item: -item[1])[:_MOST]

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.fingerprint import state_of
 from fullconv.geometry.grid import Grid
+from fullconv.maps.crops import run_crops
 from fullconv.maps.finite import require_numbers
-from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.mapping import run_cast
 from fullconv.maps.ways import Way
 from fullconv.rasters.pictures import to_channels
 from fullconv.rasters.source import Unreadable

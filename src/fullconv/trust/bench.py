@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from fullconv.errors import BadInput
-from fullconv.maps.mapping import run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import run_cast
 from fullconv.model import Model
 from fullconv.runtimes.runtime import Precision
 

@@ -31,7 +31,8 @@ from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
 from fullconv.graph.nodes import Whole
 from fullconv.loading import load
-from fullconv.maps.mapping import prepare, run_cells
+from fullconv.maps.crops import run_cells
+from fullconv.maps.mapping import prepare
 from fullconv.model import Model
 from fullconv.rasters.pictures import read_image
 from fullconv.rasters.preprocess import Preprocess

@@ -20,7 +20,8 @@ from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.grid import Grid
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.mapping import CROP_BATCH, Progress, map_image, prepare, run_cells
+from fullconv.maps.crops import CROP_BATCH, Progress, run_cells
+from fullconv.maps.mapping import map_image, prepare
 from fullconv.model import Model
 from fullconv.rasters.pictures import read_image
 from fullconv.rasters.preprocess import Preprocess
@@ -43,7 +44,8 @@ class Report:
         image: the image's name.
         cells, compared: cells of the map, and how many of them were compared.
         agree: of those, how many have the same top-1 class.
-        largest, mean: difference over all compared cells and classes.
+        largest, mean: difference over all compared cells and classes, where both sides are numbers.
+        apart, neither: cells of which map or crop, and not the other, is no number somewhere (NaN, infinite); and of which neither is.
         rank: mean rank correlation (Spearman) of the classes' scores, 1 where the order is the same.
         noise: largest change of the untouched network's answers when the last bits of its input change.
         threshold: above it a difference is none of noise's.
@@ -71,6 +73,8 @@ class Report:
     parts_at: str | None
     worst: tuple[int, int]
     free: int
+    apart: int
+    neither: int
     by_class: dict[str, float]
     differences: Array = field(repr=False, compare=False)
     result: ClassMap = field(repr=False, compare=False)
@@ -78,13 +82,15 @@ class Report:
     @property
     def failed(self) -> bool:
         """An exact map differs from its crops: a bug in fullconv or its engine."""
-        return self.exact and self.largest > self.threshold
+        return self.exact and (self.largest > self.threshold or self.apart > 0)
 
     @property
     def advice(self) -> str:
         """What a user can do, in one sentence."""
         if self.failed:
             return f"this is a bug: the two part at {self.parts_at}; please report it with the network"
+        if self.apart or self.neither:
+            return "look for the layer whose values leave the range of float32: where scores are no numbers there is nothing to compare"
         if self.exact:
             return "take the map for the crops"
         if self.agree == self.compared:
@@ -110,6 +116,8 @@ class Report:
             "exact",
             "parts_at",
             "free",
+            "apart",
+            "neither",
         )
         found = {name: getattr(self, name) for name in names}
         box = list(self.result.box(*self.worst))
@@ -122,6 +130,15 @@ class Report:
             "advice": self.advice,
         }
 
+    @property
+    def _no_numbers(self) -> list[str]:
+        found = []
+        if self.apart:
+            found.append(f"  NaN or infinite on one side alone in {self.apart} cells")
+        if self.neither:
+            found.append(f"  NaN or infinite on both sides in {self.neither} cells, where nothing can be compared")
+        return found
+
     def __str__(self) -> str:
         x0, y0, x1, y1 = self.result.box(*self.worst)
         of = "all" if self.compared == self.cells else f"{self.compared} of"
@@ -130,6 +147,7 @@ class Report:
                 f"{self.image}: {of} {self.cells} cells against crops of the untouched network",
                 f"  top-1 agrees in {self.agree / self.compared:.2%} ({self.agree} of {self.compared}), rank correlation {self.rank:.4f}",
                 f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
+                *self._no_numbers,
                 f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
                 f"  the graph says: {self.exactness}{self._free}",
                 f"  {'FAILED: ' if self.failed else ''}{self.advice}",
@@ -171,10 +189,10 @@ def verify(
     crops = run_cells(model, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
     mapped = np.stack([result.scores[:, row, col] for row, col in chosen])
     noise = _noise(model, values, name, result.grid, chosen, crops)
-    gaps = np.abs(mapped - crops)
+    gaps, apart, neither = _gaps(mapped, crops)
     largest = float(gaps.max())
-    threshold = MARGIN * max(noise, _FLOOR * float(np.abs(crops).max()))
-    worst = chosen[int(gaps.max(axis=1).argmax())]
+    threshold = MARGIN * max(noise, _FLOOR * _largest(crops))
+    worst = chosen[int((apart if apart.any() else gaps.max(axis=1)).argmax())]
     rows, cols = model.plan.free_cells(result.grid)
     free = sum(rows) * sum(cols)
     exact = model.plan.predicted is not None and not model.plan.inexact and precision == "fp32"
@@ -182,7 +200,7 @@ def verify(
         image=str(image) if isinstance(image, str | Path) else "image",
         cells=result.grid.rows * result.grid.cols,
         compared=len(chosen),
-        agree=int((mapped.argmax(1) == crops.argmax(1)).sum()),
+        agree=int(((mapped.argmax(1) == crops.argmax(1)) & ~apart & ~neither).sum()),
         largest=largest,
         mean=float(gaps.mean()),
         rank=_rank_correlation(mapped, crops),
@@ -191,14 +209,31 @@ def verify(
         exactness=result.exactness if precision == "fp32" else f"{result.exactness}; and {precision} rounds",
         exact=exact,
         parts_at=first_difference(model, values, result.grid, worst, threshold)
-        if exact and largest > threshold
+        if exact and (largest > threshold or apart.any())
         else None,
         worst=worst,
         free=free,
+        apart=int(apart.sum()),
+        neither=int(neither.sum()),
         by_class={label: float(gap) for label, gap in zip(result.labels, gaps.max(axis=0), strict=True)},
         differences=_laid_out(result.grid, chosen, gaps.max(axis=1)),
         result=result,
     )
+
+
+def _gaps(mapped: Array, crops: Array) -> tuple[Array, Array, Array]:
+    """Differences (cells, classes), 0 where a side is no number; cells of which one side alone is none; cells of which neither is."""
+    known = np.isfinite(mapped), np.isfinite(crops)
+    both = known[0] & known[1]
+    gaps = np.abs(np.where(both, mapped, 0) - np.where(both, crops, 0))
+    same = np.isnan(mapped) & np.isnan(crops) | (mapped == crops)  # the same NaN or infinity
+    apart = (~both & ~same).any(axis=1)
+    return gaps, apart, (~both & same).any(axis=1) & ~apart
+
+
+def _largest(scores: Array) -> float:
+    """The largest magnitude of those that are numbers."""
+    return float(np.abs(scores[np.isfinite(scores)]).max(initial=0.0))
 
 
 def _choose(grid: Grid, cells: int | Literal["all"], seed: int) -> list[tuple[int, int]]:
@@ -225,7 +260,7 @@ def _noise(model: Model, values: Array, name: str, grid: Grid, chosen: list[tupl
         signs = rng.choice(np.array([-1, 1], np.float32), values.shape)
         moved = values * (1 + signs * np.finfo(np.float32).eps)
         again = run_cells(model, moved, name, grid, chosen[::step])
-        most = max(most, float(np.abs(again - crops[::step]).max()))
+        most = max(most, float(_gaps(again, crops[::step])[0].max()))
     return most
 
 
@@ -268,7 +303,9 @@ def first_difference(model: Model, values: Array, grid: Grid, cell: tuple[int, i
         small, large = model.run(crop, outputs=[name])[name], full.run(values, outputs=[name])[name]
         top, left = (int(start / step) for start, step in zip((y0, x0), fields[name].stride, strict=True))
         part = large[:, :, top : top + small.shape[2], left : left + small.shape[3]]
-        scale = max(1.0, float(np.abs(small).max()))
-        if part.shape != small.shape or float(np.abs(part - small).max()) > threshold * scale:
+        if part.shape != small.shape:
+            return name
+        gaps, apart, _ = _gaps(part.reshape(1, -1), small.reshape(1, -1))
+        if apart.any() or float(gaps.max()) > threshold * max(1.0, _largest(small)):
             return name
     return "the head, behind the last map"

@@ -18,7 +18,8 @@ from keras import layers
 
 import fullconv
 from fullconv.errors import BadInput
-from fullconv.maps.mapping import map_image, run_cast, run_crops
+from fullconv.maps.crops import run_crops
+from fullconv.maps.mapping import map_image, run_cast
 from tests.conftest import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras under NumPy 2

@@ -1,0 +1,126 @@
+"""The untouched network over crops: one row of classes a crop, many crops a run where it answers each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput, FullconvError
+from fullconv.geometry.grid import Grid
+from fullconv.graph.nodes import Graph
+from fullconv.model import Model
+from fullconv.runtimes.runtime import Precision
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]  # done, of how many
+CROP_BATCH = 16
+_ALIKE = (
+    1e-3  # of the largest score: far above the rounding of one batch size and another, far below another crop's answer
+)
+
+
+def no_crops(graph: Graph) -> str | None:
+    """Why a network cannot be run on crops of an image, None where it can."""
+    if graph.image is None:
+        return "it has no image input of (N, C, H, W)"
+    others = [name for name in graph.inputs if name != graph.image and graph.consumers(name)]
+    if others:
+        return f"it needs more than an image: its inputs are {', '.join(graph.inputs)}"
+    return None
+
+
+def classes_of(model: Model, output: str) -> int:
+    """How many classes an output of the untouched network has; one without a batch axis is a row of them itself."""
+    axes = model.graph.values[output]
+    if axes.is_map and not model.plan.refusals:  # a network that is fully convolutional already, at whatever size
+        return axes.shape[axes.channel_axis]
+    return prod(axes.shape[1:] if _has_batch(model.graph, output) else axes.shape)
+
+
+def _has_batch(graph: Graph, output: str) -> bool:
+    shape = graph.values[output].shape
+    return len(shape) > 1 and (graph.image is None or shape[0] == graph.values[graph.image].shape[0])
+
+
+def run_crops(
+    model: Model,
+    values: Array,
+    output: str,
+    grid: Grid,
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = CROP_BATCH,
+    progress: Progress = lambda done, total: None,
+) -> Array:
+    """The network over every crop of the grid, ``batch`` at a time; (classes, rows, cols)."""
+    every = list(product(range(grid.rows), range(grid.cols)))
+    scores = run_cells(model, values, output, grid, every, runtime, precision, batch, progress)
+    return scores.T.reshape(-1, grid.rows, grid.cols)
+
+
+def run_cells(
+    model: Model,
+    values: Array,
+    output: str,
+    grid: Grid,
+    cells: Sequence[tuple[int, int]],
+    runtime: str = "auto",
+    precision: Precision = "fp32",
+    batch: int = CROP_BATCH,
+    progress: Progress = lambda done, total: None,
+) -> Array:
+    """The network over the crops of some cells, ``batch`` at a time; (cells, classes)."""
+
+    def answers(crops: Array) -> Array:
+        return model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
+
+    at_once = max(1, batch) if len(cells) > 1 and _answers_each(model, output, answers) else 1
+    found: list[Array] = []
+    for start in range(0, len(cells), at_once):
+        crops = np.stack([_crop(values, grid, *cell) for cell in cells[start : start + at_once]])
+        found.append(_rows(answers(crops), len(crops), output))
+        progress(start + len(crops), len(cells))
+    return np.concatenate(found)
+
+
+def _answers_each(model: Model, output: str, answers: Callable[[Array], Array]) -> bool:
+    """Whether a batch's answers are those of its crops, each by itself.
+
+    A network that can be cast is known to answer so. Of another one it is tried with two crops of noise: one may fold the batch into its classes,
+    normalise over it, or take one crop only.
+    """
+    if not model.plan.refusals and _has_batch(model.graph, output):
+        return True
+    crops = np.random.default_rng(0).standard_normal((2, *model.image_shape), np.float32)
+    alone = [answers(crops[i : i + 1]) for i in range(2)]
+    try:
+        both = answers(crops)
+    except FullconvError:
+        return False
+    if both.shape != (2, *alone[0].shape[1:]) or any(each.shape[:1] != (1,) for each in alone):
+        return False
+    limit = _ALIKE * max(float(np.abs(np.nan_to_num(each)).max(initial=0.0)) for each in alone)
+    return all(np.allclose(both[i], each[0], rtol=0, atol=limit, equal_nan=True) for i, each in enumerate(alone))
+
+
+def _rows(scores: Array, crops: int, output: str) -> Array:
+    """The answers for some crops as (crops, classes)."""
+    shape = scores.shape
+    if crops == 1 and (scores.ndim < 2 or shape[0] != 1):
+        scores = scores[None]  # without an axis of the batch
+    if len(scores) != crops or scores[0].size != max(scores.shape[1:]):
+        raise BadInput(
+            f"output {output!r} has the shape {shape} for {'one crop' if crops == 1 else f'{crops} crops'}, which is no row of classes; "
+            "choose another output"
+        )
+    return scores.reshape(crops, -1)
+
+
+def _crop(values: Array, grid: Grid, row: int, col: int) -> Array:
+    x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
+    return values[0, :, y0:y1, x0:x1]
