@@ -14,17 +14,11 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper, shape_inference
 
+from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered, by_sides
 from fullconv.tiling.memory import Step, run_bytes
 
 Shape = tuple[int, ...]
-_MOVED = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout")  # the same memory under another name
-_POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
-_CELLWISE = (
-    "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softplus",
-    "Softsign", "Erf", "Mish", "Clip", "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Floor", "Ceil", "Round", "Sin", "Cos",
-    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "BatchNormalization", "Where", "Cast",
-)  # fmt: skip
 _WHOLE_BLOCKS = 4  # channels of which a value must have a multiple to be laid in blocks
 
 
@@ -72,14 +66,15 @@ class _Layout:
         out = node.output[0]
         if not maps or out not in self.shapes:
             return
-        if node.op_type in _MOVED:
+        memory = OPERATORS[node.op_type].memory if node.op_type in OPERATORS else "own"
+        if memory == "moved":
             self.alias[out] = self._plainly(maps[0])
         elif node.op_type == "Conv" and self._fits_blocks(maps[0]):
             self._emit([self._in_blocks(maps[0])], [out], blocked=True)
             self.convolved.add(out)
-        elif node.op_type in (*_POOLS, "Concat") and all(self._whole(value) for value in maps):
+        elif memory == "blocks" and node.op_type != "Conv" and all(self._whole(value) for value in maps):
             self._emit(maps, [out], blocked=True)
-        elif node.op_type in _CELLWISE:
+        elif memory == "cellwise":
             same = [value for value in maps if self.shapes[value] == self.shapes[out]]
             blocked = bool(same) and all(value in self.blocked for value in same)
             used = maps if blocked else [self._plainly(value) for value in maps]

@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from fullconv.formats.onnx.network import OnnxNet
 from fullconv.formats.onnx.static import input_name
+from fullconv.operators import OPERATORS
 
 _LOWEST = -3.0e38
 
@@ -63,7 +64,7 @@ class _Work:
         if source is None or source.name is None:
             return None
         local = kind == "local pooling"
-        if not local and node.op_type not in ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Pad"):
+        if not local and not OPERATORS[node.op_type].cuttable:
             return None
         if node.op_type == "Pad" and (_text(node, "mode", "constant") != "constant"):
             return None
@@ -164,7 +165,7 @@ def windows_behind(net: OnnxNet, value: str) -> str | None:
     name: str | None = value
     while name in makers:
         node = makers[str(name)]
-        if node.op_type in ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Pad"):
+        if node.op_type in OPERATORS and OPERATORS[node.op_type].cuttable:
             return str(node.name)
         name = input_name(node, 0)
     return None

@@ -14,10 +14,10 @@ from fullconv.formats.onnx.load import first_line, open_model
 from fullconv.formats.onnx.probe import prove
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.static import Static, learn, names_read
-from fullconv.formats.rules.operation import Effect, Operation
 from fullconv.graph import spec
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Graph, Node, Whole
+from fullconv.operators.operation import Effect, Operation
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
 

@@ -16,6 +16,7 @@ from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.static import input_name
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Graph, Span
+from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.refine import refine
@@ -81,7 +82,7 @@ class _Work:
             wide = max(edit.y.dilation, edit.x.dilation) > 1
             if any(refusal.node == edit.node for refusal in known):
                 continue
-            if node.op_type not in ("Conv", "MaxPool", "AveragePool", "Pad", "Slice"):
+            if not OPERATORS[node.op_type].dilates:
                 found.append(Refusal(edit.node, f"{node.op_type} has no dilated form"))
             elif node.op_type == "MaxPool" and wide and self.opset < _DILATED_MAX:
                 found.append(

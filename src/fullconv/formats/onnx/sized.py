@@ -10,33 +10,37 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fullconv.formats.onnx.static import Static
-from fullconv.formats.rules import effect_of
-from fullconv.formats.rules.operation import Effect, Operation, opaque
 from fullconv.geometry.axis import output_length
 from fullconv.graph.axes import BATCH, SPACE, Axes
 from fullconv.graph.nodes import Layout, Opaque, Pointwise, Window
+from fullconv.operators import OPERATORS, effect_of
+from fullconv.operators.operation import Effect, Operation, opaque
 
 Shape = tuple[int, ...]
-_FOLLOWS = {("Reshape", 1), ("Expand", 1), ("Resize", 3), ("Slice", 2)}  # shapes, sizes and ends
 
 
 def sized_effect(op: Operation, outputs: tuple[str, ...], static: Static) -> Effect:
     """What an operator does to its axes, with numbers from the image's size read only where they are proven to follow it."""
     sized = [(i, name) for i, name in enumerate(op.names) if name is not None and name in static.sized]
     for i, name in sized:
-        if (op.kind, i) not in _FOLLOWS and name not in static.uniform:
+        if not _may_follow(op, i) and name not in static.uniform:
             return opaque(op, f"it computes with {name}, which comes from the input's size and is no constant")
     effect = effect_of(op)
     if not sized or isinstance(effect.touch, Opaque):
         return effect
     reads = [name for name in op.names if name is not None and name in static.flowing]
     for i, name in sized:
-        if (op.kind, i) in _FOLLOWS:
+        if _may_follow(op, i):
             if not _follows(op, effect, reads[0], outputs[0], static):
                 return _unproven(op, effect, name)
         elif not _fills(op, effect, name, outputs[0], static):
             return opaque(op, f"{name} comes from the input's size, and does not have the shape of the map")
     return effect
+
+
+def _may_follow(op: Operation, i: int) -> bool:
+    """Whether an input is a shape, a size or an end."""
+    return op.kind in OPERATORS and OPERATORS[op.kind].input_mark(i) == "size"
 
 
 def _unproven(op: Operation, effect: Effect, name: str) -> Effect:

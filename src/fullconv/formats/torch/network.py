@@ -12,14 +12,14 @@ import torch
 from torch import fx, nn
 
 from fullconv.errors import BadInput
-from fullconv.formats.rules import effect_of
-from fullconv.formats.rules.operation import Effect, Operation
 from fullconv.formats.torch.module import OPAQUE, PATH, calls
 from fullconv.formats.torch.operators import OPERATORS, Call, Spelling
 from fullconv.formats.torch.shapes import Known, learn
 from fullconv.graph import spec
 from fullconv.graph.axes import BATCH, Axes, whole
 from fullconv.graph.nodes import Graph, Linear, Node, Opaque
+from fullconv.operators import effect_of
+from fullconv.operators.operation import Effect, Operation
 from fullconv.rasters.preprocess import Preprocess
 
 NAME, VALUE = "name", "value"  # keys of node.meta: names that fx would not take

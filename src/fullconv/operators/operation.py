@@ -82,7 +82,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a rule says of a op."""
+    """What a rule says of an operation."""
 
     touch: Touch
     outputs: tuple[Axes, ...]
@@ -93,3 +93,8 @@ class Effect:
 def opaque(op: Operation, reason: str) -> Effect:
     """No rule fits; the axes behind are taken from the shapes, so that the rest can still be shown."""
     return Effect(Opaque(reason), tuple(Axes.image(shape) for shape in op.shapes))
+
+
+def text(value: Any) -> str:
+    """An attribute that is text, as bytes or not."""
+    return value.decode() if isinstance(value, bytes) else str(value)

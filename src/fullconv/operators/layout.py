@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fullconv.formats.rules.operation import Effect, Operation, opaque
 from fullconv.graph.axes import Axes, AxesError, size_of, whole
 from fullconv.graph.nodes import Layout, Pointwise
+from fullconv.operators.operation import Effect, Operation, opaque
+from fullconv.operators.record import Operator, words
 
 
 def reshape(op: Operation) -> Effect:
@@ -52,3 +53,15 @@ def stack(op: Operation) -> Effect:
         return opaque(op, "it stacks along the batch, or a map with a constant")
     new = (whole(f"s{op.attribute('name', '')}", len(op.names)),)
     return Effect(Pointwise(axis=axis), (Axes((*axes.axes[:axis], new, *axes.axes[axis:])),))
+
+
+OPERATORS = (
+    Operator("Flatten", reshape, read=words("axis"), memory="moved"),
+    Operator("Reshape", reshape, ("data", "size"), read=words("shape"), harmless=words("allowzero consumed_inputs"), memory="moved"),
+    Operator("Squeeze", reshape, ("data", "read"), read=words("axes"), memory="moved"),
+    Operator("Unsqueeze", reshape, ("data", "read"), read=words("axes"), memory="moved"),
+    Operator("Transpose", transpose, read=words("perm")),
+    # Words of our own:
+    Operator("Select", select, read=words("axis")),
+    Operator("Stack", stack, variadic=True, read=words("axis name")),
+)  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fullconv.formats.rules.operation import Effect, Operation, opaque
 from fullconv.graph.axes import Axes, size_of, whole
 from fullconv.graph.nodes import Linear, Pointwise, Whole
+from fullconv.operators.operation import Effect, Operation, opaque
+from fullconv.operators.record import Operator, words
 
 
 def linear(op: Operation) -> Effect:
@@ -26,3 +27,9 @@ def linear(op: Operation) -> Effect:
     over = axes.axes[1]
     space = any(atom.is_space for atom in over)
     return Effect(Whole("linear") if space else Pointwise(flat=True), (out,), Linear(outputs, over))
+
+
+OPERATORS = (
+    Operator("Gemm", linear, ("data", "data", "data"), read=words("alpha beta transA transB"), refused={"broadcast": (0, 1)}),
+    Operator("MatMul", linear, ("data", "data", "data")),
+)  # fmt: skip
