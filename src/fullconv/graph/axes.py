@@ -25,6 +25,16 @@ class AxesError(ValueError):
     """A layout that axis expressions cannot follow (a split that is not a divisor, say)."""
 
 
+class Impossible(AxesError):
+    """A window, node, field or edit that cannot be, refused where it is made."""
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise Impossible with the message unless it holds."""
+    if not holds:
+        raise Impossible(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Atom:
     """Digits ``(root // inner) % size`` of a root index that runs to ``of``."""
@@ -33,6 +43,10 @@ class Atom:
     size: int
     of: int
     inner: int = 1
+
+    def __post_init__(self) -> None:
+        # A root of size 0 is a home to look up (``flatten_order``), never a value's axis.
+        require(self.size >= 0 and self.inner >= 1, f"an atom of {self.size} digits, {self.inner} apart")
 
     @property
     def is_space(self) -> bool:

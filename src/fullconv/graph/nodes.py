@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from fullconv.graph.axes import Axes, Axis
+from fullconv.graph.axes import SPACE, Axes, Axis, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,13 @@ class Span:
     pad_after: int = 0
     overhang: int = 0
 
+    def __post_init__(self) -> None:
+        require(self.kernel >= 1, f"a window of {self.kernel} cells: it must be at least 1")
+        require(self.dilation >= 1, f"a window with dilation {self.dilation}: it must be at least 1")
+        require(self.overhang >= 0, f"a window with an overhang of {self.overhang}: it must be at least 0")
+        whole = self.stride > 0 and 1 in (Fraction(self.stride).numerator, Fraction(self.stride).denominator)
+        require(whole, f"a window with stride {self.stride}: it must be a whole number or one over a whole number")
+
     @property
     def field(self) -> int:
         """Cells from the window's first to its last, both counted."""
@@ -42,14 +49,20 @@ class Pointwise:
     """An output cell reads the same cell of its inputs.
 
     Attributes:
-        axis: the axis that the operator works along, as the file declares it (None: no such axis).
+        axis: the axis of the first input that the operator works along, counted from the first (None: no such axis).
         flat: it runs over everything behind the batch; on a map it must be told to run over channels.
         trailing: it runs over its axis and all behind it, so that on a map the channels must come last.
+        from_end: the file spells the axis so that it is another one when the rank changes: counted from the end, or by a
+            position among all axes (amounts of a Pad).
     """
 
     axis: int | None = None
     flat: bool = False
     trailing: bool = False
+    from_end: bool = False
+
+    def __post_init__(self) -> None:
+        require(not self.trailing or self.axis is not None, "an operator over its axis and all behind it has an axis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,9 @@ class Window:
     auto: bool = False
     divides: bool = False
 
+    def __post_init__(self) -> None:
+        require(self.like is None or self.like >= 0, f"a window as large as input {self.like}, which there is not")
+
 
 @dataclass(frozen=True, slots=True)
 class Whole:
@@ -84,6 +100,12 @@ class Whole:
     how: Literal["linear", "mean", "max", "statistics", "shift", "other"]
     reason: str = ""
     over: tuple[str, ...] = ("h", "w")
+
+    def __post_init__(self) -> None:
+        kinds = ("linear", "mean", "max", "statistics", "shift", "other")
+        require(self.how in kinds, f"the whole map by {self.how!r}, which is none of {', '.join(kinds)}")
+        known = bool(self.over) and set(self.over) <= set(SPACE) and len(set(self.over)) == len(self.over)
+        require(known, f"a pool over {self.over}, which are no sides of a map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +125,9 @@ class Opaque:
 
     reason: str
 
+    def __post_init__(self) -> None:
+        require(bool(self.reason), "a node that cannot be placed says why")
+
 
 Touch = Pointwise | Window | Whole | Layout | Opaque
 
@@ -113,6 +138,9 @@ class Linear:
 
     outputs: int
     over: Axis
+
+    def __post_init__(self) -> None:
+        require(self.outputs >= 1, f"a weight matrix with {self.outputs} outputs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +158,15 @@ class Node:
     linear: Linear | None = None
     aligned: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        require(bool(self.name), "a node without a name")
+        require(bool(self.outputs), f"{self.name} writes no value")
+        require(len(set(self.outputs)) == len(self.outputs), f"{self.name} writes a value twice")
+        like = self.touch.like if isinstance(self.touch, Window) else None
+        require(like is None or like < len(self.inputs), f"{self.name} has no input {like}")
+        moves = isinstance(self.touch, Window | Whole | Layout)
+        require(bool(self.inputs) or not moves, f"{self.name} reads no value")
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -139,6 +176,11 @@ class Graph:
     outputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     values: Mapping[str, Axes]
+
+    def __post_init__(self) -> None:
+        for names, what in ((self.inputs, "input"), (self.outputs, "output")):
+            twice = next((name for name in names if names.count(name) > 1), None)
+            require(twice is None, f"{what} {twice!r} is named twice")
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
