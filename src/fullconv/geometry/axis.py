@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from fullconv.graph.axes import require
 from fullconv.graph.nodes import Span
 
 
@@ -41,6 +42,10 @@ class Extent:
     size: Fraction = Fraction(1)
     stride: Fraction = Fraction(1)
     start: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        require(self.size > 0, f"a field of {self.size} pixels: it must be above 0")
+        require(self.stride > 0, f"a field that steps by {self.stride} pixels: it must be above 0")
 
     def through(self, span: Span) -> Extent:
         """The extent after a window over cells of this one."""

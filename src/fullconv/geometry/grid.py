@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from fullconv.geometry.field import Field, receptive_fields
+from fullconv.graph.axes import require
 from fullconv.graph.nodes import Graph
 
 Pair = tuple[Fraction, Fraction]  # y, x
@@ -39,6 +40,12 @@ class Grid:
     centre0: Pair
     field: Pair
     image: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        require(min(self.rows, self.cols) >= 0, f"a map of {self.rows}×{self.cols} cells")
+        require(min(self.image) >= 1, f"an image of {self.image[0]}×{self.image[1]} pixels")
+        for what, pair in (("stride", self.stride), ("crop", self.crop), ("field", self.field)):
+            require(min(pair) > 0, f"a grid with a {what} of {pair[0]}×{pair[1]} pixels: it must be above 0")
 
     def box(self, row: int, col: int) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1), half-open: the crop that the cell stands for."""
@@ -125,6 +132,10 @@ class Sampling:
     crop: Pair
     field: Field
 
+    def __post_init__(self) -> None:
+        for what, pair in (("stride", self.stride), ("crop", self.crop)):
+            require(min(pair) > 0, f"cells with a {what} of {pair[0]}×{pair[1]} pixels: it must be above 0")
+
     def cells(self, image: tuple[int, int]) -> tuple[int, int]:
         """(rows, cols) of the crops that lie wholly inside an image of (height, width)."""
         rows, cols = (
@@ -143,7 +154,7 @@ def sampling(graph: Graph, output: str) -> Sampling:
     """Sampling of one output of a fully convolutional graph.
 
     The crop is what one cell stood for when the graph had its stated input size:
-    input - (cells - 1) · stride. That is the training size for a net whose output there is 1×1.
+    input - (cells - 1) · stride. That is the training size for a net whose output there is 1×1, though the step may be larger.
     """
     field = receptive_fields(graph)[output]
     image = graph.image
@@ -153,6 +164,6 @@ def sampling(graph: Graph, output: str) -> Sampling:
         length - (count - 1) * stride
         for length, count, stride in zip(graph.values[image].map_size, cells, field.stride, strict=True)
     )
-    # A dense net (a segmenter with as many cells as pixels) has no crop left: a cell stands for its step.
-    height, width = (max(c, s) for c, s in zip(crop, field.stride, strict=True))
+    # A dense net (a segmenter that pads to more cells than its input has steps) has no crop left: a cell stands for its step.
+    height, width = (c if c > 0 else s for c, s in zip(crop, field.stride, strict=True))
     return Sampling(field.stride, (height, width), field)

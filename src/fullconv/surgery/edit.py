@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from math import prod
 from typing import Any
 
-from fullconv.graph.axes import FlattenOrder
+from fullconv.graph.axes import FlattenOrder, require
 from fullconv.graph.nodes import Span
 
 
 def _dims(shape: tuple[int, ...]) -> str:
     return "(" + ", ".join(map(str, shape)) + ")"
+
+
+def _permutes(order: tuple[int, ...]) -> None:
+    require(sorted(order) == list(range(len(order))), f"{_dims(order)} is no order of {len(order)} axes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,15 @@ class LinearToConv:
     input: str
     reason: str
 
+    def __post_init__(self) -> None:
+        require(min(self.outputs, self.channels, *self.kernel) >= 1, f"{self.node}: a kernel of {_dims(self.weights)}")
+        _permutes(self.order.permutation)
+        laid = prod(self.order.sizes)
+        require(
+            laid == self.matrix[1],
+            f"{self.node}: columns laid out as {_dims(self.order.sizes)} are {laid}, not {self.matrix[1]}",
+        )
+
     @property
     def matrix(self) -> tuple[int, int]:
         return self.outputs, self.channels * self.kernel[0] * self.kernel[1]
@@ -53,6 +67,9 @@ class GlobalToSliding:
     node: str
     kernel: tuple[int, int]
     reason: str
+
+    def __post_init__(self) -> None:
+        require(min(self.kernel) >= 1, f"{self.node}: a window of {_dims(self.kernel)}")
 
     def __str__(self) -> str:
         return f"{self.node} global pool -> {self.kernel[0]}×{self.kernel[1]} pool, stride 1"
@@ -96,6 +113,9 @@ class SetAxis:
     axis: int
     reason: str
 
+    def __post_init__(self) -> None:
+        require(self.axis >= 1, f"{self.node}: axis {self.axis} holds no channels")
+
     def __str__(self) -> str:
         return f"{self.node} axis -> {self.axis}"
 
@@ -113,6 +133,11 @@ class FreeShape:
     shape: tuple[int, ...]
     sources: tuple[int, ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        stated = all((size >= 1) == (source < 0) for size, source in zip(self.shape, self.sources, strict=False))
+        same = len(self.shape) == len(self.sources)
+        require(same and stated, f"{self.node}: a shape of {_dims(self.shape)} from the axes {_dims(self.sources)}")
 
     def __str__(self) -> str:
         told = (
@@ -134,6 +159,14 @@ class GlobalToLocal:
     pads: tuple[int, int, int, int]  # top, left, bottom, right
     reason: str
 
+    def __post_init__(self) -> None:
+        top, left, bottom, right = self.pads
+        keeps = (top + bottom + 1, left + right + 1) == self.kernel and min(self.pads) >= 0
+        require(
+            keeps,
+            f"{self.node}: a window of {_dims(self.kernel)} with edges of {_dims(self.pads)} moves the map's size",
+        )
+
     def __str__(self) -> str:
         return f"{self.node} global pool -> {self.kernel[0]}×{self.kernel[1]} pool around each cell"
 
@@ -145,6 +178,9 @@ class AlignConstants:
     node: str
     constants: tuple[str, ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        require(bool(self.constants), f"{self.node}: no constants to lay along channels")
 
     def __str__(self) -> str:
         return f"{self.node}: {', '.join(self.constants)} laid along channels"
@@ -160,6 +196,10 @@ class FixWindow:
     pads: tuple[int, int, int, int]  # top, left, bottom, right
     reason: str
 
+    def __post_init__(self) -> None:
+        require(min(self.kernel) >= 1, f"{self.node}: a window of {_dims(self.kernel)}")
+        require(min(self.stride) > 0, f"{self.node}: a stride of {self.stride[0]}×{self.stride[1]}")
+
     def __str__(self) -> str:
         steps = f"{self.stride[0]}×{self.stride[1]}"
         return f"{self.node} -> window {self.kernel[0]}×{self.kernel[1]}, stride {steps}, pads {_dims(self.pads)}"
@@ -173,6 +213,9 @@ class ToChannelsFirst:
     value: str
     permutation: tuple[int, ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        _permutes(self.permutation)
 
     def __str__(self) -> str:
         return f"{self.node} reads {self.value} transposed by {_dims(self.permutation)}"
@@ -203,6 +246,9 @@ class FromChannelsFirst:
     permutation: tuple[int, ...]
     reason: str
 
+    def __post_init__(self) -> None:
+        _permutes(self.permutation)
+
     def __str__(self) -> str:
         return f"{self.node} answers with {self.value} transposed by {_dims(self.permutation)}"
 
@@ -214,6 +260,9 @@ class SetOrder:
     node: str
     permutation: tuple[int, ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        _permutes(self.permutation)
 
     def __str__(self) -> str:
         return f"{self.node} -> transposed by {_dims(self.permutation)}"
@@ -227,6 +276,11 @@ class ChannelsLast:
     there: tuple[int, ...]
     back: tuple[int, ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        _permutes(self.there)
+        undoes = tuple(self.there.index(i) for i in range(len(self.there)))
+        require(self.back == undoes, f"{self.node}: {_dims(self.back)} does not undo {_dims(self.there)}")
 
     def __str__(self) -> str:
         return f"{self.node} runs on channels last, between transposes"
