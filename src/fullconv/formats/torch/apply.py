@@ -83,8 +83,9 @@ class _Work:
         """The node's arguments by name; shapes as the untouched network had them."""
         known = self.net.known
         shapes = {copy: known.shapes[old] for copy, old in self.old.items() if old in known.shapes}
+        kinds = {copy: known.kinds[old] for copy, old in self.old.items() if old in known.kinds}
         numbers = {copy: known.numbers[old] for copy, old in self.old.items() if old in known.numbers}
-        return Call(node, replace(known, shapes=shapes, numbers=numbers))
+        return Call(node, replace(known, shapes=shapes, kinds=kinds, numbers=numbers))
 
     def _convolve(self, node: fx.Node, edit: LinearToConv) -> None:
         call = self._call(node)
@@ -217,7 +218,7 @@ class _Work:
         node.meta[VALUE] = f"{name}/over_channels"
         back.meta[VALUE] = value
         self.values[value] = back
-        if "dim" in self._call(node).values:
+        if "dim" in self._call(node):
             self._set_axis(node, SetAxis(name, len(edit.there) - 1, edit.reason))
 
     # Parts ----------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def _matrix_and_bias(node: fx.Node, call: Call) -> tuple[fx.Node, Any]:
         return call["weight"], call["bias"]
     if node.target is aten.addmm.default:
         return call["mat2"], call["self"]
-    return call["mat2" if "mat2" in call.values else "other"], None
+    return call["mat2" if "mat2" in call else "other"], None
 
 
 def _is_max(node: fx.Node) -> bool:

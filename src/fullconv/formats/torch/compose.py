@@ -92,7 +92,7 @@ def _variance(w: _Writer, call: Call) -> fx.Node | None:
     keep, count = bool(call["keepdim"]), 1
     for i in axes:
         count *= call.shape(x)[i]
-    given = call.get("correction", None if "correction" in call.values else float(bool(call.get("unbiased", True))))
+    given = call.get("correction", None if "correction" in call else float(bool(call.get("unbiased", True))))
     less = 1.0 if given is None else float(given)
     mean = w.mean(x, axes, keep)
     apart = w(aten.sub.Tensor, w.mean(w(aten.mul.Tensor, x, x), axes, keep), w(aten.mul.Tensor, mean, mean))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +51,7 @@ class Torch:
                 )
 
     def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
-        lowered = lower(native)
-        return replace(lowered, inputs={name: tuple(shapes.get(name, shape)) for name, shape in lowered.inputs.items()})
+        return lower(native, shapes)
 
     def module(self, native: TorchNet) -> Any:
         return copy.deepcopy(native.module)

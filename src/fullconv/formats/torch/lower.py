@@ -3,47 +3,97 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx
 
-from fullconv.errors import CannotRun, Refusal
-from fullconv.formats.torch.network import TorchNet, name_of, outputs_of, parts_of, spelling_of, value_of
-from fullconv.formats.torch.operators import Emitter, NotLowered
-from fullconv.formats.torch.shapes import Known, is_size
+from fullconv.errors import BadInput, CannotRun, Refusal
+from fullconv.formats.torch.network import WIDE, TorchNet, name_of, outputs_of, parts_of, spelling_of, value_of
+from fullconv.formats.torch.operators import OPERATORS, Emitter, NotLowered, Spelling, Unspelt
+from fullconv.formats.torch.quiet import quiet
+from fullconv.formats.torch.shapes import Known, is_size, learn
+from fullconv.graph.axes import SPACE, Axes
 from fullconv.runtimes.lowered import Lowered
 
+_MOVES = (
+    "Identity",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Slice",
+    "Split",
+    "Select",
+    "Gather",
+    "Concat",
+    "Stack",
+    "Expand",
+)
+_TIMES = (2, 3)  # another size, in training sizes: what is lowered alike for both holds for any
 
-def lower(net: TorchNet) -> Lowered:
-    """Lower a network for images of any size, or, where a value is bound to one, for its training size.
+
+def lower(net: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+    """Lower a network for inputs of these shapes; for any size where it is lowered alike for another one.
 
     Raises:
         CannotRun: an operator has no form for the engine; PyTorch itself can run it.
     """
-    work = _Lower(net)
+    here = _lowered(net, net.known)
+    other = _known(net, {name: _larger(axes) for name, axes in net.inputs.items()})
+    if other is not None and _same(here, _lowered(net, other)):
+        axes = next(iter(net.inputs.values()))
+        sides = (i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None)
+        free = ((0,) if net.batch is None else (), *((i,) for i in sides))
+        inputs = {name: tuple(shapes.get(name, shape)) for name, shape in here.inputs.items()}
+        return replace(here, inputs=inputs, any_size=True, free=tuple(i for each in free for i in each))
+    wanted = {name: tuple(shapes.get(name, axes.shape)) for name, axes in net.inputs.items()}
+    known = _known(net, wanted)
+    if known is None:
+        raise BadInput(f"{net.source}: inputs of {wanted} do not go through the network")
+    bound = _lowered(net, known)
+    return replace(bound, inputs=wanted, any_size=False, free=())
+
+
+def _larger(axes: Axes) -> tuple[int, ...]:
+    height, width = (axes.space_axis(root) for root in SPACE)
+    times = {height: _TIMES[0], width: _TIMES[1]}
+    return tuple(size * times.get(i, 1) for i, size in enumerate(axes.shape))
+
+
+def _known(net: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Known | None:
+    """What is known of the values for inputs of other shapes; None where these do not go through."""
+    try:
+        with quiet():
+            return learn(net.module, {name: (net.batch or WIDE, *shape[1:]) for name, shape in shapes.items()})
+    except Exception:  # whatever the operators say of sizes that they do not take
+        return None
+
+
+def _same(one: Lowered, other: Lowered) -> bool:
+    """Whether two lowerings are one graph with the same numbers."""
+    nodes = len(one.nodes) == len(other.nodes) and all(map(operator.eq, one.nodes, other.nodes))
+    return nodes and list(one.constants) == list(other.constants)
+
+
+def _lowered(net: TorchNet, known: Known) -> Lowered:
+    work = _Lower(net, known)
     for node in net.module.graph.nodes:
         work.visit(node)
     b = work.emitter
     inputs = {name: (net.batch or axes.shape[0], *axes.shape[1:]) for name, axes in net.inputs.items()}
-    named = {
-        value_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in net.known.flowing
-    }
+    named = {value_of(node): value for node, value in b.env.items() if isinstance(value, str) and node in known.flowing}
     outputs = {name: value for name, value in named.items() if value in work.made}
-    free: tuple[int, ...] = (0,) if net.batch is None else ()
-    if b.any_size:
-        axes = next(iter(net.inputs.values()))
-        free += tuple(i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None)
-    return Lowered(b.nodes, list(b.constants.values()), inputs, outputs, work.weights, True, free)
+    return Lowered(b.nodes, list(b.constants.values()), inputs, outputs, work.weights, False, ())
 
 
 class _Lower:
-    def __init__(self, net: TorchNet) -> None:
+    def __init__(self, net: TorchNet, known: Known) -> None:
         self.net = net
-        self.known: Known = net.known
-        self.emitter = Emitter(net.known)
+        self.known = known
+        self.emitter = Emitter(known)
         self.weights: dict[str, Any] = {}
         self.sized = _sized(net)
         self.numbers = _fold(net, self.sized)
@@ -64,18 +114,18 @@ class _Lower:
 
     def _call(self, node: fx.Node) -> None:
         b = self.emitter
-        spelling = spelling_of(node, self.known)
         try:
+            spelling = spelling_of(node, self.known)
             if spelling is None:
                 raise NotLowered(f"{node.target} has no form for ONNX here")
-            given = [b.value(v) for v in spelling.inputs]
+            given = self._given(node, spelling)
             if spelling.emit is not None:
                 found = spelling.emit(b, *given)
             else:
                 while given and not given[-1]:
                     given.pop()
                 found = b.op(spelling.op, *given, **spelling.attributes)
-        except NotLowered as error:
+        except (NotLowered, Unspelt) as error:
             reason = f"{error}; run it with --runtime torch"
             raise CannotRun(
                 f"{self.net.source}: cannot be run by ONNX Runtime", [Refusal(name_of(node), reason)]
@@ -87,6 +137,20 @@ class _Lower:
         for user in node.users:
             if user.target is operator.getitem:
                 b.env[user] = values[int(user.args[1])]  # type: ignore[arg-type]
+
+    def _given(self, node: fx.Node, spelling: Spelling) -> list[str]:
+        """Its inputs, made what its output is, as PyTorch promotes them."""
+        b, record, kind = self.emitter, OPERATORS[node.target], self.known.kinds[node]
+        if kind not in record.kinds:
+            raise NotLowered(
+                f"{node.target} over {'whole numbers' if kind == 'int' else 'booleans'} has no form for ONNX here"
+            )
+        if node in self.known.narrow and spelling.op not in _MOVES:
+            raise NotLowered(f"{node.target} over numbers of less than 32 bits has no form for ONNX here")
+        if not record.casts:
+            return [b.value(v) for v in spelling.inputs]
+        kinds = ((v, self.known.kinds.get(v, kind) if isinstance(v, fx.Node) else kind) for v in spelling.inputs)
+        return [b.cast(b.value(v, have), have, kind) for v, have in kinds]
 
     def _size(self, node: fx.Node) -> Any:
         """A size as a tensor of one whole number; what does not follow from the image as a number."""

@@ -156,7 +156,7 @@ class _Build:
             node.target = batch_norm
             node.args = (x, weight, bias, mean, var, count, flag, momentum, eps)
         place = _TRAINING.get(_without_underscore(node.target))
-        if place is not None:
+        if place is not None and node.args[place] is not True:  # what drops at inference too is no part of training
             with self.graph.inserting_before(node):
                 flag = _get(self.graph, "training")
             node.target = _without_underscore(node.target)

@@ -13,8 +13,8 @@ from torch import fx, nn
 
 from fullconv.errors import BadInput
 from fullconv.formats.torch.module import OPAQUE, PATH, calls
-from fullconv.formats.torch.operators import OPERATORS, Call, Spelling
-from fullconv.formats.torch.shapes import Known, learn
+from fullconv.formats.torch.operators import OPERATORS, Call, Spelling, Unspelt
+from fullconv.formats.torch.shapes import Known, follows_size, learn
 from fullconv.graph import spec
 from fullconv.graph.axes import BATCH, Axes, whole
 from fullconv.graph.nodes import Graph, Linear, Node, Opaque
@@ -25,7 +25,7 @@ from fullconv.rasters.preprocess import Preprocess
 NAME, VALUE = "name", "value"  # keys of node.meta: names that fx would not take
 
 
-_WIDE = 2  # networks are read with a batch of two, so that no axis of size one is taken for the batch
+WIDE = 2  # networks are read with a batch of two, so that no axis of size one is taken for the batch
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ def understand(
 ) -> TorchNet:
     """Place every operator of a module for inputs of these axes."""
     known = known_at(module, inputs, batch)
-    wide = {name: _with_batch(axes, batch or _WIDE) for name, axes in inputs.items()}
+    wide = {name: _with_batch(axes, batch or WIDE) for name, axes in inputs.items()}
     graph = _Reader(module, known, wide).graph(source)
     return TorchNet(module, source, dict(inputs), batch, known, graph, preprocess, notes)
 
 
 def known_at(module: fx.GraphModule, inputs: Mapping[str, Axes], batch: int | None) -> Known:
     """Shapes of every value for inputs of these axes."""
-    return learn(module, {name: _with_batch(axes, batch or _WIDE).shape for name, axes in inputs.items()})
+    return learn(module, {name: _with_batch(axes, batch or WIDE).shape for name, axes in inputs.items()})
 
 
 def _with_batch(axes: Axes, size: int) -> Axes:
@@ -103,11 +103,15 @@ class _Reader:
         return spec.check(Graph(tuple(self.inputs), outputs, tuple(self.nodes), values))
 
     def _read(self, node: fx.Node) -> None:
-        spelling, made = spelling_of(node, self.known), parts_of(node)
-        shapes = self.known.shapes.get(node)
+        made, shapes = parts_of(node), self.known.shapes.get(node)
         if shapes is None or not made:
             return
-        effect = self._effect(node, spelling, made[-1][0] + 1)
+        spelling, reason = None, node.meta.get(OPAQUE) or follows_size(node, self.known)
+        try:
+            spelling = spelling_of(node, self.known)
+        except Unspelt as error:
+            reason = reason or str(error)
+        effect = self._effect(node, spelling, reason, made[-1][0] + 1)
         kept = [(value, effect.outputs[i]) for i, value in made]
         self.axes.update(kept)
         data = [v for v in (spelling.inputs if spelling else node.all_input_nodes) if v in self.axes]
@@ -125,10 +129,9 @@ class _Reader:
             )
         )
 
-    def _effect(self, node: fx.Node, spelling: Spelling | None, read: int) -> Effect:
+    def _effect(self, node: fx.Node, spelling: Spelling | None, reason: str | None, read: int) -> Effect:
         shapes = self.known.shapes[node]
         each = shapes[:read] if shapes and isinstance(shapes[0], tuple) else (shapes,)
-        reason = node.meta.get(OPAQUE)
         if spelling is None or reason:
             why = reason or f"{node.target} has no rule: how it moves over an image is not known"
             return Effect(Opaque(why), tuple(Axes.image(shape) for shape in each))
@@ -178,9 +181,13 @@ def _stem(node: fx.Node) -> str:
 
 
 def spelling_of(node: fx.Node, known: Known) -> Spelling | None:
-    """A call in ONNX's words; None for operators that have no spelling here."""
-    spell = OPERATORS.get(node.target)
-    return None if spell is None else spell(Call(node, known))
+    """A call in ONNX's words; None for operators that have no spelling here.
+
+    Raises:
+        Unspelt: it has one, but not as it is called.
+    """
+    record = OPERATORS.get(node.target)
+    return None if record is None else record.spelling(Call(node, known))
 
 
 def parts_of(node: fx.Node) -> list[tuple[int, fx.Node]]:

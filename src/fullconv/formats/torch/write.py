@@ -69,7 +69,9 @@ def export_free(net: TorchNet) -> torch.export.ExportedProgram:
 
 
 def _write_onnx(net: TorchNet, path: Path) -> Path:
-    lowered = lower(net)
+    lowered = lower(net, {})
+    if net.is_cast and not lowered.any_size:
+        raise BadInput(f"{path}: as ONNX the network holds for one size only; write .pt2")
     size = sum(array.nbytes for array in lowered.weights.values())
     if size >= _LARGEST:
         raise BadInput(f"{path}: its weights are {size / 1e9:.1f} GB, more than one ONNX file holds; write .pt2")

@@ -1,18 +1,21 @@
 """ATen operators, each spelt in ONNX's words: one function an operator serves the rules on axes and the engine alike."""
 
-from fullconv.formats.torch.operators import elementwise, layout, linear, normalization, reduce, window
-from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Spelling
+from fullconv.formats.torch.operators import elementwise, layout, linear, normalization, reduce, truth, window
+from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Record, Spelling, Unspelt
 
 __all__ = [
     "OPERATORS",
     "Call",
     "Emitter",
     "NotLowered",
+    "Record",
     "Spelling",
+    "Unspelt",
     "elementwise",
     "layout",
     "linear",
     "normalization",
     "reduce",
+    "truth",
     "window",
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import fx
 
 from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
 
 
-@spells("view", "reshape", "_unsafe_view", "view_copy")
+@spells("view", "reshape", "_unsafe_view", "view_copy", reads="self size shape", kinds="any")
 def view(call: Call) -> Spelling:
     """The same values in another shape."""
     x, stated = call["self"], list(call.get("size", call.get("shape")))
@@ -27,6 +26,9 @@ def view(call: Call) -> Spelling:
     "unflatten.int",
     "reshape_as",
     "view_as",
+    reads="self dim start_dim end_dim",
+    harmless="sizes other",  # the output's shape says them
+    kinds="any",
 )
 def reshape(call: Call) -> Spelling:
     """The same values in another shape, by axes: it follows from the input's."""
@@ -58,13 +60,15 @@ def reshape(call: Call) -> Spelling:
     else:
 
         def emit(b: Emitter, v: str) -> str:
-            b.size_bound()
             return b.op("Reshape", v, b.ints(-1, *out[1:]))
 
     return Spelling("Flatten", (x,), {}, emit)
 
 
-@spells("permute", "transpose.int", "t", "movedim.int", "numpy_T", "swapaxes")
+@spells(
+    "permute", "transpose.int", "t", "movedim.int", "numpy_T", "swapaxes", kinds="any",
+    reads="self dims dim0 dim1 axis0 axis1 source destination",
+)  # fmt: skip
 def permute(call: Call) -> Spelling:
     """The axes in another order."""
     rank = call.rank(call["self"])
@@ -78,15 +82,22 @@ def permute(call: Call) -> Spelling:
     elif ".t." in name or "numpy_T" in name:
         order = order[::-1]
     else:
-        a, b = (int(call[k]) % rank for k in (("dim0", "dim1") if "dim0" in call.values else ("axis0", "axis1")))
+        a, b = (int(call[k]) % rank for k in (("dim0", "dim1") if "dim0" in call else ("axis0", "axis1")))
         order[a], order[b] = order[b], order[a]
     return Spelling("Transpose", (call["self"],), {"perm": order})
 
 
-@spells("chunk", "split.Tensor", "split_with_sizes", "split.sizes", "unsafe_chunk", "unsafe_split.Tensor")
+@spells(
+    "chunk", "split.Tensor", "split_with_sizes", "split.sizes", "unsafe_chunk", "unsafe_split.Tensor", kinds="any",
+    reads="self dim chunks split_size split_sizes",
+)  # fmt: skip
 def split(call: Call) -> Spelling:
     """Parts of an axis."""
     axis = int(call["dim"])  # as declared: from the end it means another axis of a map
+    for name in ("chunks", "split_size", "split_sizes"):
+        given = call.get(name, 0)
+        for size in given if isinstance(given, list | tuple) else [given]:
+            call.fixed(size, name)
     sizes = [shape[axis] for shape in call.out]
 
     def emit(b: Emitter, x: str) -> Sequence[str]:
@@ -95,7 +106,7 @@ def split(call: Call) -> Spelling:
     return Spelling("Split", (call["self"],), {"axis": axis}, emit)
 
 
-@spells("unbind.int")
+@spells("unbind.int", reads="self dim", kinds="any")
 def unbind(call: Call) -> Spelling:
     """Every position of an axis, without it."""
     axis, count = int(call["dim"]), len(call.out)
@@ -106,31 +117,25 @@ def unbind(call: Call) -> Spelling:
     return Spelling("Select", (call["self"],), {"axis": axis}, emit)
 
 
-@spells("select.int")
+@spells("select.int", reads="self dim index", kinds="any")
 def select(call: Call) -> Spelling:
     """One position of an axis, without it."""
-    axis, index = int(call["dim"]), call.number(call["index"])
+    axis, index = int(call["dim"]), call.fixed(call["index"], "index")
 
     def emit(b: Emitter, x: str) -> str:
-        return b.op("Gather", x, b._constant(_scalar(index)), axis=axis)
+        return b.op("Gather", x, b.value(index, "int"), axis=axis)
 
     return Spelling("Select", (call["self"],), {"axis": axis}, emit)
 
 
-def _scalar(value: int) -> Any:
-    import numpy as np
-
-    return np.array(value, np.int64)
-
-
-@spells("index_select")
+@spells("index_select", reads="self dim index", kinds="any", casts=False)
 def index_select(call: Call) -> Spelling:
     """Positions of an axis by an index."""
     axis = int(call["dim"])
     return Spelling("Gather", (call["self"], call["index"]), {"axis": axis})
 
 
-@spells("cat", "concat")
+@spells("cat", "concat", reads="tensors dim", kinds="any")
 def cat(call: Call) -> Spelling:
     """Several side by side along an axis."""
     parts = tuple(p for p in call["tensors"] if call.shape(p) != (0,))
@@ -138,7 +143,7 @@ def cat(call: Call) -> Spelling:
     return Spelling("Concat", parts, {"axis": axis})
 
 
-@spells("stack")
+@spells("stack", reads="tensors dim", kinds="any")
 def stack(call: Call) -> Spelling:
     """Several side by side along an axis of its own."""
     axis = int(call["dim"]) % len(call.out[0])
@@ -149,21 +154,11 @@ def stack(call: Call) -> Spelling:
     return Spelling("Stack", tuple(call["tensors"]), {"axis": axis, "name": call.node.name}, emit)
 
 
-@spells("expand", "expand_as")
+@spells("expand", "expand_as", reads="self size other", harmless="implicit", kinds="any")
 def expand(call: Call) -> Spelling:
     """Axes of size 1 repeated."""
     x = call["self"]
-    if "other" in call.values:
+    if "other" in call:
         return Spelling("Add", (x, call["other"]), emit=lambda b, v, o: b.op("Expand", v, b.op("Shape", o)))
     sizes = [1 if isinstance(v, int) and v == -1 else v for v in call["size"]]
-    bound = any(
-        isinstance(v, int) and v > 1 and i >= len(sizes) - 2 and call.shape(x)[i - len(sizes)] == 1
-        for i, v in enumerate(sizes)
-    )
-
-    def emit(b: Emitter, v: str) -> str:
-        if bound:
-            b.size_bound()
-        return b.op("Expand", v, b.sizes(sizes))
-
-    return Spelling("Expand", (x,), {"shape": list(call.out[0])}, emit)
+    return Spelling("Expand", (x,), {"shape": list(call.out[0])}, lambda b, v: b.op("Expand", v, b.sizes(sizes)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import fx
 
 from fullconv.formats.torch.module import channel_conv1d
-from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, Spelling, spells, unwritten
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, Unspelt, own, spells, unwritten
 
 
-@spells("linear")
+@spells("linear", reads="input weight bias")
 def linear(call: Call) -> Spelling:
     """x · Wᵀ + b over the last axis."""
     x, weight, bias = call["input"], call["weight"], call["bias"]
@@ -26,37 +26,38 @@ def linear(call: Call) -> Spelling:
     return Spelling("Gemm", (x, weight, bias), {"transB": 1}, emit)
 
 
-@spells("addmm")
+@spells("addmm", reads="self mat1 mat2 beta alpha")
 def addmm(call: Call) -> Spelling:
     """A bias and a product with a matrix of (inputs, outputs)."""
     bias, x, weight = call["self"], call["mat1"], call["mat2"]
-    scaled = float(call["beta"]) != 1 or float(call["alpha"]) != 1
-    attributes = {"alpha": float(call["alpha"]), "beta": float(call["beta"])}
-    return Spelling(
-        "Gemm", (x, weight, bias), attributes if scaled else {}, lambda b, x, w, c: b.op("Gemm", x, w, c, **attributes)
-    )
+    beta, alpha = float(call["beta"]), float(call["alpha"])
+    if (beta, alpha) != (1, 1):  # a cast keeps a matrix and a bias, and no more
+        raise Unspelt(f"it scales its product by {alpha:g} and its bias by {beta:g}")
+    return Spelling("Gemm", (x, weight, bias))
 
 
-@spells("matmul", "mm", "bmm", "dot")
+@spells("matmul", "mm", "bmm", reads="self other mat2")
 def matmul(call: Call) -> Spelling:
     """A product; with a constant matrix on the right a linear layer."""
-    left, right = (call[name] for name in ("self", "mat2" if "mat2" in call.values else "other"))
+    left, right = (call[name] for name in ("self", "mat2" if "mat2" in call else "other"))
     return Spelling("MatMul", (left, right))
 
 
-@spells("scaled_dot_product_attention")
+@spells(
+    "scaled_dot_product_attention", reads="query key value attn_mask", harmless="dropout_p is_causal scale enable_gqa"
+)  # attention is refused whatever they are
 def attention(call: Call) -> Spelling:
     """Attention, which reads every position at every other."""
-    given = tuple(v for v in call.values.values() if isinstance(v, fx.Node))
+    given = tuple(v for v in (call[k] for k in ("query", "key", "value", "attn_mask")) if isinstance(v, fx.Node))
     return Spelling("Attention", given, emit=unwritten)
 
 
-@spells("conv1d")
+@spells("conv1d", reads="input weight bias stride padding dilation", harmless="groups")  # one channel has one group
 def conv1d(call: Call) -> Spelling:
     """A convolution along the channels of a vector laid out as (n, 1, c), as efficient channel attention has it."""
     x, weight, bias = call["input"], call["weight"], call["bias"]
-    strides, pads = [call.number(v) for v in call["stride"]], [call.number(v) for v in call["padding"]]
-    plain = call.shape(weight)[:2] == (1, 1) and strides == [1] and call.pair(call["dilation"])[0] == 1
+    strides, pads = [int(v) for v in call["stride"]], [int(v) for v in call["padding"]]
+    plain = call.shape(weight)[:2] == (1, 1) and strides == [1] and list(call["dilation"]) == [1]
     if not plain:
         return Spelling("Conv", (x, weight, bias), emit=unwritten)
     return Spelling(
@@ -77,4 +78,4 @@ def along_channels(call: Call) -> Spelling:
     return Spelling("ReduceOver", (call["x"], call["weight"], call["bias"]), {"axis": 1}, emit)
 
 
-OPERATORS[channel_conv1d] = along_channels
+own(channel_conv1d, along_channels)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
 from fullconv.formats.torch.module import batch_norm as with_modes
-from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Spelling, spells, unwritten
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, Unspelt, own, spells, unwritten
 
 
-@spells("batch_norm")
+@spells(
+    "batch_norm", reads="input weight bias running_mean running_var training eps", harmless="momentum cudnn_enabled"
+)
 def batch_norm(call: Call) -> Spelling:
     """(x - mean) / √(var + eps) · weight + bias, a channel at a time, with the statistics of training."""
+    if call["training"] is True or call.get("running_mean", ...) is None:
+        raise Unspelt("it normalises by its own batch (track_running_stats=False, or in training)")
     x = call.first
     names = (
         ("weight", "bias", "running_mean", "running_var")
-        if "running_mean" in call.values
+        if "running_mean" in call
         else ("weight", "bias", "mean", "var")
     )
     weight, bias, mean, var = (call[name] for name in names)
     count = call.shape(x)[1]
 
     def emit(b: Emitter, x: str, mean: str, var: str, weight: str, bias: str) -> str:
-        if call["training"] is True:
-            raise NotLowered("it normalises by its own batch")
         ones = weight or b.floats([1.0] * count)
         zeros = bias or b.floats([0.0] * count)
         return b.op("BatchNormalization", x, ones, zeros, mean, var, epsilon=float(call["eps"]))
@@ -30,26 +32,24 @@ def batch_norm(call: Call) -> Spelling:
     return Spelling("BatchNormalization", (x, mean, var, weight, bias), emit=emit)
 
 
-OPERATORS[with_modes] = batch_norm
+own(with_modes, batch_norm)
 
 
-@spells("layer_norm")
+@spells("layer_norm", reads="input normalized_shape weight bias eps", harmless="cudnn_enable")
 def layer_norm(call: Call) -> Spelling:
     """(x - mean) / √(var + eps) over the last axes."""
     x, weight, bias = call["input"], call["weight"], call["bias"]
-    count = len(call["normalized_shape"])
-    axis = call.rank(x) - count
+    shape = [call.fixed(v, "shape") for v in call["normalized_shape"]]
+    axis = call.rank(x) - len(shape)
 
     def emit(b: Emitter, x: str, weight: str, bias: str) -> str:
-        scale = weight or b.floats([1.0] * math.prod(call["normalized_shape"]))
+        scale = weight or b.floats(np.ones(shape))
         return b.op("LayerNormalization", x, scale, *([bias] if bias else []), axis=axis, epsilon=float(call["eps"]))
 
-    return Spelling(
-        "LayerNormalization", (x, weight, bias), {"axis": axis}, emit if weight is not None or count == 1 else unwritten
-    )
+    return Spelling("LayerNormalization", (x, weight, bias), {"axis": axis}, emit)
 
 
-@spells("group_norm")
+@spells("group_norm", reads="input num_groups weight bias eps", harmless="cudnn_enabled")
 def group_norm(call: Call) -> Spelling:
     """Moments over groups of channels and the whole map."""
     x, groups, count = call["input"], int(call["num_groups"]), call.shape(call["input"])[1]
@@ -72,7 +72,11 @@ def group_norm(call: Call) -> Spelling:
     return Spelling("GroupNormalization", (x, call["weight"], call["bias"]), emit=emit)
 
 
-@spells("instance_norm")
+@spells(
+    "instance_norm",
+    reads="input weight bias running_mean running_var use_input_stats eps",
+    harmless="momentum cudnn_enabled",
+)
 def instance_norm(call: Call) -> Spelling:
     """Moments over the whole map, a channel at a time."""
     x, weight, bias, count = call["input"], call["weight"], call["bias"], call.shape(call["input"])[1]
@@ -82,32 +86,35 @@ def instance_norm(call: Call) -> Spelling:
         return b.op("InstanceNormalization", x, scale, shift, epsilon=float(call["eps"]))
 
     if not call["use_input_stats"]:
-        return Spelling("InstanceNormalization", (x, weight, bias), emit=unwritten)
+        given = (x, weight, bias, call["running_mean"], call["running_var"])
+        return Spelling("BatchNormalization", given, emit=unwritten)
     return Spelling("InstanceNormalization", (x, weight, bias), emit=emit)
 
 
-@spells("softmax.int", "log_softmax.int", "_softmax", "_log_softmax")
+@spells(
+    "softmax.int", "log_softmax.int", "_softmax", "_log_softmax", reads="self dim", harmless="dtype half_to_float"
+)  # their input is made what they answer with
 def softmax(call: Call) -> Spelling:
     """Exponentials that add up to one along an axis."""
     name = "LogSoftmax" if "log" in str(call.node.target) else "Softmax"
     return Spelling(name, (call["self"],), {"axis": int(call["dim"])})
 
 
-@spells("argmax", "argmin")
+@spells("argmax", "argmin", reads="self dim keepdim", kinds="int", casts=False)
 def choose(call: Call) -> Spelling:
     """The place of the largest or the smallest along an axis."""
     x, axis, keep = call["self"], call["dim"], int(bool(call["keepdim"]))
     name = "ArgMax" if "max" in str(call.node.target) else "ArgMin"
     if axis is None:
         return Spelling("ReduceAll", (x,), emit=unwritten)
-    axis = int(axis)
-    return Spelling(name, (x,), {"axis": axis, "keepdims": keep})
+    plain = call.kind(x) == "float"
+    return Spelling(name, (x,), {"axis": int(axis), "keepdims": keep}, None if plain else unwritten)
 
 
-@spells("topk")
+@spells("topk", reads="self k dim largest sorted")
 def topk(call: Call) -> Spelling:
     """The largest few along an axis, and their places."""
-    x, axis, count = call["self"], int(call["dim"]), int(call["k"])
+    x, axis, count = call["self"], int(call["dim"]), call.fixed(call["k"], "number")
 
     def emit(b: Emitter, x: str) -> list[str]:
         return b.ops(
@@ -115,10 +122,3 @@ def topk(call: Call) -> Spelling:
         )
 
     return Spelling("TopK", (x,), {"axis": axis}, emit)
-
-
-@spells("local_response_norm")
-def local_response_norm(call: Call) -> Spelling:
-    """Neighbours among channels."""
-    attributes = {"size": int(call["size"]), "alpha": call["alpha"], "beta": call["beta"], "bias": call["k"]}
-    return Spelling("LRN", (call["input"],), attributes)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fullconv.formats.torch.module import below_peak
-from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, Spelling, spells
+from fullconv.formats.torch.operators.call import Call, Emitter, NotLowered, Spelling, own, spells
 
 _REDUCTIONS = {
     "mean.dim": "ReduceMean",
@@ -26,6 +27,9 @@ def _axes(call: Call) -> list[int]:
 
 
 def _reduction(name: str, op: str) -> None:
+    kinds = "float int" if op in ("ReduceSum", "ReduceMax", "ReduceMin") else "float"
+
+    @spells(name, reads="self dim keepdim", harmless="dtype", kinds=kinds)  # its input is made what it answers with
     def spell(call: Call) -> Spelling:
         axes, keep = _axes(call), int(bool(call.get("keepdim", False)))
 
@@ -36,24 +40,26 @@ def _reduction(name: str, op: str) -> None:
 
         return Spelling(op, (call["self"],), {"axes": axes, "keepdims": keep}, emit)
 
-    spells(name)(spell)
-
 
 for _name, _op in _REDUCTIONS.items():
     _reduction(_name, _op)
 
 
-@spells("linalg_vector_norm")
+@spells("linalg_vector_norm", reads="self dim keepdim ord", harmless="dtype")
 def vector_norm(call: Call) -> Spelling:
     """The length of a vector along axes."""
     axes, keep, order = _axes(call), int(bool(call["keepdim"])), float(call["ord"])
     op = {1.0: "ReduceL1", 2.0: "ReduceL2"}.get(order, "ReduceOther")
-    return Spelling(
-        op, (call["self"],), {"axes": axes, "keepdims": keep}, lambda b, x: b.op(op, x, axes=axes, keepdims=keep)
-    )
+
+    def emit(b: Emitter, x: str) -> str:
+        if op == "ReduceOther":
+            raise NotLowered("no form for ONNX here")
+        return b.op(op, x, axes=axes, keepdims=keep)
+
+    return Spelling(op, (call["self"],), {"axes": axes, "keepdims": keep}, emit)
 
 
-@spells("var.correction", "std.correction", "var.dim", "std.dim")
+@spells("var.correction", "std.correction", "var.dim", "std.dim", reads="self dim keepdim correction unbiased")
 def variance(call: Call) -> Spelling:
     """The variance or deviation along axes."""
     axes, keep, x = _axes(call), int(bool(call["keepdim"])), call["self"]
@@ -61,14 +67,13 @@ def variance(call: Call) -> Spelling:
     for i in axes:
         count *= call.shape(x)[i]
     given = call.get("correction")
-    less = float(1 if given is None else given) if "correction" in call.values else float(bool(call["unbiased"]))
+    less = float(1 if given is None else given) if "correction" in call else float(bool(call["unbiased"]))
     root = "std" in str(call.node.target)
 
     def emit(b: Emitter, x: str) -> str:
         apart = b.op("Sub", x, b.op("ReduceMean", x, axes=axes, keepdims=1))
         mean = b.op("ReduceMean", b.op("Mul", apart, apart), axes=axes, keepdims=keep)
-        b.size_bound()
-        var = b.scaled(mean, count / (count - less))
+        var = b.scaled(mean, count / (count - less) if count > less else math.nan)
         return b.op("Sqrt", var) if root else var
 
     return Spelling("ReduceVariance", (x,), {"axes": axes, "keepdims": keep}, emit)
@@ -81,4 +86,4 @@ def peaks_off(call: Call) -> Spelling:
     )
 
 
-OPERATORS[below_peak] = peaks_off
+own(below_peak, peaks_off)

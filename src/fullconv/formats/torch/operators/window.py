@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import fx
 
-from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells, unwritten
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, Unspelt, spells, unwritten
 
+aten = torch.ops.aten
 END = 2**63 - 1
 
 
@@ -18,7 +20,7 @@ def _twice(pads: Sequence[int]) -> list[int]:
     return [*pads, *pads]
 
 
-@spells("conv2d", "conv2d.padding")
+@spells("conv2d", "conv2d.padding", reads="input weight bias stride padding dilation groups")
 def conv2d(call: Call) -> Spelling:
     """A convolution over (n, c, h, w)."""
     kernel = list(call.shape(call["weight"])[2:])
@@ -41,7 +43,7 @@ def conv2d(call: Call) -> Spelling:
     return Spelling("Conv", (call["input"], call["weight"], call["bias"]), attributes)
 
 
-@spells("conv_transpose2d.input")
+@spells("conv_transpose2d.input", reads="input weight bias stride padding output_padding groups dilation")
 def conv_transpose2d(call: Call) -> Spelling:
     """A transposed convolution."""
     attributes = {
@@ -67,13 +69,13 @@ def _pool(call: Call, kind: str, **more: Any) -> Spelling:
     return Spelling(kind, (call["self"],), attributes)
 
 
-@spells("max_pool2d")
+@spells("max_pool2d", reads="self kernel_size stride padding dilation ceil_mode")
 def max_pool2d(call: Call) -> Spelling:
     """The largest of a window."""
     return _pool(call, "MaxPool", dilations=call.pair(call["dilation"]))
 
 
-@spells("avg_pool2d")
+@spells("avg_pool2d", reads="self kernel_size stride padding ceil_mode count_include_pad divisor_override")
 def avg_pool2d(call: Call) -> Spelling:
     """The mean of a window, padding counted or not, or its sum over a given divisor."""
     divisor, counted = call["divisor_override"], bool(call["count_include_pad"])
@@ -93,34 +95,39 @@ def avg_pool2d(call: Call) -> Spelling:
     return Spelling(found.op, found.inputs, attributes, emit)
 
 
-@spells("adaptive_avg_pool2d", "adaptive_max_pool2d")
+@spells("adaptive_avg_pool2d", "adaptive_max_pool2d", reads="self output_size")
 def adaptive_pool(call: Call) -> Spelling:
     """A pool to a size, whatever the input's: of 1×1 a global pool, of the input's own size nothing at all."""
     kind = "Average" if "avg" in str(call.node.target) else "Max"
     size = list(call.shape(call["self"])[-2:])
-    out = [have if want is None else call.number(want) for want, have in zip(call["output_size"], size, strict=True)]
+    out = [
+        have if want is None else call.fixed(want, "output size")
+        for want, have in zip(call["output_size"], size, strict=True)
+    ]
     x = call["self"]
     if out == [1, 1]:
         return Spelling(f"Global{kind}Pool", (x,))
     if out == size:
-        return Spelling("Reshape", (x,), {"shape": list(call.shape(x))}, emit=lambda b, x: b.size_bound() or x)
+        return Spelling("Reshape", (x,), {"shape": list(call.shape(x))}, emit=lambda b, x: x)
     if any(have % want for have, want in zip(size, out, strict=True)):
         return Spelling("AdaptivePool", (x,), {"from": size, "to": out}, emit=unwritten)
     kernel = [have // want for have, want in zip(size, out, strict=True)]
     attributes = {"kernel_shape": kernel, "strides": kernel}
 
     def emit(b: Emitter, x: str) -> str:
-        b.size_bound()
         return b.op(f"{kind}Pool", x, **attributes)
 
     return Spelling(f"{kind}Pool", (x,), attributes | {"auto": True}, emit)
 
 
-@spells("pad.default", "constant_pad_nd", "reflection_pad2d", "replication_pad2d")
+@spells(
+    "pad.default", "constant_pad_nd", "reflection_pad2d", "replication_pad2d", "reflection_pad1d", "replication_pad1d",
+    reads="self pad padding mode value",
+)  # fmt: skip
 def pad(call: Call) -> Spelling:
     """Cells of a constant, of the reflection or of the edge around a map, or channels of zeros behind its own."""
     x, rank = call["self"], call.rank(call["self"])
-    amounts = [call.number(v) for v in call.get("pad", call.get("padding"))]
+    amounts = [call.fixed(v, "padding") for v in call.get("pad", call.get("padding"))]
     before, after = [0] * rank, [0] * rank
     for i in range(len(amounts) // 2):  # PyTorch counts axes from the last
         before[rank - 1 - i], after[rank - 1 - i] = amounts[2 * i], amounts[2 * i + 1]
@@ -139,44 +146,45 @@ def pad(call: Call) -> Spelling:
     return Spelling("Pad", (x,), pads, emit if mode != "wrap" else unwritten)
 
 
-@spells("slice.Tensor")
+@spells("slice.Tensor", reads="self dim start end step", kinds="any")
 def slice_(call: Call) -> Spelling:
     """A part of an axis, with a step."""
     x, axis = call["self"], int(call["dim"]) % call.rank(call["self"])
-    length = call.shape(x)[axis]
-    start, end = (call["start"] or 0), call["end"]
-    from_node = isinstance(start, fx.Node) or isinstance(end, fx.Node)
-    first = call.number(start)
-    last = END if end is None else call.number(end)
+    length, end = call.shape(x)[axis], call["end"]
+    first = call.fixed(call["start"] or 0, "start")
+    if isinstance(end, fx.Node) and end.target is aten.sym_size.int and end.args == (x, axis):
+        end = None
+    last = END if end is None else call.fixed(end, "end")
     if last >= length:
         last = END  # to the end, as it was written for this size
-    step = int(call["step"])
+    step = call.fixed(call["step"], "step")
     attributes = {"starts": [first], "ends": [last], "axes": [axis], "steps": [step]}
 
     def emit(b: Emitter, x: str) -> str:
-        if from_node:
-            b.size_bound()
         return b.op("Slice", x, b.ints(first), b.ints(last), b.ints(axis), b.ints(step))
 
     return Spelling("Slice", (x,), attributes, emit)
 
 
 @spells(
-    "upsample_nearest2d.vec", "upsample_bilinear2d.vec", "upsample_nearest2d.default", "upsample_bilinear2d.default"
-)
+    "upsample_nearest2d.vec", "upsample_bilinear2d.vec", "upsample_nearest2d.default", "upsample_bilinear2d.default",
+    reads="self input align_corners scale_factors scales_h scales_w output_size",
+)  # fmt: skip
 def upsample(call: Call) -> Spelling:
     """A map made larger by whole factors."""
-    x = call["input"] if "input" in call.values else call["self"]
+    x = call["input"] if "input" in call else call["self"]
     size, out = call.shape(x)[-2:], call.out[0][-2:]
     factors = [have / was for have, was in zip(out, size, strict=True)]
     linear = "bilinear" in str(call.node.target)
     corners = bool(call.get("align_corners"))
+    stated = call.get("scale_factors") or [call.get("scales_h"), call.get("scales_w")]
+    if None not in stated and [float(v) for v in stated] != factors and call.get("output_size") is None:
+        raise Unspelt(f"it resizes by {stated}, which are no whole factors of {size}")
     given = call.get("scale_factors") is not None
 
     def emit(b: Emitter, x: str) -> str:
         place = "align_corners" if corners else "half_pixel" if linear else "asymmetric"
         if not given:  # to a size, which holds for the training size alone
-            b.size_bound()
             lead = b.op("Slice", b.op("Shape", x), b.ints(0), b.ints(2))
             to = ["", "", b.op("Concat", lead, b.ints(*out), axis=0)]
         else:
@@ -195,7 +203,7 @@ def upsample(call: Call) -> Spelling:
     return Spelling("Resize", (x,), attributes, emit)
 
 
-@spells("pixel_unshuffle")
+@spells("pixel_unshuffle", reads="self downscale_factor")
 def pixel_unshuffle(call: Call) -> Spelling:
     """Blocks of cells become channels: c, y, x within the block."""
     factor = int(call["downscale_factor"])
@@ -213,7 +221,7 @@ def pixel_unshuffle(call: Call) -> Spelling:
     return Spelling("SpaceToDepth", (call["self"],), {"blocksize": factor}, emit)
 
 
-@spells("pixel_shuffle")
+@spells("pixel_shuffle", reads="self upscale_factor")
 def pixel_shuffle(call: Call) -> Spelling:
     """Channels become blocks of cells."""
     factor = int(call["upscale_factor"])
@@ -223,12 +231,17 @@ def pixel_shuffle(call: Call) -> Spelling:
     )  # fmt: skip
 
 
-@spells("avg_pool3d")
+@spells(
+    "avg_pool3d",
+    reads="self kernel_size stride padding",
+    refuses="ceil_mode divisor_override",
+    harmless="count_include_pad",
+)
 def avg_pool3d(call: Call) -> Spelling:
-    """The mean of neighbouring channels of (n, 1, c, h, w), as local response normalisation has it."""
-    kernel, stride = [call.number(v) for v in call["kernel_size"]], [call.number(v) for v in call["stride"]]
+    """The mean of neighbouring channels of (n, 1, c, h, w), as local response normalisation has it; without padding."""
+    kernel, stride = [int(v) for v in call["kernel_size"]], [int(v) for v in call["stride"] or call["kernel_size"]]
     if kernel[1:] != [1, 1] or stride != [1, 1, 1] or any(call["padding"]):
-        return Spelling("AveragePool", (call["self"],), {"kernel_shape": kernel}, unwritten)
+        raise Unspelt(f"a mean of {kernel} with stride {stride} is not over neighbouring channels alone")
     return Spelling(
         "ReduceOver", (call["self"],), {"axis": 2}, lambda b, x: b.op("AveragePool", x, kernel_shape=kernel)
     )
