@@ -16,7 +16,8 @@ from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import map_image, prepare, run_cast
 from fullconv.rasters.pictures import read_image
-from fullconv.system.files import written_whole
+from fullconv.render.png import save_png
+from fullconv.system.guard import require_writable
 from fullconv.trust.bench import interleaved
 
 THRESHOLD = 0.9
@@ -68,14 +69,16 @@ def demo_files() -> Iterator[Path]:
 
 def demo(out: str | Path = "demo") -> DemoResult:
     """Cast the packaged network, map the packaged page, write the pictures to ``out`` and count."""
-    folder = Path(out)
+    targets = [Path(out) / name for name in ("page.npz", "page-7.png", "page.png")]
+    for path in targets:
+        require_writable(path)  # before the work
     with demo_files() as data:
         model = load(data / "digits.prototxt", data / "digits.caffemodel")
         result = map_image(model, data / "page.png", preprocess="unit", labels=data / "labels.txt")
         truth = json.loads((data / "page.json").read_text(encoding="utf-8"))["digits"]
         values, _ = prepare(read_image(data / "page.png"), "unit", 1)
     finds = find_digits(result)
-    written = _write(result, folder)
+    written = _write(result, targets)
     full, output = model.cast(), result.output
     jobs = {
         "map": lambda: run_cast(full, values, output),
@@ -129,10 +132,9 @@ def count(finds: list[Peak], truth: list[dict[str, Any]]) -> tuple[int, int, int
     return len(found), len(right), false
 
 
-def _write(result: ClassMap, folder: Path) -> list[Path]:
-    scores, seven, winners = folder / "page.npz", folder / "page-7.png", folder / "page.png"
+def _write(result: ClassMap, targets: list[Path]) -> list[Path]:
+    scores, seven, winners = targets
     result.save(scores)
-    with written_whole(seven, winners) as (first, second):
-        result.overlay("7").save(first, format="PNG")
-        result.overlay().save(second, format="PNG")
-    return [scores, seven, winners]
+    save_png(result.overlay("7"), seven)
+    save_png(result.overlay(), winners)
+    return targets

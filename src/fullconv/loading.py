@@ -11,6 +11,7 @@ from fullconv.formats.format import Reading
 from fullconv.formats.registry import format_of
 from fullconv.model import Model
 from fullconv.surgery.plan import GlobalPooling
+from fullconv.system.guard import guarded, reads, require_file
 
 
 def load(
@@ -47,15 +48,15 @@ def load(
             raise BadInput(f"input_shape {tuple(input_shape)}: must be C, H, W, each at least 1")
         shape = (input_shape[0], input_shape[1], input_shape[2])
     beside = None if weights is None else Path(weights)
-    if beside is not None and not beside.exists():
-        raise BadInput(f"{beside}: no such file (weights)")
-    if beside is not None and beside.is_dir():
-        raise BadInput(f"{beside}: is a folder; name the weights file")
+    if beside is not None:
+        require_file(beside, "weights")
     found = format_of(source)
     reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
     path = Path(source) if isinstance(source, str | Path) else None
-    native = found.read(source if path is None or found.name == "torch" else path, reading)
-    model = Model(native, found, path).pooling(global_pooling)
+    with guarded(path, beside) as files:
+        native = found.read(source if path is None or found.name == "torch" else path, reading)
+    reads(*files)
+    model = Model(native, found, path, files=files).pooling(global_pooling)
     if path is not None:
         model.origin = {
             "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,

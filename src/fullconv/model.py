@@ -25,6 +25,7 @@ from fullconv.runtimes.runtime import Precision, Session, compiler
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 from fullconv.surgery.refine import strides
+from fullconv.system.guard import guarded
 
 Array = npt.NDArray[Any]
 _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
@@ -34,11 +35,17 @@ class Model:
     """A network in its own format. Casting makes another Model and never changes this one."""
 
     def __init__(
-        self, native: Any, kind: Format, path: Path | None = None, global_pooling: GlobalPooling = "local"
+        self,
+        native: Any,
+        kind: Format,
+        path: Path | None = None,
+        global_pooling: GlobalPooling = "local",
+        files: Sequence[Path] = (),
     ) -> None:
         self.native = native
         self.format = kind
         self.path = path
+        self.files = tuple(files)  # that it was read from, which are never written over
         self.global_pooling = global_pooling
         self.origin: Mapping[str, Any] | None = None  # what it was loaded from, to load it again elsewhere
         self.refinements: Sequence[SetWindow] = ()  # what made the map finer than the network's own
@@ -63,7 +70,7 @@ class Model:
             raise BadInput(f"global_pooling {mode!r}: not local or global")
         if mode == self.global_pooling:
             return self
-        other = Model(self.native, self.format, self.path, mode)
+        other = Model(self.native, self.format, self.path, mode, self.files)
         other.origin = None if self.origin is None else {**self.origin, "global_pooling": mode}
         return other
 
@@ -102,7 +109,7 @@ class Model:
             raise CannotCast(f"{name}: cannot be cast", plan.refusals)
         if plan.is_empty:
             return self
-        full = Model(self.format.apply(self.native, plan), self.format, self.path, self.global_pooling)
+        full = Model(self.format.apply(self.native, plan), self.format, self.path, self.global_pooling, self.files)
         assert plan.predicted is not None
         difference = plan.predicted.difference(full.graph)
         if difference is not None:
@@ -169,7 +176,7 @@ class Model:
             lowered = full.format.lower(full.native, shapes)
             native = of_lowered(lowered, full.graph.outputs, inputs, str(self.path or "the network"))
         network, edits = refined(native, (stride, stride))
-        made = Model(network, Onnx(), self.path, self.global_pooling)
+        made = Model(network, Onnx(), self.path, self.global_pooling, self.files)
         made.refinements = edits
         step = Fraction(stride)
         for output in made.graph.outputs:
@@ -189,7 +196,9 @@ class Model:
 
     def resized(self, height: int, width: int) -> Model:
         """The same network with its input stated at another size (for files that state one)."""
-        return Model(self.format.resize(self.native, height, width), self.format, self.path, self.global_pooling)
+        return Model(
+            self.format.resize(self.native, height, width), self.format, self.path, self.global_pooling, self.files
+        )
 
     def run(
         self,
@@ -241,9 +250,14 @@ class Model:
         found = zip(names, session.run(dict(feeds), names), strict=True)
         return {name: self._channels_first(name, _float32(array)) for name, array in found}
 
-    def save(self, path: str | Path, weights: str | Path | None = None) -> list[Path]:
-        """Write the network in its own format, weights beside it unless named; the paths written."""
-        return self.format.write(self.native, Path(path), None if weights is None else Path(weights))
+    def save(self, path: str | Path, weights: str | Path | None = None, *, overwrite: bool = False) -> list[Path]:
+        """Write the network in its own format, weights beside it unless named; the paths written.
+
+        Args:
+            overwrite: a file that exists and that fullconv did not write may be replaced. What the network was read from never is.
+        """
+        with guarded(*self.files, overwrite=overwrite):
+            return self.format.write(self.native, Path(path), None if weights is None else Path(weights))
 
     def _feeds(self, inputs: Array | Mapping[str, Array]) -> dict[str, Array]:
         if not isinstance(inputs, Mapping):

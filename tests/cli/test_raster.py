@@ -140,7 +140,7 @@ WRONG = [
     (["--level", "4"], "has no level 4"),
     (["--mpp", "0.5"], "does not say how large a pixel is"),
     (["--bands", "2"], "has bands 1 to 1, not 2"),
-    (["--where", "nowhere.geojson"], "not auto, and no such file"),
+    (["--where", "nowhere.geojson"], "no such file (--where takes auto"),
     (["--keep", "horse"], "no class is named 'horse'"),
     (["--scales", "0.5,1"], "--scales maps images that fit in memory"),
     (["--dask", "tcp://127.0.0.1:9"], "no Dask scheduler answers"),

@@ -57,7 +57,10 @@ def test_every_cell_is_its_crop_alone(tmp_path: Path, structure: str, batch: str
     with pytest.raises(CannotCast, match="crops still give a map: --by crops"):
         map_image(model, np.zeros((16, 16, 3), np.uint8))
     image = np.random.default_rng(1).integers(0, 256, (25, 31, 3), np.uint8)
-    found = map_image(model, image, preprocess="unit", by="crops", stride=3, batch=5)
+    notes: list[str] = []
+    found = map_image(model, image, preprocess="unit", by="crops", stride=3, batch=5, notes=notes.append)
+    if structure in ("no batch axis", "one crop only", "crops of a batch mixed") and batch == "n":
+        assert "crops run one at a time" in notes[0]
     assert found.scores.shape == (5, 4, 6)
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     for row in range(4):

@@ -64,7 +64,7 @@ def test_mean_files(tmp_path: Path, shared: Path) -> None:
         ('{"std": 0}', "std not 0"),
         ('{"scale": "a"}', "must be numbers"),
         ('{"channels": "GBR"}', "not RGB, BGR or grey"),
-        ('{"mean": "none.npy"}', "no such mean file"),
+        ('{"mean": "none.npy"}', "no such file"),
         ('{"mean": "bad.npy"}', "must have the shape"),
         ('{"mean": "text.npy"}', "not a readable"),
         ('{"mean": "cut.binaryproto"}', "not a readable"),

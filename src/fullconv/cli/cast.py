@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, json_option, model_options, note, print_json, say
+from fullconv.cli.options import SIZE, json_option, model_options, note, overwrite_option, print_json, say
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fullconv.model import Model
 
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Pixels between cells of the written network, by dilation: a divisor of its own. Written as ONNX (.onnx).",
 )
+@overwrite_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 @json_option
 def command(
@@ -56,9 +56,13 @@ def command(
     """
     from fullconv.errors import BadInput
     from fullconv.maps.crops import no_crops
+    from fullconv.system.guard import require_writable
 
     if out is None and not dry_run:
         raise BadInput("name the network to write with -o, or use --dry-run")
+    for path in (out, out_weights):
+        if path is not None and not dry_run:
+            require_writable(Path(path))  # before the work
     found = model()
     written: list[Path] = []
     if found.plan.refusals:

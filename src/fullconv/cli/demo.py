@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from fullconv.cli.options import json_option, print_json, waiting
+from fullconv.cli.options import json_option, overwrite_option, print_json, waiting
 
 
 @click.command()
 @click.option(
     "--output-dir", "-o", "out", type=click.Path(), default="demo", show_default=True, help="Folder for the pictures."
 )
+@overwrite_option
 @json_option
 def command(out: str, as_json: bool) -> None:
     """Cast the packaged digit network, map a page of handwritten digits, and count what was read.

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from fullconv.cli.options import json_option, note, print_json, waiting
+from fullconv.cli.options import Input, json_option, note, overwrite_option, print_json, waiting
 
 
 @click.command()
-@click.argument("result", type=click.Path())
+@click.argument("result", type=Input())
 @click.option(
     "--output",
     "-o",
@@ -25,7 +25,8 @@ from fullconv.cli.options import json_option, note, print_json, waiting
 )
 @click.option("--threshold", type=float, default=0.5, show_default=True, help="Least score of regions and peaks.")
 @click.option("--distance", type=float, help="Least distance of two peaks in pixels; half a crop by default.")
-@click.option("--image", type=click.Path(), help="The image that a picture is laid over.")
+@click.option("--image", type=Input(), help="The image that a picture is laid over.")
+@overwrite_option
 @json_option
 def command(result: str, out: str, as_json: bool, **options: Any) -> None:
     """Write a map (x.zarr or x.npz) in the format of another program.

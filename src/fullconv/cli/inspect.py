@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import json_option, model_options, print_json, say
+from fullconv.cli.options import Input, json_option, model_options, overwrite_option, print_json, say
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @click.option("--picture", type=click.Path(), help="Draw a cell's crop and field and the grid of cells (.png).")
-@click.option("--over", type=click.Path(), help="The image that --picture draws on; paper by default.")
+@click.option("--over", type=Input(), help="The image that --picture draws on; paper by default.")
 @click.option("--output", help="Which output --picture shows, where the network has several.")
+@overwrite_option
 @json_option
 def command(
     model: Callable[[], Model], picture: str | None, over: str | None, output: str | None, as_json: bool
@@ -33,6 +34,8 @@ def command(
     Example:
       fullconv inspect deploy.prototxt
     """
+    if picture is not None:
+        _require_png(picture)
     found = model()
     rows, problem = _rows(found.graph)
     if as_json:
@@ -48,16 +51,25 @@ def command(
         raise SystemExit(1)
 
 
+def _require_png(path: str) -> None:
+    from pathlib import Path
+
+    from fullconv.errors import BadInput
+    from fullconv.system.guard import require_writable
+
+    if not path.endswith(".png"):
+        raise BadInput(f"{path}: the picture is written as .png; name it so")
+    require_writable(Path(path))
+
+
 def _draw(model: Model, path: str, over: str | None, output: str | None) -> None:
     from pathlib import Path
 
     from fullconv.errors import BadInput
     from fullconv.rasters.pictures import read_image, to_picture
     from fullconv.render.field import field_picture
-    from fullconv.system.files import written_whole
+    from fullconv.render.png import save_png
 
-    if not path.endswith(".png"):
-        raise BadInput(f"{path}: the picture is written as .png; name it so")
     sampling = model.sampling(output)
     image = None if over is None else to_picture(read_image(over))
     crop, field = sampling.crop, sampling.field.size
@@ -68,8 +80,7 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
         raise BadInput(f"{over}: the image is {size[1]}×{size[0]}, smaller than one crop of {crop[1]}×{crop[0]}")
     offset = float(sampling.field.offset[0]), float(sampling.field.offset[1])
     drawn = field_picture(grid, offset, image, model.output(output, model.plan.predicted))
-    with written_whole(Path(path)) as (part,):
-        drawn.save(part, format="PNG")
+    save_png(drawn, Path(path))
 
 
 def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:

@@ -10,6 +10,7 @@ import click
 
 from fullconv import __version__
 from fullconv.errors import BadInput, FullconvError
+from fullconv.system.guard import guarded
 
 _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
@@ -54,7 +55,8 @@ def cli() -> None:
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 refused or failed a check, 2 bad input or usage."""
     try:
-        status = cli.main(standalone_mode=False)
+        with guarded():
+            status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

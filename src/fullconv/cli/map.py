@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullconv.cli.options import (
+    Input,
     engine_options,
     json_option,
     model_options,
     note,
+    overwrite_option,
     print_json,
     progress,
     say,
@@ -38,9 +40,12 @@ _TOP = 5
     help="Folder for <stem>.npz and <stem>.png, or a store x.zarr.",
 )
 @click.option(
-    "--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std)."
+    "--preprocess",
+    "-p",
+    type=Input(),
+    help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std).",
 )
-@click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
+@click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
 @click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture.")
 @click.option(
@@ -75,6 +80,7 @@ _TOP = 5
 )
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
+@overwrite_option
 @raster_options
 @engine_options
 @json_option
@@ -96,6 +102,7 @@ def command(
       fullconv map model.onnx slide.svs -o slide.zarr -p imagenet --mpp 0.5 --where auto --memory 4GB
     """
     from fullconv.errors import BadInput, SomeFailed
+    from fullconv.system.guard import require_writable
 
     images = tuple(images_of(images))
     _check_stems(images)
@@ -106,6 +113,8 @@ def command(
         run(images, out, name, options["threshold"], as_json, options)
         return
     folder = Path(out)
+    for path in (folder / f"{Path(image).stem}{suffix}" for image in images for suffix in (".npz", ".png")):
+        require_writable(path)  # before the work
     mapper = _mapper(name, options)
     done, failed = [], []
     for image in images:
@@ -176,14 +185,13 @@ def _numbers(text: str) -> list[float]:
 def _write(
     found: ClassMap, image: Path, folder: Path, name: str | None, options: dict[str, Any], as_json: bool
 ) -> dict[str, Any]:
-    from fullconv.system.files import written_whole
+    from fullconv.render.png import save_png
 
     threshold = options["threshold"]
     picture = found.overlay(name, interpolate=options["interpolate"])
     scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
     found.save(scores)
-    with written_whole(overlay) as (part,):
-        picture.save(part, format="PNG")
+    save_png(picture, overlay)
     peaks = found.peaks(name, threshold) if name is not None else _strongest(found)
     if not as_json:
         _print(found, image, name, threshold, peaks)

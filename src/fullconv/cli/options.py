@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fullconv.system.guard import allow_overwrite, reads
+
 if TYPE_CHECKING:
     from fullconv.model import Model
 
@@ -35,6 +37,28 @@ class Dimensions(click.ParamType[tuple[int, ...]]):
 
 
 SIZE = Dimensions("xX×", 2, "HxW")
+
+
+class Input(click.Path):
+    """A path that a command reads, and never writes over or into."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        reads(value)
+        return super().convert(value, param, ctx)
+
+
+def _allow(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        allow_overwrite()
+
+
+overwrite_option = click.option(
+    "--overwrite",
+    is_flag=True,
+    expose_value=False,
+    callback=_allow,
+    help="Replace what exists and fullconv did not write; what is read is never written over.",
+)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,10 +97,10 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--weights",
             "-w",
-            type=click.Path(),
+            type=Input(),
             help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth.",
         ),
-        click.argument("model"),
+        click.argument("model", type=Input()),
     ):
         found = option(found)
     return found

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import note, say
+from fullconv.cli.options import Input, note, say
+from fullconv.system.guard import reads, reads_images_of
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
@@ -40,7 +41,7 @@ _OPTIONS = (
         "--missing", type=click.FloatRange(0, 1), default=0.5, show_default=True,
         help="Share of a crop without data above which its cell has no answer.",
     ),
-    click.option("--where", help="Map only here: a mask picture, GeoJSON polygons, or auto (not where the image is blank)."),
+    click.option("--where", type=Input(), help="Map only here: a mask picture, GeoJSON polygons, or auto (not where the image is blank)."),
     click.option("--keep", default="all", show_default=True, help="Scores that are stored: all, top1, or classes with commas between."),
     click.option(
         "--type", "stored", type=click.Choice(["float32", "float16", "uint8"]), default="float32", show_default=True,
@@ -81,11 +82,14 @@ def images_of(given: Sequence[str]) -> list[str]:
     for name in given:
         path = Path(name)
         if path.is_dir() and not name.rstrip("/").endswith(".zarr"):
+            reads_images_of(path)
             found += _of_folder(path)
         elif path.suffix.lower() in (".txt", ".csv") and path.exists():
+            reads(path)
             found += _of_list(path)
         else:
             found.append(name)
+    reads(*found)
     return list(dict.fromkeys(found))
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import engine_options, json_option, model_options, print_json, progress, say
+from fullconv.cli.options import (
+    Input,
+    engine_options,
+    json_option,
+    model_options,
+    overwrite_option,
+    print_json,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -16,11 +25,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_options
-@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
+@click.argument("images", nargs=-1, required=True, type=Input(), metavar="IMAGE...")
 @click.option("--cells", default="all", show_default=True, help="How many cells to compare, chosen at random, or all.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that choice.")
-@click.option("--preprocess", "-p", help="raw, unit, signed, imagenet, caffe, or a JSON file.")
-@click.option("--labels", type=click.Path(), help="One label a line, in the network's order.")
+@click.option("--preprocess", "-p", type=Input(), help="raw, unit, signed, imagenet, caffe, or a JSON file.")
+@click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option("--output", help="Which output, where the network has several.")
 @click.option(
     "--blame",
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     help="Measure each layer's share in the difference, on this many cells.",
 )
 @click.option("--report", type=click.Path(), help="Write a page with numbers and pictures (.html), one file.")
+@overwrite_option
 @engine_options
 @json_option
 def command(
@@ -50,10 +60,13 @@ def command(
       fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe --cells 500 --report report.html
     """
     from fullconv.errors import BadInput
+    from fullconv.system.guard import require_writable
     from fullconv.trust.verify import verify
 
     if cells != "all" and not (cells.isdigit() and int(cells) > 0):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")
+    if report is not None:
+        require_writable(Path(report))  # before the work
     opened = model()
     reports, shares = [], []
     for image in images:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
-from fullconv.system.files import written_whole
+from fullconv.render.png import save_png
+from fullconv.system.guard import guarded, reads, require_writable
 
 What = Literal["regions", "peaks", "cells"]
 SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".npz")
@@ -22,6 +23,7 @@ def export(
     threshold: float = 0.5,
     distance: float | None = None,
     image: Any = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a map in another format.
 
@@ -34,13 +36,28 @@ def export(
         threshold: least score of regions, peaks and, where a class is named, of cells.
         distance: least distance of two peaks in pixels; half a crop by default.
         image: what a picture is laid over.
+        overwrite: a file that exists and that fullconv did not write may be replaced; what is read never is.
 
     Raises:
         BadInput: the name ends in none of these, or the format cannot hold the map.
         MissingExtra: a library is needed that is not installed.
     """
-    found = result if isinstance(result, ClassMap) else ClassMap.load(result)
-    target = Path(out)
+    with guarded(image, overwrite=overwrite):
+        found = result if isinstance(result, ClassMap) else ClassMap.load(result)
+        reads(getattr(found.scores, "name", None))  # the store that it lies in
+        return _export(found, Path(out), name, what, threshold, distance, image)
+
+
+def _export(
+    found: ClassMap,
+    target: Path,
+    name: str | int | None,
+    what: What | None,
+    threshold: float,
+    distance: float | None,
+    image: Any,
+) -> Path:
+    require_writable(target)  # before the work
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
         raise BadInput(f"{target}: exports are {', '.join(SUFFIXES)}, by the name of the file")
@@ -65,8 +82,7 @@ def export(
             found, target, classes, wanted, threshold if name is not None or wanted == "peaks" else None, distance
         )
     elif suffix == ".png":
-        with written_whole(target) as (part,):
-            found.overlay(name, image).save(part, format="PNG")
+        save_png(found.overlay(name, image), target)
     else:
         found.save(target)
     return target

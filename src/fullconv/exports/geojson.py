@@ -17,6 +17,7 @@ from fullconv.exports.regions import Region, regions_of
 from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.render.palette import CATEGORIES
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 _SPACE = uuid.UUID(
     "5ab1c1a2-0a06-5b0c-9d3c-3f0a52a1f6a7"
@@ -40,7 +41,7 @@ def write_geojson(
         if what == "regions"
         else _peaks(found, placed, classes, threshold, distance)
     )
-    head: dict[str, Any] = {"type": "FeatureCollection"}
+    head: dict[str, Any] = {"type": "FeatureCollection", "generator": MARK}
     if placed.on_earth and placed.crs is not None:
         head["crs"] = {"type": "name", "properties": {"name": _crs_name(placed.crs)}}
     with written_whole(out) as (part,), part.open("w", encoding="utf-8") as file:

@@ -15,6 +15,7 @@ from fullconv.exports.coordinates import Coordinates
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import MISSING, STEPS, encoded
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 _MOST_BANDS = 65535
 _STEP = 512  # rows and columns that are written at once, a multiple of the file's tiles
@@ -49,6 +50,7 @@ def write_geotiff(found: ClassMap, out: Path, classes: tuple[int, ...]) -> None:
         try:
             with rasterio.Env(GDAL_CACHEMAX=64 << 20):
                 with rasterio.open(plain, "w", **profile) as file:
+                    file.update_tags(TIFFTAG_SOFTWARE=MARK)
                     for i, name in enumerate(bands.names, 1):
                         file.set_band_description(i, name)
                     if stored == "uint8":

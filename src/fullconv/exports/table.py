@@ -13,6 +13,7 @@ from fullconv.errors import MissingExtra
 from fullconv.exports.coordinates import Coordinates, apply
 from fullconv.maps.classmap import ClassMap
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 Columns = dict[str, Any]
 _PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
@@ -102,7 +103,7 @@ def _parquet(rows: Iterator[Columns], part: Path, out: Path) -> None:
                 for name, values in columns.items()
             }
         )
-        writer = writer or pq.ParquetWriter(part, table.schema)
+        writer = writer or pq.ParquetWriter(part, table.schema.with_metadata({"software": MARK}))
         writer.write_table(table.cast(writer.schema))
     if writer is not None:
         writer.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Format
+from fullconv.system.guard import require_file
 
 _TORCH, _KERAS = ("fullconv.formats.torch.format", "Torch"), ("fullconv.formats.keras.format", "Keras")
 _ONNX, _CAFFE = ("fullconv.formats.onnx.format", "Onnx"), ("fullconv.formats.caffe.format", "Caffe")
@@ -53,10 +54,7 @@ def format_of(source: Any) -> Format:
 
 
 def _by_suffix(path: Path) -> Format:
-    if not path.exists():
-        raise BadInput(f"{path}: no such file")
-    if path.is_dir():
-        raise BadInput(f"{path}: is a folder; name a network's file")
+    require_file(path)
     suffix = path.suffix.lower()
     if suffix not in _BY_SUFFIX:
         what = suffix or "a file without a suffix"

@@ -18,6 +18,7 @@ from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.maps.peaks import Block, highest, local_maxima
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK, guarded, reads, require_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -208,8 +209,12 @@ class ClassMap:
             found |= part._arrays(f"{i}:")
         return found
 
-    def save(self, path: str | Path) -> None:
-        """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle.
+
+        Args:
+            overwrite: a file that exists and that fullconv did not write may be replaced.
+        """
         target = Path(path)
         about = {
             "format": _FORMAT,
@@ -220,9 +225,11 @@ class ClassMap:
             "scales": list(self.scales),
             "grids": [part.grid.to_json() for part in self.parts],
         }
-        with written_whole(target) as (part,), part.open("wb") as file:
+        with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
             labels = np.array(self.labels, dtype=np.str_)
             np.savez_compressed(file, labels=labels, about=np.array(json.dumps(about)), **self._arrays())  # type: ignore[arg-type]
+            with zipfile.ZipFile(file, "a") as archive:
+                archive.comment = MARK.encode()
 
     @staticmethod
     def load(path: str | Path) -> ClassMap:
@@ -232,6 +239,8 @@ class ClassMap:
 
             return open_map(path)
         source = Path(path)
+        require_file(source)
+        reads(source)
         try:
             with source.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 about = json.loads(str(data["about"]))
@@ -314,8 +323,8 @@ def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple
         return tuple(map(str, range(classes)))
     if isinstance(given, str | Path):
         path = Path(given)
-        if not path.exists():
-            raise BadInput(f"{path}: no such label file")
+        require_file(path, "labels")
+        reads(path)
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:

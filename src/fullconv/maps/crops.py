@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,8 @@ from fullconv.runtimes.runtime import Precision
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many
 CROP_BATCH = 16
-_ALIKE = (
-    1e-3  # of the largest score: far above the rounding of one batch size and another, far below another crop's answer
-)
+# Of the largest score: far above the rounding of one batch size and another, far below another crop's answer.
+_ALIKE = {"fp32": 1e-3, "bf16": 5e-2}
 
 
 def no_crops(graph: Graph) -> str | None:
@@ -76,27 +76,37 @@ def run_cells(
 ) -> Array:
     """The network over the crops of some cells, ``batch`` at a time; (cells, classes)."""
 
-    def answers(crops: Array) -> Array:
-        return model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
-
-    at_once = max(1, batch) if len(cells) > 1 and _answers_each(model, output, answers) else 1
+    at_once = max(1, batch) if len(cells) > 1 and answers_each(model, output, runtime, precision) else 1
     found: list[Array] = []
     for start in range(0, len(cells), at_once):
         crops = np.stack([_crop(values, grid, *cell) for cell in cells[start : start + at_once]])
-        found.append(_rows(answers(crops), len(crops), output))
+        scores = model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
+        found.append(_rows(scores, len(crops), output))
         progress(start + len(crops), len(cells))
     return np.concatenate(found)
 
 
-def _answers_each(model: Model, output: str, answers: Callable[[Array], Array]) -> bool:
-    """Whether a batch's answers are those of its crops, each by itself.
+_tried: WeakKeyDictionary[Model, dict[tuple[str, str, str], bool]] = WeakKeyDictionary()
 
-    A network that can be cast is known to answer so. Of another one it is tried with two crops of noise: one may fold the batch into its classes,
-    normalise over it, or take one crop only.
+
+def answers_each(model: Model, output: str, runtime: str = "auto", precision: Precision = "fp32") -> bool:
+    """Whether a batch's answers are those of its crops, each by itself: tried, once, with two crops of noise.
+
+    A network may fold the batch into its classes, normalise over it, or take one crop only.
     """
-    if not model.plan.refusals and _has_batch(model.graph, output):
-        return True
-    crops = np.random.default_rng(0).standard_normal((2, *model.image_shape), np.float32)
+    known = _tried.setdefault(model, {})
+    key = (output, runtime, precision)
+    if key not in known:
+
+        def answers(crops: Array) -> Array:
+            return model.run(crops, outputs=[output], runtime=runtime, precision=precision)[output]
+
+        known[key] = _same_alone(answers, model.image_shape, _ALIKE[precision])
+    return known[key]
+
+
+def _same_alone(answers: Callable[[Array], Array], shape: tuple[int, int, int], alike: float) -> bool:
+    crops = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
     alone = [answers(crops[i : i + 1]) for i in range(2)]
     try:
         both = answers(crops)
@@ -104,7 +114,7 @@ def _answers_each(model: Model, output: str, answers: Callable[[Array], Array]) 
         return False
     if both.shape != (2, *alone[0].shape[1:]) or any(each.shape[:1] != (1,) for each in alone):
         return False
-    limit = _ALIKE * max(float(np.abs(np.nan_to_num(each)).max(initial=0.0)) for each in alone)
+    limit = alike * max(float(np.abs(np.nan_to_num(each)).max(initial=0.0)) for each in alone)
     return all(np.allclose(both[i], each[0], rtol=0, atol=limit, equal_nan=True) for i, each in enumerate(alone))
 
 

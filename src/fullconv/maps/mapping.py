@@ -15,7 +15,7 @@ from fullconv.errors import BadInput, TooSmall
 from fullconv.geometry.grid import Grid
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.crops import CROP_BATCH, Progress, run_crops
+from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, class_labels, way_over
@@ -98,6 +98,8 @@ def map_image(
     if by == "cast":
         scores = run_shifted(full, values, name, grid, way.shifts, runtime, precision, progress)
     else:
+        if batch > 1 and grid.rows * grid.cols > 1 and not answers_each(full, name, runtime, precision):
+            notes("crops run one at a time: together, the network does not answer each of them by itself")
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
     scores = np.ascontiguousarray(scores, np.float32)
     require_numbers(full, values, scores)

@@ -27,6 +27,7 @@ from fullconv.pycaffe.blob import Blob
 from fullconv.pycaffe.fillers import filled
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.system.files import written_whole
+from fullconv.system.guard import guarded
 
 Array = npt.NDArray[Any]
 _MOST_COMPILED = 8
@@ -284,12 +285,12 @@ class Net:
         head.CopyFrom(self._message)
         del head.layer[:]
         layers = [(m, [b.data for b in self.params.get(m.name, ())]) for m in self._message.layer]
-        with written_whole(Path(filename)) as (part,), part.open("wb") as file:
+        with guarded(overwrite=True), written_whole(Path(filename)) as (part,), part.open("wb") as file:
             write_caffemodel(file, head, layers)
 
     def save_hdf5(self, filename: str | os.PathLike[str]) -> None:
         """Write the weights as HDF5 that Caffe loads."""
-        with written_whole(Path(filename)) as (part,):
+        with guarded(overwrite=True), written_whole(Path(filename)) as (part,):
             write_hdf5(part, [(name, [b.data for b in self.params.get(name, ())]) for name in self._layer_names])
 
 

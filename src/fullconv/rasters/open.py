@@ -12,6 +12,7 @@ from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.rasters.source import Source
+from fullconv.system.guard import reads, require_file
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
@@ -34,11 +35,11 @@ def open_source(image: Any) -> Source:
     if not isinstance(image, str | Path):
         return Held(image)
     path = Path(image)
-    if not path.exists():
-        raise BadInput(f"{path}: no such file")
-    suffix = path.suffix.lower()
-    if path.is_dir():
+    reads(path)
+    if _is_folder(path):
         return _zarr(path)
+    require_file(path, "image")
+    suffix = path.suffix.lower()
     if suffix == ".npy":
         return Npy(path)
     if suffix in SLIDES:
@@ -48,6 +49,13 @@ def open_source(image: Any) -> Source:
     if suffix in _GDAL:
         return _gdal(path, "JP2 and VRT files")
     return _picture(path)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file has
+        return False
 
 
 def _zarr(path: Path) -> Source:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fullconv.errors import BadInput
+from fullconv.system.guard import reads, require_file
 
 Pixels = npt.NDArray[Any]  # (H, W, C), uint8 or float32
 _ROWS = 64
@@ -33,10 +34,8 @@ def read_image(source: Any) -> Pixels:
 
 
 def _read_file(path: Path) -> Pixels:
-    if not path.exists():
-        raise BadInput(f"{path}: no such file")
-    if path.is_dir():
-        raise BadInput(f"{path}: is a folder, not an image")
+    require_file(path, "image")
+    reads(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

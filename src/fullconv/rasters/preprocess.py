@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
+from fullconv.system.guard import reads, require_file
 
 Channels = Literal["RGB", "BGR", "grey"]
 _ROWS = 64
@@ -92,6 +93,8 @@ NAMED: Mapping[str, Preprocess] = {
 
 
 def _from_json(path: Path) -> Preprocess:
+    require_file(path, "preprocessing")
+    reads(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -126,8 +129,8 @@ def mean_file(path: Path) -> tuple[float, ...]:
 
     A mean image is averaged over its pixels: on a map a position of the crop has no fixed place.
     """
-    if not path.exists():
-        raise BadInput(f"{path}: no such mean file")
+    require_file(path, "mean file")
+    reads(path)
     if path.suffix == ".binaryproto":
         from fullconv.formats.caffe.meanfile import read_binaryproto
 

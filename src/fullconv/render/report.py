@@ -14,6 +14,7 @@ from PIL import Image
 
 from fullconv.rasters.pictures import to_picture
 from fullconv.render.overlay import heat_picture
+from fullconv.system.guard import MARK
 
 if TYPE_CHECKING:
     from fullconv.trust.verify import Report
@@ -61,7 +62,7 @@ def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = (
     sections = "".join(map(_section, reports, told))
     title = f"fullconv verify: {html.escape(model)}"
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{MARK}"><title>{title}</title><style>{_STYLE}</style></head>'
         f"<body><h1>{title}</h1>{verdict}<p>{html.escape(reports[0].exactness)}</p>{sections}</body></html>\n"
     )
 

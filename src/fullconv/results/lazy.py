@@ -12,6 +12,7 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import decoded
 from fullconv.results.storage import storage_of
 from fullconv.results.store import NO_CLASS, Store
+from fullconv.system.guard import reads
 
 Array = npt.NDArray[Any]
 _BLOCK = 16 << 20  # bytes of scores that are read at once
@@ -26,6 +27,7 @@ class StoredScores:
     def __init__(self, store: Store) -> None:
         self._array = store.scores
         self._winners = store.top1
+        self.name = store.place.name
         self.shape: tuple[int, int, int] = (len(store.record.labels), *store.scores.shape[1:])
 
     @property
@@ -80,4 +82,5 @@ def open_map(path: Any, image: Any = None) -> ClassMap:
     Raises:
         BadInput: nothing, or no result of fullconv.
     """
+    reads(path)
     return lazy_map(Store.open(storage_of(path), read_only=True), image)

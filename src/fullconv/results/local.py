@@ -15,6 +15,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.results.storage import WORK
+from fullconv.system.guard import require_apart, require_folder
 
 
 class Local:
@@ -35,6 +36,7 @@ class Local:
     def create(self, build: Callable[[Any], None]) -> None:
         from zarr.storage import LocalStore
 
+        require_folder(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for left in self.path.parent.glob(
             f".{glob.escape(self.path.name)}.*.part"
@@ -108,7 +110,10 @@ class Local:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """A lock that the system gives back when the process ends, however it ends."""
-        with _held(self.path.parent / f".{self.path.name}.lock", self.name):
+        require_folder(self.path)
+        path = self.path.parent / f".{self.path.name}.lock"
+        require_apart(path)
+        with _held(path, self.name):
             yield
 
 

@@ -27,6 +27,7 @@ from fullconv.stream.plan import StreamPlan, plan_stream
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
+from fullconv.system.guard import guarded, reads
 from fullconv.system.memory import peak_bytes
 from fullconv.tiling.tiles import Tile
 
@@ -120,9 +121,29 @@ def map_raster(
         BadInput: something cannot be used as given; nothing that was computed is lost.
         Refused: the network cannot be cast, or takes the whole image together.
     """
+    with guarded(image):
+        return _map_raster(
+            model, image, out, memory=memory, restart=restart, report=report, notes=notes, options=options,
+            cluster={"client": client, "workers": workers, "scheduler": scheduler},
+        )  # fmt: skip
+
+
+def _map_raster(
+    model: Model | str | Path,
+    image: Any,
+    out: str | Path,
+    *,
+    memory: int | None,
+    restart: bool,
+    report: Report,
+    notes: Callable[[str], None],
+    options: dict[str, Any],
+    cluster: dict[str, Any],
+) -> ClassMap:
     model = load(model)
     job = job_of(model, image, out, **options)
     place = storage_of(out)
+    reads(*model.files)
     with closing(View(image, job.select)) as view, place.lock():
         request = _request(model, view, job)
         if restart and place.exists():
@@ -137,10 +158,10 @@ def map_raster(
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
         watch = _Watch(plan, len(done), report)
-        if client is not None or workers is not None or scheduler is not None:
+        if any(given is not None for given in cluster.values()):
             from fullconv.stream.cluster import run_on_cluster
 
-            run_on_cluster(job, plan, left, watch.told, client=client, workers=workers, scheduler=scheduler)
+            run_on_cluster(job, plan, left, watch.told, **cluster)
         else:
             worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
             run_tiles(worker, left, plan.buffer, lambda item: watch.told(item.tile, item.mark, peak_bytes()))

@@ -18,6 +18,7 @@ from fullconv.errors import BadInput, MissingExtra
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import About
+from fullconv.system.guard import reads, require_file
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -40,8 +41,8 @@ def where_of(given: str | None, about: About) -> Where | None:
     if given is None or given == "auto":
         return None
     path = Path(given)
-    if not path.exists():
-        raise BadInput(f"where {given!r}: not auto, and no such file (a mask picture or GeoJSON polygons)")
+    require_file(path, "--where takes auto, a mask picture or GeoJSON polygons")
+    reads(path)
     return Polygons(path, about) if path.suffix.lower() in (".geojson", ".json") else Picture(path, about)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
+from fullconv.system.guard import MARK
 
 _DEEPEST = 8  # groups within groups
 _MOST_PACKED, _SLACK = 1000, 64 << 20  # values a byte of file, and bytes, above which a size is a trap
@@ -69,6 +70,7 @@ def write_hdf5(path: Path, layers: Sequence[tuple[str, Sequence[np.ndarray[Any, 
     import h5py
 
     with h5py.File(path, "w") as file:
+        file.attrs["software"] = MARK
         data = file.create_group("data")
         for name, arrays in layers:
             group = data.require_group(name)

@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.system.guard import MARK
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +34,7 @@ _BLOBS: dict[str, dict[int, str]] = {
     "v0": {50: "blob"},
     "blob": {},
 }
+_MARKED = 1000
 _MAX_MESSAGES = 1_000_000  # far above any net; a file of empty messages must not fill the memory
 
 
@@ -213,6 +215,8 @@ def write_caffemodel(file: BinaryIO, net: Any, layers: Sequence[tuple[Any, Seque
     Values go from their arrays to the file directly; double arrays stay double.
     """
     file.write(net.SerializeToString())
+    mark = MARK.encode()  # a field that no schema has: readers of protobuf pass it over
+    file.write(_tag(_MARKED, 2) + _number(len(mark)) + mark)
     for message, arrays in layers:
         body = message.SerializeToString()
         heads = [_blob_head(array) for array in arrays]

@@ -11,6 +11,7 @@ from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import print_prototxt
 from fullconv.formats.caffe.wire import write_caffemodel
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 
 def write_network(net: CaffeNet, path: Path, weights: Path | None) -> None:
@@ -19,7 +20,7 @@ def write_network(net: CaffeNet, path: Path, weights: Path | None) -> None:
     with written_whole(*targets) as temporary:
         if len(temporary) > 1:
             _write_weights(net, temporary[1], hdf5=targets[1].suffix in (".h5", ".hdf5"))
-        temporary[0].write_text(print_prototxt(net.message), encoding="utf-8")
+        temporary[0].write_text(f"# {MARK}\n{print_prototxt(net.message)}", encoding="utf-8")
 
 
 def _write_weights(net: CaffeNet, path: Path, *, hdf5: bool) -> None:

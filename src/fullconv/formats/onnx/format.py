@@ -13,6 +13,7 @@ from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.format import Reading, Session
 from fullconv.formats.onnx.apply import apply
 from fullconv.formats.onnx.lower import lower_model
+from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, read_network
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
@@ -20,6 +21,7 @@ from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 _LARGEST = 2**31 - 1  # bytes of one protobuf message; what is larger keeps its weights beside it
 
@@ -90,19 +92,21 @@ class Onnx:
             except Exception as error:  # the checker's own types
                 raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
             with written_whole(path) as (part,):
-                part.write_bytes(message.SerializeToString())
+                part.write_bytes(marked(message).SerializeToString())
             return [path]
         beside = weights or path.with_suffix(".onnx.data")
         if beside.parent.resolve() != path.parent.resolve():
             raise BadInput(f"{beside}: external data must lie beside the network, in {path.parent}")
         with written_whole(path, beside) as (part, data):
             ir.save(native.model, part, external_data=data.name)
+            with data.open("ab") as file:
+                file.write(MARK.encode())  # behind the last tensor: readers go by offset and length
             text = onnx.load(str(part), load_external_data=False)
             for tensor in text.graph.initializer:
                 for entry in tensor.external_data:
                     if entry.key == "location":
                         entry.value = beside.name
-            part.write_bytes(text.SerializeToString())
+            part.write_bytes(marked(text).SerializeToString())
         return [path, beside]
 
     def preprocess(self, native: OnnxNet) -> Preprocess | None:

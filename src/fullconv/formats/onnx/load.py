@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fullconv.errors import BadInput
+from fullconv.system.guard import reads
 
 OLDEST = 7
 DOMAINS = ("", "ai.onnx")
@@ -66,6 +67,7 @@ def _check_external(path: Path, model: ir.Model) -> None:
                 raise BadInput(
                     f"{path}: the data of {name!r} points outside the model's folder ({tensor.location}); refused"
                 )
+            reads(place)
             if not place.exists():
                 raise BadInput(
                     f"{path}: the data of {name!r} lies in {place.name}, which is missing; put it beside the model"

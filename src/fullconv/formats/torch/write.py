@@ -10,11 +10,13 @@ import torch
 from torch.export import Dim
 
 from fullconv.errors import BadInput, BrokenPromise
+from fullconv.formats.onnx.mark import marked
 from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.recipe import recipe_of
 from fullconv.system.files import written_whole
+from fullconv.system.guard import MARK
 
 _SUFFIXES = (".pt2", ".onnx", ".safetensors")
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
@@ -39,7 +41,7 @@ def write(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
 def _save(program: torch.export.ExportedProgram, path: Path) -> None:
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
-        torch.export.save(program, file)
+        torch.export.save(program, file, extra_files={MARK: ""})
 
 
 def export_free(net: TorchNet) -> torch.export.ExportedProgram:
@@ -82,7 +84,7 @@ def _write_onnx(net: TorchNet, path: Path) -> Path:
     except Exception as error:  # the checker's own types
         raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
     with written_whole(path) as (part,):
-        part.write_bytes(message.SerializeToString())
+        part.write_bytes(marked(message).SerializeToString())
     return path
 
 
@@ -97,6 +99,6 @@ def _write_recipe(net: TorchNet, path: Path, weights: Path | None) -> list[Path]
         )
     tensors = {name: value.detach().contiguous() for name, value in net.module.state_dict().items()}
     with written_whole(path, recipe) as (part, code):
-        save_file(tensors, str(part))
+        save_file(tensors, str(part), metadata={"software": MARK})
         code.write_text(recipe_of(net, path.name), encoding="utf-8")
     return [path, recipe]
