@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test check lint types imports wheel docs bench proto clean
+.PHONY: help install demo test fuzz check lint types imports wheel docs bench proto clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,7 +29,11 @@ demo: $(VENV)/.installed  ## find the digits on the packaged page
 test: $(VENV)/.developer  ## all tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.developer lint types imports test demo wheel  ## what CI runs
+# Damaged files for every reader and random networks for the cast: a minute a target, on two processors at most eight minutes in all.
+fuzz: $(VENV)/.developer  ## a minute of every fuzzer (hours by hand: python -m fuzz TARGET --seconds 3600 --seed 7)
+	$(BIN)/python -m fuzz all --seconds 60 --budget 420 --jobs 2
+
+check: $(VENV)/.developer lint types imports test fuzz demo wheel  ## what CI runs
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .

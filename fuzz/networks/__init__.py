@@ -1,0 +1,1 @@
+"""Random ONNX networks, and the oracle that a cast of one is held to."""
