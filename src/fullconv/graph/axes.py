@@ -218,6 +218,18 @@ class Axes:
         """The atoms that an operator over these axes mixes."""
         return tuple(atom for i in axes for atom in self.axes[self.index(i)])
 
+    def spans_space(self, over: Iterable[int]) -> bool:
+        """Whether an operator that works along these axes works along height or width.
+
+        Space is an atom's root, never its size: an axis of space alone is space also where it has one cell, since a larger image
+        gives it more. A side of one cell that is flattened with channels is none: a cast lays such an axis out as channels.
+        """
+        axes = [self.axes[self.index(i)] for i in over]
+        return any(
+            any(atom.is_space and atom.size > 1 for atom in axis) or (axis and all(atom.is_space for atom in axis))
+            for axis in axes
+        )
+
     def __str__(self) -> str:
         def show(axis: Axis) -> str:
             text = " ".join(map(str, axis))

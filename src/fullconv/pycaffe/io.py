@@ -55,7 +55,7 @@ def oversample(images: Sequence[Array], crop_dims: Sequence[int] | Array) -> Arr
     rows, cols = (int(d) for d in crop_dims)
     if rows > height or cols > width:
         raise ValueError(f"crops of {rows}×{cols} do not fit images of {height}×{width}")
-    middle = round((height - rows) / 2), round((width - cols) / 2)
+    middle = (height - rows) // 2, (width - cols) // 2  # cut off, as Caffe's indices of whole numbers are
     places = [(y, x) for y in (0, height - rows) for x in (0, width - cols)] + [middle]
     out = np.empty((10 * len(images), rows, cols, images[0].shape[-1]), np.float32)
     for i, image in enumerate(images):

@@ -17,10 +17,10 @@ from fullconv.errors import BadInput
 from fullconv.formats.caffe.hdf5 import read_hdf5, write_hdf5
 from fullconv.formats.caffe.lower import lower_layers, weight_name
 from fullconv.formats.caffe.network import build_network, read_weights
-from fullconv.formats.caffe.placement import Placed, Placement, blob_of, place
+from fullconv.formats.caffe.placement import Placed, Placement, place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import read_prototxt
-from fullconv.formats.caffe.weights import owners
+from fullconv.formats.caffe.weights import has_shape, owners
 from fullconv.formats.caffe.wire import SavedLayer, write_caffemodel
 from fullconv.formats.format import Reading
 from fullconv.pycaffe.blob import Blob
@@ -83,7 +83,7 @@ class Net:
         self._make_params()
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
         for value, axes in self._placement.axes.items():
-            self.blobs.setdefault(blob_of(value), Blob(np.zeros(axes.shape, np.float32)))
+            self.blobs.setdefault(self._placement.blobs[value], Blob(np.zeros(axes.shape, np.float32)))
         self._ready: OrderedDict[Any, _Compiled] = OrderedDict()
         if weights is not None:
             self.copy_from(weights)
@@ -101,12 +101,12 @@ class Net:
     @property
     def inputs(self) -> list[str]:
         """Blobs that a caller fills."""
-        return [blob_of(value) for value in self._placement.inputs]
+        return [self._placement.blobs[value] for value in self._placement.inputs]
 
     @property
     def outputs(self) -> list[str]:
         """Blobs that no layer reads."""
-        return [blob_of(value) for value in self._placement.outputs]
+        return [self._placement.blobs[value] for value in self._placement.outputs]
 
     @property
     def layers(self) -> list[LayerView]:
@@ -129,11 +129,14 @@ class Net:
     def reshape(self) -> None:
         """Give every blob the shape that follows from the input blobs' present ones."""
         shapes = {blob: self.blobs[blob].shape for blob in self.inputs}
-        if any(self._placement.axes[value].shape != shapes[blob_of(value)] for value in self._placement.inputs):
+        if any(
+            self._placement.axes[value].shape != shapes[self._placement.blobs[value]]
+            for value in self._placement.inputs
+        ):
             self._placement = place(self._message, self._source, shapes)
             self._check_params()
         for value, axes in self._placement.axes.items():
-            self.blobs[blob_of(value)].reshape(*axes.shape)
+            self.blobs[self._placement.blobs[value]].reshape(*axes.shape)
 
     def forward(
         self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
@@ -174,7 +177,9 @@ class Net:
             return
         compiled = self._compile(first, last)
         arrays = self._arrays()
-        feeds = {value: np.ascontiguousarray(self.blobs[blob_of(value)].data) for value in compiled.inputs}
+        feeds = {
+            value: np.ascontiguousarray(self.blobs[self._placement.blobs[value]].data) for value in compiled.inputs
+        }
         feeds |= {name: np.ascontiguousarray(arrays[name]) for name in compiled.weights}
         values = list(compiled.results.values())
         for blob, found in zip(compiled.results, compiled.session.run(feeds, values), strict=True):
@@ -263,8 +268,7 @@ class Net:
             if len(by_name[name]) != len(blobs):
                 raise BadInput(f"{source}: layer {name!r} holds {len(by_name[name])} blobs, the net needs {len(blobs)}")
             for i, (blob, found) in enumerate(zip(blobs, by_name[name], strict=True)):
-                shape = found.shape[len(found.shape) - len(blob.shape) :] if found.legacy else found.shape
-                if tuple(shape) != blob.shape or found.values.size != blob.count:
+                if not has_shape(found, blob.shape):
                     raise BadInput(
                         f"{source}: layer {name!r}: blob {i} has the shape {found.shape}, the net's is {blob.shape}"
                     )

@@ -2,7 +2,7 @@
 
 1. A data layer becomes an Input of its first top; its further tops are labels.
 2. Layers that read labels only go away, as do Accuracy and Silence.
-3. A loss becomes what it compares with the label: SoftmaxWithLoss the Softmax, SigmoidCrossEntropyLoss the
+3. A loss becomes what it compares with the label: SoftmaxWithLoss and InfogainLoss the Softmax, SigmoidCrossEntropyLoss the
    Sigmoid, other losses the value itself.
 """
 
@@ -16,8 +16,8 @@ from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 
 DATA = ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData")
-PREDICTIONS = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
-LOSSES = (*PREDICTIONS, "ContrastiveLoss", "EuclideanLoss", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss")
+PREDICTIONS = {"InfogainLoss": "Softmax", "SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
+LOSSES = (*PREDICTIONS, "ContrastiveLoss", "EuclideanLoss", "HingeLoss", "MultinomialLogisticLoss")
 DROPPED = ("Accuracy", "Silence")
 
 
@@ -109,6 +109,8 @@ def _loss(done: Deployed, layer: Any, name: str) -> None:
     new = done.net.layer.add(name=name, type=kind, bottom=[source], top=[name])
     if kind == "Softmax" and layer.HasField("softmax_param"):
         new.softmax_param.CopyFrom(layer.softmax_param)
+    if layer.type == "InfogainLoss" and layer.HasField("infogain_loss_param"):
+        new.softmax_param.axis = layer.infogain_loss_param.axis
     done.notes.append(f"{layer.name} ({layer.type}) becomes its prediction {name} ({kind} of {source})")
 
 

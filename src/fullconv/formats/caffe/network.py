@@ -17,7 +17,7 @@ from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import read_prototxt
 from fullconv.formats.caffe.upgrade import UpgradeError, upgrade
 from fullconv.formats.caffe.weights import Weights, match
-from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel
+from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel, saved_blob
 from fullconv.formats.format import Reading
 
 _NOTHING_SAID = Reading()
@@ -75,12 +75,17 @@ def build_network(
 ) -> CaffeNet:
     """A network in its test phase from a NetParameter of any version."""
     try:
-        filtered = filter_net(upgrade(raw), pb.TEST, level, reading.stages)
+        # As Caffe does: stages of the file and of the caller, the caller's level and phase.
+        filtered = filter_net(upgrade(raw), pb.TEST, level, (*raw.state.stage, *reading.stages))
+        twice = _named_once(filtered)
         deployed = to_deploy(filtered, reading.input_shape, _image_channels(filtered, saved))
     except (UpgradeError, RuleError, LayerError) as error:
         raise BadInput(f"{source}: {error}") from None
+    saved = _inline(deployed.net, source) if saved is None else saved
+    for layer in deployed.net.layer:
+        del layer.blobs[:]  # arrays are kept apart from the message
     placement = place(deployed.net, source)
-    notes = list(deployed.notes)
+    notes = [*twice, *deployed.notes]
     weights: Weights | None = None
     extra: dict[str, Any] = {}
     if saved is not None:
@@ -90,6 +95,34 @@ def build_network(
         notes += left
         extra = {layer.name: layer.message for layer in saved if layer.message is not None}
     return CaffeNet(deployed.net, source, placement, weights, extra, deployed.transform, tuple(notes))
+
+
+def _named_once(net: Any) -> list[str]:
+    """Give layers of one name names of their own; weights go to the first, as Caffe copies them. Notes on what was done."""
+    names = {layer.name for layer in net.layer}
+    seen, notes = set[str](), []
+    for layer in net.layer:
+        name = layer.name
+        if name in seen:
+            count = 2
+            while f"{name}-{count}" in names:
+                count += 1
+            layer.name = f"{name}-{count}"
+            names.add(layer.name)
+            notes.append(f"another layer is named {name!r}; this {layer.type} is called {layer.name!r}")
+        seen.add(layer.name)
+    return notes
+
+
+def _inline(net: Any, source: str) -> list[SavedLayer] | None:
+    """Arrays that a text file holds itself, in its layers' blobs; None where it holds none."""
+    held = [layer for layer in net.layer if layer.blobs]
+    if not held:
+        return None
+    return [
+        SavedLayer(layer.name, tuple(saved_blob(blob, None, f"{source}: layer {layer.name!r}") for blob in layer.blobs))
+        for layer in held
+    ]
 
 
 def _image_channels(net: Any, saved: Sequence[SavedLayer] | None) -> int | None:

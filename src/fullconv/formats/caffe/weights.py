@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.layers.base import Learned
-from fullconv.formats.caffe.placement import Placed, Placement, blob_of
+from fullconv.formats.caffe.placement import Placed, Placement
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
 
@@ -72,13 +73,15 @@ def match(
             _fit(blob, spec, placed, i, where, net) for i, (blob, spec) in enumerate(zip(blobs, specs, strict=False))
         )
     notes = [f"weights of {_names(over)} are not used: the net has no such layer that learns"] if over else []
-    return _share(arrays, wanted, shared), notes
+    _check_shared(layers, shared, net)
+    order = {layer.name: i for i, layer in enumerate(saved)}
+    return _share(arrays, wanted, shared, order, f"{source}: layer"), notes
 
 
 def _is_auxiliary(name: str, saved: Sequence[SavedLayer], placement: Placement) -> bool:
     """Whether a left-over layer branches off inside the net, by the bottoms that the file tells, back to the net's blobs."""
     writers = {top: layer for layer in saved for top in layer.tops if top not in placement.versions}
-    ends = {blob_of(value) for value in placement.outputs}
+    ends = {placement.blobs[value] for value in placement.outputs}
     todo = [bottom for layer in saved if layer.name == name for bottom in layer.bottoms]
     reached: set[str] = set()
     seen: set[str] = set()
@@ -92,31 +95,63 @@ def _is_auxiliary(name: str, saved: Sequence[SavedLayer], placement: Placement) 
     return bool(reached) and not reached & ends
 
 
+def _check_shared(layers: Sequence[Placed], shared: Mapping[tuple[str, int], tuple[str, int]], source: str) -> None:
+    """Blobs of one parameter's name have one shape, or with share_mode PERMISSIVE one size."""
+    specs = {(placed.name, i): spec for placed in layers for i, spec in enumerate(placed.learned)}
+    for placed in layers:
+        for i, spec in enumerate(placed.learned):
+            owner = shared[placed.name, i]
+            given = placed.layer.message.param
+            loose = i < len(given) and given[i].share_mode == pb.ParamSpec.PERMISSIVE
+            mine, theirs = spec.shape, specs[owner].shape
+            if mine != theirs and not (loose and prod(mine) == prod(theirs)):
+                raise BadInput(
+                    f"{source}: layer {placed.name!r} ({placed.kind}): its blob {i} of {mine} shares parameter {given[i].name!r} "
+                    f"with layer {owner[0]!r}, whose blob is {theirs}"
+                )
+
+
 def _share(
     arrays: Mapping[str, tuple[Array, ...]],
     wanted: Mapping[str, tuple[Learned, ...]],
     shared: Mapping[tuple[str, int], tuple[str, int]],
+    order: Mapping[str, int],
+    where: str,
 ) -> Weights:
+    """One array for all blobs of a parameter's name; of several in the file the last, which Caffe copies over the others."""
+    chosen: dict[tuple[str, int], Array] = {}
+    for name in sorted(arrays, key=lambda name: order.get(name, -1)):
+        chosen.update({shared[name, i]: array for i, array in enumerate(arrays[name])})
     out = {}
     for name, specs in wanted.items():
         row = []
         for i, spec in enumerate(specs):
-            owner, j = shared[name, i]
-            row.append(arrays[owner][j].reshape(spec.shape))
+            if shared[name, i] not in chosen:
+                raise BadInput(
+                    f"{where} {name!r} shares its blob {i} with layer {shared[name, i][0]!r}, for which there is none"
+                )
+            row.append(chosen[shared[name, i]].reshape(spec.shape))
         out[name] = tuple(row)
     return out
 
 
+def has_shape(blob: SavedBlob, want: tuple[int, ...]) -> bool:
+    """Whether a saved blob is one of this shape.
+
+    Old files have four axes, with leading ones for those that a blob does not have. For a scalar Caffe writes no shape at all.
+    """
+    if blob.values.size == 1 and prod(want) == 1:
+        return True
+    more = len(blob.shape) - len(want) if blob.legacy else 0
+    return more >= 0 and blob.shape[more:] == want and set(blob.shape[:more]) <= {1}
+
+
 def _fit(blob: SavedBlob, spec: Learned, placed: Placed, i: int, where: str, net: str) -> Array:
     have, want = blob.shape, spec.shape
-    trimmed = tuple(have[len(have) - len(want) :]) if blob.legacy else have
-    same = (trimmed == want and all(d == 1 for d in have[: len(have) - len(want)])) or (
-        blob.values.size == 1 and all(d == 1 for d in want)
-    )
     permissive = (
         i < len(placed.layer.message.param) and placed.layer.message.param[i].share_mode == pb.ParamSpec.PERMISSIVE
     )
-    if not same and not (permissive and blob.values.size == int(np.prod(want))):
+    if not has_shape(blob, want) and not (permissive and blob.values.size == prod(want)):
         raise BadInput(
             f"{where}: blob {i} has the shape {have}, but {net} makes it {want}. These are weights of another net"
         )

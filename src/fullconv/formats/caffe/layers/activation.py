@@ -30,13 +30,15 @@ class ReLU(Elementwise):
 class PReLU(Layer):
     """max(x, 0) + slope · min(x, 0) with a learned slope a channel, or one for all."""
 
+    in_place = True
+
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
         if ins[0].rank < 2:
             raise LayerError(f"needs a channel axis, found {ins[0].shape}")
         return (ins[0],)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        return Pointwise() if self.message.prelu_param.channel_shared else channelwise(ins[0], 1, 1, 1)
+        return Pointwise() if self.message.prelu_param.channel_shared else channelwise(ins[0], 1, 1)
 
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
         p = self.message.prelu_param
@@ -67,6 +69,8 @@ class TanH(Elementwise):
 
 
 class AbsVal(Elementwise):
+    in_place = False
+
     def emit(self, b: OnnxBuilder, x: str) -> str:
         return b.op("Abs", x)
 
@@ -147,8 +151,7 @@ class Softmax(Elementwise):
     """exp(x) / Σ exp(x) along ``axis``."""
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        declared = self.message.softmax_param.axis
-        return along_axis(ins[0], canonical(ins[0], declared), declared)
+        return along_axis(ins[0], self.message.softmax_param.axis)
 
     def emit(self, b: OnnxBuilder, x: str) -> str:
         return b.op("Softmax", x, axis=self.message.softmax_param.axis)
@@ -188,7 +191,7 @@ class ArgMax(Layer):
     def touch(self, ins: Sequence[Axes]) -> Touch:
         p = self.message.argmax_param
         if self.axis is not None:
-            return along_axis(ins[0], canonical(ins[0], self.axis), self.axis)
+            return along_axis(ins[0], self.axis)
         if any(atom.is_space and atom.size > 1 for atom in ins[0].atoms):
             return Whole("other", "it compares positions of the map")
         if p.out_max_val:

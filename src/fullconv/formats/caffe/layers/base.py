@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fullconv.graph.axes import Axes, AxesError, size_of
-from fullconv.graph.nodes import Linear, Pointwise, Touch, Whole
+from fullconv.graph.axes import Axes, AxesError
+from fullconv.graph.nodes import Linear, Opaque, Pointwise, Touch, Whole
 from fullconv.runtimes.lowered import OnnxBuilder
 
 
@@ -32,6 +32,7 @@ class Layer(ABC):
     """One layer. ``message`` is its LayerParameter."""
 
     bottoms: tuple[int, int | None] = (1, 1)  # least and most inputs (None: any number)
+    in_place = False  # whether its first top may be its first bottom: Caffe writes others over what they still read
 
     def __init__(self, message: Any) -> None:
         self.message = message
@@ -67,6 +68,8 @@ class Layer(ABC):
 class Elementwise(Layer):
     """A layer of one bottom whose top has its shape."""
 
+    in_place = True
+
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
         return (ins[0],)
 
@@ -85,16 +88,31 @@ def canonical(axes: Axes, axis: int) -> int:
         raise LayerError(str(error)) from None
 
 
-def channelwise(axes: Axes, first: int, count: int, declared: int) -> Touch:
+def pointwise(axes: Axes, declared: int) -> Pointwise:
+    """The touch of an operator along an axis that no position of the map shares."""
+    return Pointwise(axis=canonical(axes, declared), from_end=declared < 0)
+
+
+def channelwise(axes: Axes, first: int, count: int, from_end: bool = False) -> Touch:
     """The touch of a layer with parameters along ``count`` axes: pointwise, unless a position has its own."""
-    mixed = axes.mixed(range(first, first + count))
-    if any(atom.is_space and atom.size > 1 for atom in mixed):
+    if axes.spans_space(range(first, first + count)):
         return Whole("other", f"it has a parameter for each position of the map ({axes})")
-    return Pointwise(axis=declared)
+    return Pointwise(axis=first, from_end=from_end) if count else Pointwise()
 
 
-def along_axis(axes: Axes, axis: int, declared: int) -> Touch:
+def along_axis(axes: Axes, declared: int) -> Touch:
     """The touch of an operator that mixes one axis: pointwise over channels, whole over space."""
-    if size_of(atom for atom in axes.axes[axis] if atom.is_space) > 1:
+    axis = canonical(axes, declared)
+    if axis == 0:
+        return Opaque("it mixes the images of a batch")
+    if axes.spans_space([axis]):
         return Whole("other", f"it runs along height or width (axis {declared} of {axes})")
-    return Pointwise(axis=declared)
+    return pointwise(axes, declared)
+
+
+def is_image(axes: Axes) -> bool:
+    """Whether four axes are batch, channels, height and width; those of a window over other axes are made of something else."""
+    return axes.rank == 4 and axes.is_map
+
+
+NO_IMAGE = "its height and width are made of other axes, so that it has no place over an image"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import onnx
 
-from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, along_axis, canonical
+from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, canonical, pointwise
 from fullconv.graph.axes import Axes, Axis, whole
-from fullconv.graph.nodes import Opaque, Pointwise, Touch, Whole
+from fullconv.graph.nodes import Opaque, Touch, Whole
 from fullconv.runtimes.lowered import OnnxBuilder
 
 
@@ -21,10 +22,13 @@ class Eltwise(Layer):
     def setup(self) -> None:
         p = self.message.eltwise_param
         coefficients = list(p.coeff)
-        if coefficients and p.operation != p.SUM:
+        if coefficients and p.operation == p.PROD:
             raise LayerError("coeff is for SUM only")
         if coefficients and len(coefficients) != len(self.message.bottom):
             raise LayerError(f"{len(coefficients)} coefficients for {len(self.message.bottom)} bottoms")
+        if p.operation == p.MAX:
+            coefficients = []  # Caffe counts them and lets them be
+        self.in_place = p.operation == p.PROD
         self.coefficients = coefficients or [1.0] * len(self.message.bottom)
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
@@ -55,13 +59,11 @@ class Concat(Layer):
 
     bottoms = (1, None)
 
+    def setup(self) -> None:
+        self.declared = _declared(self.message.concat_param, "concat_dim")
+
     def _axis(self, ins: Sequence[Axes]) -> int:
-        p = self.message.concat_param
-        if p.HasField("concat_dim"):
-            if p.HasField("axis"):
-                raise LayerError("axis and concat_dim are both given; keep axis")
-            return canonical(ins[0], p.concat_dim)
-        return canonical(ins[0], p.axis)
+        return canonical(ins[0], self.declared)
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
         axis = self._axis(ins)
@@ -74,29 +76,42 @@ class Concat(Layer):
         return (ins[0] if len(ins) == 1 else _resized(ins[0], axis, sum(a.shape[axis] for a in ins)),)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        p = self.message.concat_param
-        return _cut(ins[0], self._axis(ins), p.concat_dim if p.HasField("concat_dim") else p.axis)
+        return _cut(ins, self.declared)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         return (b.op("Concat", *names, axis=self._axis(ins)),)
 
 
-def _cut(axes: Axes, axis: int, declared: int) -> Touch:
+def _declared(param: Any, older: str) -> int:
+    """The axis, by its own name or by the older one, which counts from the first."""
+    if not param.HasField(older):
+        return int(param.axis)
+    if param.HasField("axis"):
+        raise LayerError(f"axis and {older} are both given; keep axis")
+    return int(getattr(param, older))
+
+
+def _cut(ins: Sequence[Axes], declared: int) -> Touch:
     """Joining or cutting along an axis: pointwise for channels; along space or batch it has no sliding form."""
+    axis = canonical(ins[0], declared)
     if axis == 0:
         return Opaque("it joins or cuts the batch")
-    flat = len(axes.axes[axis]) > 1 and any(atom.is_space and atom.size > 1 for atom in axes.axes[axis])
-    if flat:
-        return Whole("other", f"it joins or cuts a flattened map ({axes}); do so before the flatten")
-    return along_axis(axes, axis, declared)
+    if not any(axes.spans_space([axis]) for axes in ins):
+        return pointwise(ins[0], declared)
+    shown = " and ".join(map(str, ins))
+    if any(len(axes.axes[axis]) > 1 for axes in ins):
+        return Whole("other", f"it joins or cuts a flattened map ({shown}); do so before the flatten")
+    return Whole("other", f"it joins or cuts along height or width (axis {declared} of {shown})")
 
 
 class Slice(Layer):
     """The bottom cut along ``axis`` at slice points, or in equal parts."""
 
+    def setup(self) -> None:
+        self.declared = _declared(self.message.slice_param, "slice_dim")
+
     def _axis(self, ins: Sequence[Axes]) -> int:
-        p = self.message.slice_param
-        return canonical(ins[0], p.slice_dim if p.HasField("slice_dim") else p.axis)
+        return canonical(ins[0], self.declared)
 
     def _sizes(self, ins: Sequence[Axes]) -> list[int]:
         length, count = ins[0].shape[self._axis(ins)], len(self.message.top)
@@ -115,8 +130,7 @@ class Slice(Layer):
         return tuple(_resized(ins[0], self._axis(ins), size) for size in self._sizes(ins))
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        p = self.message.slice_param
-        return _cut(ins[0], self._axis(ins), p.slice_dim if p.HasField("slice_dim") else p.axis)
+        return _cut(ins, self.declared)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         sizes = self._sizes(ins)
@@ -146,12 +160,13 @@ class Tile(Layer):
         return (_resized(ins[0], axis, ins[0].shape[axis] * p.tiles),)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        axis = canonical(ins[0], self.message.tile_param.axis)
+        declared = self.message.tile_param.axis
+        axis = canonical(ins[0], declared)
         if axis == 0:
             return Opaque("it repeats the batch")
-        if any(atom.is_space for atom in ins[0].axes[axis]):
+        if ins[0].spans_space([axis]):
             return Whole("other", "it repeats the map along height or width")
-        return Pointwise(axis=self.message.tile_param.axis)
+        return pointwise(ins[0], declared)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         p = self.message.tile_param

@@ -7,28 +7,41 @@ from math import prod
 
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, canonical
 from fullconv.geometry.axis import ceil_overhang
-from fullconv.graph.axes import Axes, AxesError, size_of, whole
+from fullconv.graph.axes import Axes, AxesError, whole
 from fullconv.graph.nodes import Layout, Opaque, Touch, Whole
 from fullconv.runtimes.lowered import OnnxBuilder
+
+
+def _reshaped(b: OnnxBuilder, x: str, *parts: int | range) -> str:
+    """x in the shape that these parts make: a number, or a range of x's own axes, whose sizes it takes as they are when it runs."""
+    own = b.op("Shape", x)
+    sizes = [
+        b.op("Slice", own, b.ints(part.start), b.ints(part.stop)) if isinstance(part, range) else b.ints(part)
+        for part in parts
+        if part != range(0)
+    ]
+    return b.op("Reshape", x, b.op("Concat", *sizes, axis=0))
 
 
 class Flatten(Layer):
     """Axes ``axis`` to ``end_axis`` become one."""
 
-    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+    def _part(self, ins: Sequence[Axes]) -> tuple[int, int]:
+        """(first axis, axis behind the last) of those that become one."""
         p = self.message.flatten_param
-        return (ins[0].merge(canonical(ins[0], p.axis), canonical(ins[0], p.end_axis) + 1),)
+        return canonical(ins[0], p.axis), canonical(ins[0], p.end_axis) + 1
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        return (ins[0].merge(*self._part(ins)),)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        return Layout(fixed=True)
+        return Layout(fixed=ins[0].spans_space(range(*self._part(ins))))
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
-        p = self.message.flatten_param
-        start, end = canonical(ins[0], p.axis), canonical(ins[0], p.end_axis)
-        if start == 1 and end == ins[0].rank - 1:
+        start, end = self._part(ins)
+        if start == 1 and end == ins[0].rank:
             return (b.op("Flatten", names[0], axis=1),)
-        b.size_bound()
-        return (b.reshape(names[0], *self.outputs(ins)[0].shape),)
+        return (_reshaped(b, names[0], range(start), -1, range(end, ins[0].rank)),)
 
 
 class Reshape(Layer):
@@ -88,27 +101,17 @@ class Reshape(Layer):
         free = out.is_map and all(
             axis is not None and (not start <= axis < start + len(dims) or dims[axis - start] == 0) for axis in space
         )
-        moves = out.is_map and any(
-            axis != ins[0].space_axis(root) for axis, root in zip(space, ("h", "w"), strict=True)
-        )
-        if moves and not free and ins[0].is_map:
-            return Opaque(f"it states sizes as numbers and moves height or width ({ins[0]} to {out})")
         return Layout(fixed=not free)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         start, dims, end = self._dims(ins)
+        rank = ins[0].rank
         if any(dim > 0 for dim in dims[1 if start == 0 else 0 :]) and ins[0].is_map and self._freezes(ins):
             b.size_bound()
-        if start == 0 and end == ins[0].rank:
+        if start == 0 and end == rank:
             return (b.reshape(names[0], *dims),)
-        tail = list(ins[0].shape[end:])
-        spaces = end < ins[0].rank and any(a.is_space for axis in ins[0].axes[end:] for a in axis)
-        if spaces and len(dims) == end - start:  # the tail keeps its places: copy its dimensions
-            tail = [0] * len(tail)
-        elif spaces:
-            b.size_bound()
-        dims = [ins[0].shape[start + i] if dim == 0 and len(dims) != end - start else dim for i, dim in enumerate(dims)]
-        return (b.reshape(names[0], *([0] * start), *dims, *tail),)
+        part = [range(start + i, start + i + 1) if dim == 0 else dim for i, dim in enumerate(dims)]
+        return (_reshaped(b, names[0], range(start), *part, range(end, rank)),)
 
     def _freezes(self, ins: Sequence[Axes]) -> bool:
         """Whether numbers in the shape stand for height or width."""
@@ -126,8 +129,6 @@ class Reduction(Layer):
         axis = canonical(ins[0], self.message.reduction_param.axis)
         if axis == 0:
             return Opaque("it reduces the batch")
-        if size_of(atom for atom in ins[0].mixed(range(axis, ins[0].rank)) if atom.is_space) > 1:
-            return Whole("other", "it reduces channels and positions together; use a global pooling layer instead")
         return Opaque("it reduces everything behind an axis, which on a map includes height and width")
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
@@ -156,12 +157,12 @@ class SPP(Layer):
             raise LayerError("has no pyramid_height")
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
-        if ins[0].rank != 4 or not ins[0].is_map:
+        if ins[0].rank != 4:
             raise LayerError(f"needs a bottom of (N, C, H, W), found {ins[0].shape}")
         bins = sum(4**level for level in range(self.message.spp_param.pyramid_height))
         channels = ins[0].shape[1]
         if self.message.spp_param.pyramid_height == 1:
-            return (ins[0].with_size(1, 1),)  # as Caffe does: one level is not flattened
+            return (Axes.image((*ins[0].shape[:2], 1, 1)),)  # as Caffe does: one level is not flattened
         return (Axes((ins[0].axes[0], (whole("c", channels * bins),))),)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
@@ -171,7 +172,8 @@ class SPP(Layer):
         b.size_bound()
         p = self.message.spp_param
         kind = "MaxPool" if p.pool == p.MAX else "AveragePool"
-        levels = [self._level(b, names[0], ins[0].map_size, 2**i, kind) for i in range(p.pyramid_height)]
+        height, width = ins[0].shape[2:]
+        levels = [self._level(b, names[0], (height, width), 2**i, kind) for i in range(p.pyramid_height)]
         if len(levels) == 1:
             return (levels[0],)
         return (b.op("Concat", *(b.op("Flatten", level) for level in levels), axis=1),)

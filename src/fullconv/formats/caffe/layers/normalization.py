@@ -6,14 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fullconv.formats.caffe.layers.base import Elementwise, Layer, LayerError, Learned, canonical, channelwise
+from fullconv.formats.caffe.layers.base import (
+    NO_IMAGE,
+    Layer,
+    LayerError,
+    Learned,
+    canonical,
+    channelwise,
+    is_image,
+)
 from fullconv.graph.axes import Axes
-from fullconv.graph.nodes import Pointwise, Span, Touch, Whole, Window
+from fullconv.graph.nodes import Opaque, Pointwise, Span, Touch, Whole, Window
 from fullconv.runtimes.lowered import OnnxBuilder
 
 
 class LRN(Layer):
     """Across channels: y = x / (k + alpha/n · Σ x²)^beta. Within a channel: y = x · (1 + alpha · mean x²)^-beta."""
+
+    in_place = True
 
     def setup(self) -> None:
         p = self.message.lrn_param
@@ -27,6 +37,8 @@ class LRN(Layer):
         return (ins[0],)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
+        if not is_image(ins[0]):
+            return Opaque(NO_IMAGE)
         if not self.within:
             return Pointwise(axis=1)
         size = self.message.lrn_param.local_size
@@ -34,22 +46,20 @@ class LRN(Layer):
         return Window(span, span)
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
-        p, x = self.message.lrn_param, names[0]
-        if self.within:
-            return (self._within(b, x),)
-        if p.beta == 0.75 and p.k > 0 and p.alpha >= 0:
-            return (self._across(b, x, ins[0].shape[1]),)
-        return (b.op("LRN", x, size=p.local_size, alpha=p.alpha, beta=p.beta, bias=p.k),)
+        return (self._within(b, names[0]) if self.within else self._across(b, names[0], ins[0].shape[1]),)
 
     def _across(self, b: OnnxBuilder, x: str, channels: int) -> str:
-        """The usual beta by what engines are quick at: a banded 1×1 convolution and two square roots.
+        """By what engines are quick at: a banded 1×1 convolution and, for the usual beta, two square roots.
 
-        s^0.75 = √s · √√s, to the last bits of a power function; three times as fast as the engine's own LRN.
+        s^0.75 = √s · √√s, to the last bits of a power function; three times as fast as the engine's own LRN, which takes
+        no alpha below 0 either.
         """
         p = self.message.lrn_param
         near = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels))) <= p.local_size // 2
         band = (near * (p.alpha / p.local_size)).astype(np.float32)[:, :, None, None]
         scale = b.op("Conv", b.op("Mul", x, x), b.floats(band), b.floats(np.full(channels, p.k)), kernel_shape=[1, 1])
+        if p.beta != 0.75:
+            return b.op("Mul", x, b.op("Pow", scale, b.floats(-p.beta)))
         root = b.op("Sqrt", scale)
         return b.op("Div", x, b.op("Mul", root, b.op("Sqrt", root)))
 
@@ -62,6 +72,8 @@ class LRN(Layer):
 
 class BatchNorm(Layer):
     """y = (x - mean) / sqrt(variance + eps) with stored sums, divided by their stored weight (0 counts as no sum)."""
+
+    in_place = True
 
     def setup(self) -> None:
         p = self.message.batch_norm_param
@@ -76,7 +88,7 @@ class BatchNorm(Layer):
     def touch(self, ins: Sequence[Axes]) -> Touch:
         if not self.stored:
             return Whole("statistics")
-        return Pointwise() if ins[0].rank == 1 else channelwise(ins[0], 1, 1, 1)
+        return Pointwise() if ins[0].rank == 1 else channelwise(ins[0], 1, 1)
 
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
         channels = self._channels(ins)
@@ -96,24 +108,36 @@ class BatchNorm(Layer):
         return (b.op("Div", centred, b.along(deviation, shape, axis, rank)),)
 
 
-class MVN(Elementwise):
-    """y = (x - mean) / (sqrt(variance) + eps) over each channel's map, or over all channels together."""
+class MVN(Layer):
+    """y = (x - mean) / (sqrt(variance) + eps) over each channel's map, or over all channels together.
+
+    Fewer than four axes are filled up behind with axes of one cell, as Caffe does.
+    """
+
+    in_place = True
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
-        if ins[0].rank != 4:
-            raise LayerError(f"needs a bottom of (N, C, H, W), found {ins[0].shape}")
-        return (ins[0],)
+        if ins[0].rank > 4:
+            raise LayerError(f"needs a bottom of up to four axes, found {ins[0].shape}")
+        return (ins[0] if ins[0].rank == 4 else Axes.image(self._filled(ins)),)
+
+    @staticmethod
+    def _filled(ins: Sequence[Axes]) -> tuple[int, ...]:
+        return (*ins[0].shape, *([1] * (4 - ins[0].rank)))
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
-        return Whole("statistics")
+        return Whole("statistics") if is_image(ins[0]) else Opaque(NO_IMAGE)
 
-    def emit(self, b: OnnxBuilder, x: str) -> str:
-        p = self.message.mvn_param
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        p, x = self.message.mvn_param, names[0]
+        if ins[0].rank < 4:
+            b.size_bound()
+            x = b.reshape(x, *self._filled(ins))
         axes = [1, 2, 3] if p.across_channels else [2, 3]
         centred, variance = _moments(b, x, axes)
         if not p.normalize_variance:
-            return centred
-        return b.op("Div", centred, b.op("Add", b.op("Sqrt", variance), b.floats(p.eps)))
+            return (centred,)
+        return (b.op("Div", centred, b.op("Add", b.op("Sqrt", variance), b.floats(p.eps))),)
 
 
 def _moments(b: OnnxBuilder, x: str, axes: list[int]) -> tuple[str, str]:
@@ -126,6 +150,7 @@ class Broadcast(Layer):
     """What Scale and Bias share: a second operand, learned or a bottom, laid along axes of the first."""
 
     bottoms = (1, 2)
+    in_place = True
     field = ""
     operator = ""
 
@@ -153,14 +178,22 @@ class Broadcast(Layer):
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
         axis, shape = self._place(ins)
-        return Pointwise() if len(ins) > 1 else channelwise(ins[0], axis, len(shape), self.param.axis)
+        if len(ins) == 1:
+            # Parameters over all that is behind an axis are so many axes, however many a map has.
+            return channelwise(ins[0], axis, len(shape), self.param.axis < 0 or self.param.num_axes == -1)
+        if len(shape) == ins[0].rank or not shape:
+            return Pointwise()
+        if ins[0].spans_space(range(axis, axis + len(shape))):
+            return Whole("other", f"its second bottom {shape} has a value for each position of the map ({ins[0]})")
+        return Pointwise(axis=axis, from_end=self.param.axis < 0) if axis else Pointwise()
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         axis, shape = self._place(ins)
         operand, *rest = [*names[1:], *blobs]
-        if len(ins) > 1 and shape and axis + len(shape) < ins[0].rank:
-            b.size_bound()  # a bottom is laid along by its present sizes, the batch among them
-        y = b.op(self.operator, names[0], b.along(operand, shape, axis, ins[0].rank))
+        behind = [1] * (ins[0].rank - axis - len(shape))
+        # A bottom is laid along by the sizes that it has when it runs.
+        laid = b.reshape(operand, *([0] * len(shape)), *behind) if names[1:] and shape and behind else None
+        y = b.op(self.operator, names[0], laid or b.along(operand, shape, axis, ins[0].rank))
         for bias in rest:
             y = b.op("Add", y, b.along(bias, shape, axis, ins[0].rank))
         return (y,)

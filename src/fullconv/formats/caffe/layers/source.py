@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused
 from fullconv.graph.axes import Axes
 from fullconv.runtimes.lowered import OnnxBuilder
@@ -40,7 +38,11 @@ class DummyData(Layer):
         if p.shape:
             shapes = [tuple(shape.dim) for shape in p.shape]
         else:
-            shapes = list(zip(p.num, p.channels, p.height, p.width, strict=False))
+            dims = [list(getattr(p, name)) for name in ("num", "channels", "height", "width")]
+            if any(len(values) not in (1, count) for values in dims):
+                raise LayerError(f"needs num, channels, height and width, each one or {count} times")
+            spread = [values * count if len(values) == 1 else values for values in dims]
+            shapes = list(zip(*spread, strict=True))
         if len(shapes) not in (1, count):
             raise LayerError(f"{len(shapes)} shapes for {count} tops; give one or {count}")
         self.shapes = shapes * count if len(shapes) == 1 else shapes
@@ -58,6 +60,6 @@ class DummyData(Layer):
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         return tuple(
-            b.op("Identity", b.floats(np.full(shape, value, np.float32)))
+            b.op("Expand", b.floats(value), b.ints(*shape))
             for shape, value in zip(self.shapes, self.values, strict=True)
         )
