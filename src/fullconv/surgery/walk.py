@@ -261,8 +261,8 @@ class Walk:
         if isinstance(touch, Pointwise) and touch.trailing and step.became_map:
             self._over_last_axis(step, touch)
             return
-        if isinstance(touch, Pointwise) and step.became_map:
-            new = replace(touch, axis=self._new_axis(step, touch), flat=False)
+        if isinstance(touch, Pointwise) and (step.became_map or (touch.flat and step.new[0].is_map)):
+            new = replace(touch, axis=self._new_axis(step, touch), flat=False, from_end=False)
             if node.aligned and step.new[0].space_axis("w") == step.new[0].rank - 1:
                 reason = "a vector's last axis is a map's channels"
                 self.edits.append(AlignConstants(node.name, node.aligned, reason))
@@ -337,7 +337,7 @@ class Walk:
             if len(fits) != 1:
                 raise AxesError(f"it works along axis {touch.axis} of {old}, which is no axis of the map {new}")
             axis, why = fits[0], f"it worked along axis {touch.axis} of a vector"
-            if axis == touch.axis:
+            if axis == touch.axis and not touch.from_end:
                 return axis
         told = f"{why}; the map has its channels on axis {axis}"
         self.edits.append(SetAxis(step.node.name, axis, told))
