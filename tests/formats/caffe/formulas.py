@@ -7,7 +7,7 @@ fields of the layer's own parameter message, those that are not given have Caffe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import pairwise, product
 from math import ceil, floor
 from typing import Any
 
@@ -319,7 +319,7 @@ def cut(x: Array, p: Fields, count: int) -> list[Array]:
         require(x.shape[axis] % count == 0, "divides")
         return np.split(x, count, axis)
     bounds = [0, *points, x.shape[axis]]
-    require(len(points) == count - 1 and all(b > a for a, b in zip(bounds, bounds[1:], strict=False)), "points")
+    require(len(points) == count - 1 and all(b > a for a, b in pairwise(bounds)), "points")
     return np.split(x, points, axis)
 
 

@@ -129,6 +129,8 @@ class Reduction(Layer):
         axis = canonical(ins[0], self.message.reduction_param.axis)
         if axis == 0:
             return Opaque("it reduces the batch")
+        if ins[0].spans_space(range(axis, ins[0].rank)):
+            return Opaque("it reduces channels and positions together; use a global pooling layer instead")
         return Opaque("it reduces everything behind an axis, which on a map includes height and width")
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
