@@ -268,6 +268,21 @@ def _deal(atoms: Axis, shape: Sequence[int]) -> tuple[Axis, ...]:
         axes.append(fuse(taken))
     if todo:
         axes[-1] = (*axes[-1], *todo)
+    return _apart(axes)
+
+
+def _apart(axes: list[Axis]) -> tuple[Axis, ...]:
+    """Channels of size 1 that ended beside others, on an axis of size 1 that no atom has.
+
+    They enumerate nothing, so the values are the same ones: (n, h, w, 1) read as (n, 1, h, w) is a map with its channel.
+    """
+    axes = list(axes)
+    for i, axis in enumerate(axes):
+        for atom in axis:
+            free = next((k for k, other in enumerate(axes) if k and not other), None)
+            if free is not None and len(axes[i]) > 1 and atom.size == 1 and not atom.is_space and atom.root != BATCH:
+                axes[i] = tuple(other for other in axes[i] if other is not atom)
+                axes[free] = (atom,)
     return tuple(axes)
 
 

@@ -357,18 +357,6 @@ def test_quantised_weights_stay_whole_numbers(tmp_path: Path, turned: bool, by_o
     assert worst(found[0, :, 2, 1], crop[0]) < 1e-5
 
 
-def test_what_is_quantised_by_operators_is_refused_by_name(tmp_path: Path) -> None:
-    body = (
-        "q = QuantizeLinear(x, s, z)\nc = QLinearConv <kernel_shape=[3,3]> (q, s, z, w, ws, wz, s, z)\nd = DequantizeLinear(c, s, z)\n"
-        "f = Flatten(d)\ny = Gemm(f, w2, b)"
-    )
-    numbers = weights(w2=(784, 5), b=(5,)) | {
-        "w": np.ones((4, 3, 3, 3), np.int8), "ws": np.float32(0.1), "wz": np.int8(0), "s": np.float32(0.05), "z": np.uint8(9),
-    }  # fmt: skip
-    model = load(write(tmp_path / "net.onnx", body, numbers, opset=13))
-    assert "QLinearConv has no rule" in str(model.plan.refusals[0])
-
-
 RESIZED = {
     "by factors": ("u = Resize <mode=\"nearest\", coordinate_transformation_mode=\"asymmetric\", nearest_mode=\"floor\"> (p, , k)", {"k": np.array([1, 1, 2, 2], np.float32)}, 13),
     "to a size": ("u = Resize <mode=\"nearest\", coordinate_transformation_mode=\"asymmetric\", nearest_mode=\"floor\"> (p, , , k)", {"k": np.array([1, 4, 14, 14], np.int64)}, 13),

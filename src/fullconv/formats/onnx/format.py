@@ -11,15 +11,15 @@ import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.format import Reading, Session
-from fullconv.formats.onnx.apply import apply
+from fullconv.formats.onnx.apply import apply, set_free
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.mark import marked
-from fullconv.formats.onnx.network import OnnxNet, read_network
+from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
-from fullconv.surgery.plan import Plan
+from fullconv.surgery.plan import Plan, make_plan
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
@@ -32,8 +32,14 @@ class Onnx:
     name = "onnx"
     dialect = Dialect(pools_locally=True, keeps_outputs=True)
 
-    def read(self, path: Path, reading: Reading) -> OnnxNet:
-        return read_network(path, reading)
+    def read(self, source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
+        net = read_network(source, reading)
+        if not make_plan(net.graph, self.dialect).is_empty:
+            stated = states_another_size(net.model, net.inputs)
+            if stated is not None:
+                raise BadInput(of_another_size(net.source, stated))
+            return net
+        return _freed(net)
 
     def graph(self, native: OnnxNet) -> Graph:
         return native.graph
@@ -113,4 +119,10 @@ class Onnx:
         return None
 
     def notes(self, native: OnnxNet) -> Sequence[str]:
-        return ()
+        return native.notes
+
+
+def _freed(net: OnnxNet) -> OnnxNet:
+    """A fully convolutional network takes any size, whatever its file states."""
+    set_free(net.model, net.graph)
+    return net

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
@@ -10,45 +13,90 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fullconv.errors import BadInput
-from fullconv.system.guard import reads
+from fullconv.formats.onnx.tensors import check_tensors
+from fullconv.formats.onnx.tidy import tidy
 
 OLDEST = 7
-DOMAINS = ("", "ai.onnx")
+IN_MEMORY = Path("the ONNX model in memory")  # stands for a path in messages
+_OWN = ("", "ai.onnx")  # two names of ONNX's own domain
+_MOST_NODES = 200_000  # of a network with its functions written out; the largest classifiers have some thousands
 
 
-def open_model(path: Path) -> ir.Model:
-    """The model, functions inlined, initializers no longer among the inputs.
+def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...]]:
+    """The model, functions inlined, nodes in order, initializers no longer among the inputs; what was left out, in words.
 
     Raises:
-        BadInput: truncated or damaged, an operator set or domain that is not known, external data that is missing or
-            lies outside the model's folder.
+        BadInput: truncated or damaged, an operator set that is not known, external data that is missing or lies outside
+            the model's folder.
     """
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # what it warns of, the errors below tell
-    try:
-        model = ir.load(path)
-    except Exception as error:  # protobuf's, onnx_ir's and Python's own, as the file makes them
-        raise BadInput(f"{path}: truncated or damaged, not a readable ONNX file ({first_line(error)})") from None
-    if not model.graph.num_nodes():
+    path = IN_MEMORY if isinstance(source, onnx.ModelProto) else source
+    message = copy.deepcopy(source) if isinstance(source, onnx.ModelProto) else _parsed(source)
+    if not message.graph.node:
         raise BadInput(f"{path}: holds no operators, so it is no ONNX model")
-    _check_opsets(path, model)
-    _check_external(path, model)
+    _one_domain(message)
+    _tensor_types(message)
+    _check_opsets(path, message)
+    _check_functions(path, message)
+    check_tensors(message, path, None if path is IN_MEMORY else path.parent)
     try:
-        model = common.InlinePass()(model).model
+        model = ir.serde.deserialize_model(message)
+        ir.external_data.set_base_dir(model.graph, path.parent)
+        if model.functions:
+            model = common.InlinePass()(model).model
         model = common.RemoveInitializersFromInputsPass()(model).model
+        if not _in_order(model):  # keras2onnx writes nodes in any order
+            model = common.TopologicalSortPass()(model).model
     except Exception as error:  # the passes raise what the file makes them raise
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from None
     model.ir_version = max(model.ir_version, 4)  # the first in which initializers need not be inputs
-    for node in model.graph:
-        if node.domain not in DOMAINS:
-            raise BadInput(
-                f"{path}: operator {node.op_type!r} of domain {node.domain!r} (node {node.name!r}) is not ONNX's own"
-            )
+    model.graph.name = model.graph.name or "network"  # a file must have one; DJL writes none
     _name_nodes(model)
-    return model
+    return model, tidy(model)
 
 
-def _check_opsets(path: Path, model: ir.Model) -> None:
-    version, newest = model.opset_imports.get("", model.opset_imports.get("ai.onnx")), onnx.defs.onnx_opset_version()
+def _parsed(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's and Python's own, as the file makes them
+        raise BadInput(f"{path}: truncated or damaged, not a readable ONNX file ({first_line(error)})") from None
+
+
+def _one_domain(message: onnx.ModelProto) -> None:
+    """ONNX's own domain under its one usual name."""
+    for opset in message.opset_import:
+        opset.domain = "" if opset.domain in _OWN else opset.domain
+    for function in message.functions:
+        for opset in function.opset_import:
+            opset.domain = "" if opset.domain in _OWN else opset.domain
+    for node in _nodes([message.graph.node, *(function.node for function in message.functions)]):
+        node.domain = "" if node.domain in _OWN else node.domain
+
+
+def _tensor_types(message: onnx.ModelProto) -> None:
+    """Sizes of -1, as Paddle writes them, are sizes left open; types of maps and sequences say nothing of tensors."""
+    graph = message.graph
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if not value.type.HasField("tensor_type"):
+            value.ClearField("type")
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+
+
+def _nodes(lists: Iterable[Iterable[onnx.NodeProto]]) -> Iterable[onnx.NodeProto]:
+    """Every node, those of subgraphs among them."""
+    todo = [node for nodes in lists for node in nodes]
+    while todo:
+        node = todo.pop()
+        yield node
+        for attribute in node.attribute:
+            todo += [inner for graph in (attribute.g, *attribute.graphs) for inner in graph.node]
+
+
+def _check_opsets(path: Path, message: onnx.ModelProto) -> None:
+    version = next((opset.version for opset in message.opset_import if not opset.domain), None)
+    newest = onnx.defs.onnx_opset_version()
     if version is None:
         raise BadInput(f"{path}: names no ONNX operator set")
     if not OLDEST <= version <= newest:
@@ -57,21 +105,37 @@ def _check_opsets(path: Path, model: ir.Model) -> None:
         )
 
 
-def _check_external(path: Path, model: ir.Model) -> None:
-    folder = path.parent.resolve()
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor):
-            place = (folder / str(tensor.location)).resolve()
-            if not place.is_relative_to(folder):
-                raise BadInput(
-                    f"{path}: the data of {name!r} points outside the model's folder ({tensor.location}); refused"
-                )
-            reads(place)
-            if not place.exists():
-                raise BadInput(
-                    f"{path}: the data of {name!r} lies in {place.name}, which is missing; put it beside the model"
-                )
+def _check_functions(path: Path, message: onnx.ModelProto) -> None:
+    """Bound what functions of functions come to, before they are written out."""
+    bodies = {(f.domain, f.name): Counter((n.domain, n.op_type) for n in _nodes([f.node])) for f in message.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(calls: Counter[tuple[str, str]], within: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for called, count in calls.items():
+            if called in within:
+                raise BadInput(f"{path}: function {called[1]!r} calls itself, which no ONNX model may")
+            if called in bodies and called not in sizes:
+                sizes[called] = size(bodies[called], (*within, called))
+            total += count * sizes.get(called, 1)
+        return total
+
+    try:
+        total = size(Counter((n.domain, n.op_type) for n in _nodes([message.graph.node])), ())
+    except RecursionError:
+        raise BadInput(f"{path}: its functions are nested too deeply") from None
+    if total > _MOST_NODES:
+        raise BadInput(f"{path}: its functions written out are {total} operators, more than {_MOST_NODES} are read")
+
+
+def _in_order(model: ir.Model) -> bool:
+    made: set[int] = set()
+    for node in model.graph:
+        inner = (value for value in node.inputs if value is not None and value.producer() is not None)
+        if any(id(value.producer()) not in made for value in inner):
+            return False
+        made.add(id(node))
+    return True
 
 
 def _name_nodes(model: ir.Model) -> None:

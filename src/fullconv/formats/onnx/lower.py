@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx_ir as ir
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
 from fullconv.runtimes.lowered import Lowered
 
@@ -25,18 +26,47 @@ def lower_model(model: ir.Model, inputs: Mapping[str, tuple[int, ...]], free: tu
             constants.append(numpy_helper.from_array(tensor.numpy(), name))
         else:
             constants.append(ir.serde.serialize_tensor(tensor))
-    used = {value.name for node in model.graph for value in node.inputs if value is not None}
     nodes = [ir.serde.serialize_node(node) for node in model.graph]
-    halves = {str(value.name) for value in model.graph.inputs if value.dtype == ir.DataType.FLOAT16}
-    if halves:  # images are float32; a float16 network casts them first
+    used = {name for node in nodes for name in reads(node)}
+    whole, casts = {}, []
+    renamed = {}
+    for value in model.graph.inputs:
+        if value.dtype in (None, ir.DataType.FLOAT) or str(value.name) not in used:
+            continue
+        name, own = (
+            str(value.name),
+            value.dtype.name.lower(),
+        )  # images are float32; a network of other numbers casts them first
+        renamed[name] = f"{name}:{own}"
+        casts.append(helper.make_node("Cast", [name], [renamed[name]], name=f"{name}:{own}", to=int(value.dtype)))
+        if value.dtype.is_integer():
+            limits = np.iinfo(value.dtype.numpy())
+            whole[name] = (int(limits.min), int(limits.max))
+    if renamed:
         for node in nodes:
-            for i, name in enumerate(node.input):
-                if name in halves:
-                    node.input[i] = f"{name}:float16"
-        casts = [
-            helper.make_node("Cast", [name], [f"{name}:float16"], to=TensorProto.FLOAT16) for name in sorted(halves)
-        ]
+            _rename(node, renamed)
         nodes = [*casts, *nodes]
     names = {str(output.name): str(output.name) for node in model.graph for output in node.outputs if output.name}
     kept = {name: array for name, array in weights.items() if name in used}
-    return Lowered(nodes, constants, inputs, names, kept, bool(free), free, dict(model.opset_imports))
+    return Lowered(nodes, constants, inputs, names, kept, bool(free), free, dict(model.opset_imports), whole)
+
+
+def reads(node: NodeProto) -> set[str]:
+    """Names that a node reads, in its subgraphs too."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            names |= {output.name for output in graph.output}
+            names |= {name for inner in graph.node for name in reads(inner)}
+    return names
+
+
+def _rename(node: NodeProto, names: Mapping[str, str]) -> None:
+    for i, name in enumerate(node.input):
+        node.input[i] = names.get(name, name)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                _rename(inner, names)
+            for output in graph.output:
+                output.name = names.get(output.name, output.name)

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
-from fullconv.formats.onnx.load import first_line, open_model
+from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
+from fullconv.formats.onnx.quantised import respelt
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.static import Static, learn, names_read
 from fullconv.graph import spec
-from fullconv.graph.axes import Axes
+from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph, Node, Whole
 from fullconv.operators.operation import Effect, Operation
 
@@ -33,6 +35,7 @@ class OnnxNet:
         static: shapes and constants at that size.
         graph: nodes that carry the image's data.
         is_cast: made by a cast: it takes any size.
+        notes: what the reader left out, in words.
     """
 
     model: ir.Model
@@ -41,25 +44,45 @@ class OnnxNet:
     static: Static
     graph: Graph
     is_cast: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def read_network(path: Path, reading: Reading) -> OnnxNet:
-    """Read an ONNX file."""
+def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
+    """Read an ONNX file, or a model in memory."""
+    path = source if isinstance(source, Path) else IN_MEMORY
     if reading.weights is not None:
         raise BadInput(f"{path}: an ONNX file holds its weights; leave out --weights")
-    model = open_model(path)
+    model, notes = open_model(source)
     try:
-        return understand(model, str(path), _input_axes(model, str(path), reading.input_shape))
+        inputs = _input_axes(model, str(path), reading.input_shape)
+        stated = states_another_size(model, inputs)
+        try:
+            net = understand(model, str(path), inputs)
+        except BadInput:
+            if stated is not None:
+                raise BadInput(of_another_size(str(path), stated)) from None
+            raise
+        return replace(net, notes=(*notes, *_several(net)))
     except FullconvError:
         raise
     except Exception as error:  # a damaged file can break any library at any place
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from error
 
 
+def _several(net: OnnxNet) -> tuple[str, ...]:
+    """What a map needs to know of a network of several inputs."""
+    read = [name for name in net.graph.inputs if net.graph.consumers(name)]
+    if len(read) < 2:
+        return ()
+    return (
+        f"it has {len(read)} inputs ({', '.join(read)}): it can be cast and run by name, and gives no map, which is of one image",
+    )
+
+
 def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> OnnxNet:
     """Place every operator of a model for inputs of these axes."""
     static = prove(model, inputs, learn(model, {name: axes.shape for name, axes in inputs.items()}, source))
-    opset = model.opset_imports.get("", model.opset_imports.get("ai.onnx", 0))
+    opset = model.opset_imports.get("", 0)
     axes: dict[str, Axes] = dict(inputs)
     nodes = []
     for node in model.graph:
@@ -68,8 +91,7 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         names += hidden  # what a subgraph takes from outside
         if not any(name in axes for name in names) or node.op_type in ("Shape", "Size"):
             continue  # constants, and arithmetic on sizes
-        made_names = tuple(str(value.name) for value in node.outputs)
-        effect = _shifts(node, sized_effect(_operation(node, names, axes, static, opset), made_names, static))
+        effect = _shifts(node, sized_effect(node, _operation(node, names, axes, static, opset), static))
         # Outputs that nothing reads (a dropout's mask) are no part of the graph: writing drops them.
         made = [
             (value, out)
@@ -106,26 +128,34 @@ def _operation(
     known = tuple(axes.get(name) if name else None for name in names)
     shapes = tuple(static.shapes[str(value.name)] for value in node.outputs if str(value.name) in static.shapes)
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
-    return Operation(node.op_type, tuple(names), known, shapes, attributes, static.constants, static.sized, opset)
+    kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return respelt(Operation(kind, tuple(names), known, shapes, attributes, static.constants, static.sized, opset))
 
 
 def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None) -> dict[str, Axes]:
-    found = {}
+    read = {}
     for value in model.graph.inputs:
-        if value.shape is None:
-            raise BadInput(f"{source}: input {value.name!r} states no shape; export it with one")
-        if value.dtype not in (None, ir.DataType.FLOAT, ir.DataType.FLOAT16):
+        name = str(value.name)
+        if value.shape is None and given is None:
             raise BadInput(
-                f"{source}: input {value.name!r} holds {value.dtype}, not numbers of an image: no image classifier's input (a text model, "
+                f"{source}: input {name!r} states no shape; give it with --input-shape C,H,W (input_shape=(C, H, W))"
+            )
+        dims: list[int | None] = [None] * 4
+        if value.shape is not None:
+            dims = [dim if isinstance(dim, int) and dim >= 0 else None for dim in value.shape]
+        if 0 in dims:
+            raise BadInput(
+                f"{source}: input {name!r} states the shape {dims}, which holds no number; export it with another"
+            )
+        plain = value.dtype in (None, ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
+        whole = value.dtype is not None and value.dtype.is_integer() and value.dtype.bitwidth >= 8
+        if not (plain or (whole and len(dims) == 4)):
+            raise BadInput(
+                f"{source}: input {name!r} holds {value.dtype}, not numbers of an image: no image classifier's input (a text model, "
                 "or one to be exported with float32 inputs)"
             )
-        dims: list[int | None] = [dim if isinstance(dim, int) and dim > 0 else None for dim in value.shape]
-        found[str(value.name)] = (
-            _image_axes(dims, str(value.name), source, given)
-            if len(dims) == 4
-            else _plain_axes(dims, str(value.name), source)
-        )
-    return found
+        read[name] = _image_axes(dims, name, source, given) if len(dims) == 4 else _plain_axes(dims, name, source)
+    return read
 
 
 def _plain_axes(dims: list[int | None], name: str, source: str) -> Axes:
@@ -149,3 +179,23 @@ def _image_axes(dims: list[int | None], name: str, source: str, given: tuple[int
             f"{source}: input {name!r} of {shown} leaves its training size open; give it with --input-shape C,H,W (input_shape=(C, H, W))"
         )
     return Axes.parse(order, {"n": dims[0] or 1, "c": channels, "h": height, "w": width})
+
+
+def states_another_size(model: ir.Model, inputs: Mapping[str, Axes]) -> str | None:
+    """The height and width that a model states, in words, where it is read at others."""
+    for value in model.graph.inputs:
+        axes = inputs[str(value.name)]
+        if not axes.is_map or value.shape is None:
+            continue
+        sides = [value.shape[axes.space_axis(root) or 0] for root in SPACE]
+        if any(isinstance(side, int) and 0 < side != have for side, have in zip(sides, axes.map_size, strict=True)):
+            return f"{sides[0]}×{sides[1]}"
+    return None
+
+
+def of_another_size(source: str, stated: str) -> str:
+    """What is said of an input shape that a file contradicts."""
+    return (
+        f"{source}: states an input of {stated}, and is not fully convolutional, so that --input-shape cannot make it another: "
+        "leave it out"
+    )

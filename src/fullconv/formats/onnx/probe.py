@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from fullconv.formats.onnx.lower import lower_model
+from fullconv.formats.onnx.lower import lower_model, reads
 from fullconv.formats.onnx.static import RANDOM, Static, names_read, run_plainly
 from fullconv.graph.axes import Axes
 from fullconv.runtimes.lowered import Lowered
@@ -112,7 +112,7 @@ def _leading_to(lowered: Lowered, wanted: set[str]) -> Lowered:
     need, kept = set(wanted), []
     for node in reversed(lowered.nodes):
         if need.intersection(node.output):
-            need |= _reads(node)
+            need |= reads(node)
             kept.append(node)
     nodes = kept[::-1]
     made = {name: name for node in nodes for name in node.output if name}
@@ -131,17 +131,8 @@ def _without(nodes: Sequence[onnx.NodeProto], name: str) -> list[onnx.NodeProto]
     lost: set[str] = set()
     kept = []
     for node in nodes:
-        if node.name == name or lost.intersection(_reads(node)):
+        if node.name == name or lost.intersection(reads(node)):
             lost.update(node.output)
         else:
             kept.append(node)
     return kept
-
-
-def _reads(node: onnx.NodeProto) -> set[str]:
-    names = {name for name in node.input if name}
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            names |= {output.name for output in graph.output}
-            names |= {name for inner in graph.node for name in _reads(inner)}
-    return names

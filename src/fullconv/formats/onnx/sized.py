@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fullconv.formats.onnx.static import Static
+import numpy as np
+import onnx_ir as ir
+
+from fullconv.formats.onnx.static import Static, input_name
 from fullconv.geometry.axis import output_length
 from fullconv.graph.axes import BATCH, SPACE, Axes
 from fullconv.graph.nodes import Layout, Opaque, Pointwise, Window
@@ -19,21 +22,22 @@ from fullconv.operators.operation import Effect, Operation, opaque
 Shape = tuple[int, ...]
 
 
-def sized_effect(op: Operation, outputs: tuple[str, ...], static: Static) -> Effect:
+def sized_effect(node: ir.Node, op: Operation, static: Static) -> Effect:
     """What an operator does to its axes, with numbers from the image's size read only where they are proven to follow it."""
     sized = [(i, name) for i, name in enumerate(op.names) if name is not None and name in static.sized]
     for i, name in sized:
-        if not _may_follow(op, i) and name not in static.uniform:
+        if not _may_follow(op, i) and name not in static.uniform and not _is_mean(node, static):
             return opaque(op, f"it computes with {name}, which comes from the input's size and is no constant")
     effect = effect_of(op)
-    if not sized or isinstance(effect.touch, Opaque):
+    if not sized or isinstance(effect.touch, Opaque) or _is_mean(node, static):
         return effect
+    out = str(node.outputs[0].name)
     reads = [name for name in op.names if name is not None and name in static.flowing]
     for i, name in sized:
         if _may_follow(op, i):
-            if not _follows(op, effect, reads[0], outputs[0], static):
+            if not _follows(op, effect, reads[0], out, static):
                 return _unproven(op, effect, name)
-        elif not _fills(op, effect, name, outputs[0], static):
+        elif not _fills(op, effect, name, out, static):
             return opaque(op, f"{name} comes from the input's size, and does not have the shape of the map")
     return effect
 
@@ -41,6 +45,20 @@ def sized_effect(op: Operation, outputs: tuple[str, ...], static: Static) -> Eff
 def _may_follow(op: Operation, i: int) -> bool:
     """Whether an input is a shape, a size or an end."""
     return op.kind in OPERATORS and OPERATORS[op.kind].input_mark(i) == "size"
+
+
+def _is_mean(node: ir.Node, static: Static) -> bool:
+    """A sum over the cells of a window that lie inside, by their count: the padding is the sum's, which says so."""
+    if node.op_type != "Div":
+        return False
+    total, count = (None if value is None else value.producer() for value in node.inputs)
+    if total is None or count is None or total.op_type != "Conv" or count.op_type != "Conv":
+        return False
+    ones, weights = (input_name(count, i) or "" for i in (0, 1))
+    kernel = static.constants.get(weights)
+    counts = ones in static.uniform and weights not in static.sized and kernel is not None and bool(np.all(kernel == 1))
+    windows = [{k: a.value for k, a in each.attributes.items() if k != "group"} for each in (total, count)]
+    return counts and windows[0] == windows[1] and bool(np.all(static.constants[ones] == 1)) and len(count.inputs) == 2
 
 
 def _unproven(op: Operation, effect: Effect, name: str) -> Effect:

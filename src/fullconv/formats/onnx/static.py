@@ -5,6 +5,7 @@ The model is run once, unoptimised, on zeros. That gives every shape as it is, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from fullconv.errors import BadInput
+from fullconv.formats.onnx.load import first_line
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.runtimes.lowered import Lowered
 
@@ -23,6 +25,7 @@ Shape = tuple[int, ...]
 _FATAL_ONLY = 4
 _SIZES = ("Shape", "Size")
 RANDOM = ("RandomNormal", "RandomUniform")  # other numbers at every run, from no input at all
+_UNKNOWN = re.compile(r"Fatal error: ([^\s:]*):(\w+)\(.*\) is not a registered")
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,25 @@ def learn(model: ir.Model, inputs: Mapping[str, Shape], source: str) -> Static:
     try:
         computed = run_plainly(lowered, list(lowered.outputs), inputs)
     except Exception as error:  # the engine has its own error types
-        told = str(error).strip().splitlines()[0][:300]
+        unknown = _UNKNOWN.search(str(error))
+        if unknown is not None:
+            raise BadInput(
+                f"{source}: operator {unknown[2]!r} of domain {unknown[1]!r} is not one that ONNX Runtime knows here"
+            ) from None
+        told = first_line(error)
         given = ", ".join(f"{name} {shape}" for name, shape in inputs.items())
         raise BadInput(f"{source}: does not run on inputs of {given}: {told}") from None
     constants = {name: value for name, value in computed.items() if name not in flowing}
     for name, initializer in model.graph.initializers.items():
         if initializer.const_value is not None:
             constants[name] = initializer.const_value.numpy()
-    known = {name: tuple(np.shape(value)) for name, value in (*computed.items(), *constants.items())}
+    known = {name: _shape(value) for name, value in (*computed.items(), *constants.items())}
     return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
+
+
+def _shape(value: Any) -> Shape:
+    """A tensor's; sequences and maps have none."""
+    return tuple(value.shape) if isinstance(value, np.ndarray | np.generic) else ()
 
 
 def run_plainly(lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Shape]) -> dict[str, Any]:
