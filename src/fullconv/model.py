@@ -222,6 +222,7 @@ class Model:
             BadInput: an input is missing or has a shape that the network cannot take.
         """
         feeds = self._feeds(inputs)
+        self.format.accepts(self.native, feeds)
         names = tuple(outputs or self.graph.outputs)
         batch = self.format.batch(self.native)
         if batch is not None and any(len(value) != batch for value in feeds.values()):

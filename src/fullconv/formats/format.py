@@ -75,6 +75,9 @@ class Format(Protocol):
     def check(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         """Raise BadInput where inputs of these shapes do not fit; quick, for every new shape."""
 
+    def accepts(self, native: Any, feeds: Mapping[str, Array]) -> None:
+        """Raise BadInput where an input cannot hold the numbers that it is fed."""
+
     def resize(self, native: Any, height: int, width: int) -> Any:
         """The same network with its image input stated at another size."""
 

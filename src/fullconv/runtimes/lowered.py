@@ -16,8 +16,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fullconv.errors import BadInput
-
 OPSET = 17
 IR_VERSION = 8
 _LARGE_WINDOW = 25  # cells from which on a pool is taken side by side
@@ -35,7 +33,6 @@ class Lowered:
         any_size: the graph is right for images of any size; otherwise for ``inputs``' shapes only.
         free: the axes of a map input that any size is about.
         opsets: the operator sets that the nodes are written in, by domain.
-        whole: inputs that take whole numbers only, with the least and the largest: their float32 feeds are cast to them.
     """
 
     nodes: Sequence[onnx.NodeProto]
@@ -46,20 +43,6 @@ class Lowered:
     any_size: bool
     free: tuple[int, ...] = (0, 2, 3)
     opsets: Mapping[str, int] = field(default_factory=lambda: {"": OPSET})
-    whole: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-    def check_feeds(self, feeds: Mapping[str, Array]) -> None:
-        """Raise BadInput where an input of whole numbers is fed others, which a cast would cut off."""
-        for name, (least, largest) in self.whole.items():
-            values = feeds.get(name)
-            if values is None or not values.size:
-                continue
-            low, high = float(values.min()), float(values.max())
-            if not (least <= low and high <= largest and np.array_equal(values, np.rint(values))):
-                raise BadInput(
-                    f"input {name!r} takes whole numbers from {least} to {largest}; it was given others, from {low:g} to {high:g}: feed "
-                    "pixels as they are (--preprocess raw)"
-                )
 
     def message(self, *, weights: str = "external", names: Sequence[str] | None = None) -> onnx.ModelProto:
         """The ONNX model.

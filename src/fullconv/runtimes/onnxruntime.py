@@ -50,7 +50,6 @@ class OnnxRuntimeSession:
         if any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
             # The last level lays weights out anew within the message, which holds no more than this.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        self._check_feeds = lowered.check_feeds
         self._outputs = {name: lowered.outputs[name] for name in names}
         self._arrays: list[Array] = []
         if not live_weights:
@@ -68,7 +67,6 @@ class OnnxRuntimeSession:
         self._last: dict[str, tuple[int, ...]] | None = None
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
-        self._check_feeds(feeds)
         shapes = {name: value.shape for name, value in feeds.items()}
         config = ort.RunOptions()
         config.log_severity_level = _ERRORS_ONLY

@@ -68,6 +68,9 @@ class Caffe:
     def check(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> None:
         fitted(native, shapes)
 
+    def accepts(self, native: CaffeNet, feeds: Mapping[str, Any]) -> None:
+        return  # floating-point numbers, whatever they are
+
     def resize(self, native: CaffeNet, height: int, width: int) -> CaffeNet:
         image = self.graph(native).image
         message = pb.NetParameter()

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.format import Reading, Session
 from fullconv.formats.onnx.apply import apply, set_free
-from fullconv.formats.onnx.lower import lower_model
+from fullconv.formats.onnx.lower import limits, lower_model
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
 from fullconv.graph.nodes import Graph, Whole
@@ -23,6 +25,8 @@ from fullconv.surgery.plan import Plan, make_plan
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
+Array = npt.NDArray[Any]
+_ROUNDING = 1e-3  # by which a pixel may miss its whole number
 _LARGEST = 2**31 - 1  # bytes of one protobuf message; what is larger keeps its weights beside it
 
 
@@ -76,6 +80,20 @@ class Onnx:
                     raise BadInput(
                         f"{native.source}: input {name!r} of {tuple(shape)} does not fit {list(stated or ())}; cast the network for other sizes"
                     )
+
+    def accepts(self, native: OnnxNet, feeds: Mapping[str, Array]) -> None:
+        for value in native.model.graph.inputs:
+            given = feeds.get(str(value.name))
+            if given is None or value.dtype is None or not value.dtype.is_integer():
+                continue
+            least, largest = limits(value.dtype)
+            low, high = float(given.min()), float(given.max())
+            near = float(np.abs(given - np.rint(given)).max()) <= _ROUNDING  # not so for NaN either
+            if not (near and least - _ROUNDING <= low and high <= largest + _ROUNDING):
+                raise BadInput(
+                    f"input {value.name!r} takes whole numbers from {least} to {largest}; it was given others, from {low:g} to {high:g}: "
+                    "feed pixels as they are (--preprocess raw)"
+                )
 
     def lower(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         inputs = {name: tuple(shapes.get(name, axes.shape)) for name, axes in native.inputs.items()}

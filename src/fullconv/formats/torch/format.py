@@ -62,6 +62,9 @@ class Torch:
     def prefers_itself(self) -> bool:
         return prefers_itself()
 
+    def accepts(self, native: TorchNet, feeds: Mapping[str, Any]) -> None:
+        return  # floating-point numbers, whatever they are
+
     def resize(self, native: TorchNet, height: int, width: int) -> TorchNet:
         return native  # height and width are free
 
