@@ -36,10 +36,11 @@ _OPTIONS = plain_options()
 class Draft:
     """Nodes, constants, and the numbers of every value at training size."""
 
-    def __init__(self, random: Random, opset: int, image: Array, name: str = "x") -> None:
+    def __init__(self, random: Random, opset: int, image: Array, name: str = "x", constants: float = 0.1) -> None:
         self.random = random
         self.numbers = np.random.default_rng(random.getrandbits(32))
         self.opset = opset
+        self.constant_nodes = constants
         self.input = name
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
@@ -75,7 +76,7 @@ class Draft:
         """A constant, mostly as an initializer, at times as a Constant node."""
         name = self.name("k")
         array = np.asarray(numbers, dtype)
-        if self.chance(0.1):
+        if self.chance(self.constant_nodes):
             made = helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(array))
             self.nodes.append(made)
             self.values[name] = array

@@ -41,10 +41,12 @@ class Verdict:
     Attributes:
         kind: ``exact`` or ``inexact`` where all is well; ``refused`` and ``unread`` where fullconv said no; else what is wrong.
         detail: where and by how much.
+        finer: whether a finer map was tried too: fullconv refuses some, and some networks have no stride.
     """
 
     kind: str
     detail: str = ""
+    finer: bool = False
 
     @property
     def is_finding(self) -> bool:
@@ -75,7 +77,7 @@ def judge(
 ) -> Verdict:
     """Every check over one network."""
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(model)  # its own shape inference is stricter than the engine's
         original = Original(model, last)
         probe = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
         original(probe)
@@ -127,11 +129,13 @@ def _judge(
                 "told size",
                 f"{name} at training size: told {at_training.get(name)}, is {_size(full, name, found[name])}",
             )
-    for way in _ways(net, full, random):
+    ways = _ways(net, full, random)
+    for way in ways:
         verdict = _larger(way, net, original, shape, random, seed, scales)
         if verdict is not None:
             return verdict
-    return _saved(path, full, shape, scales, seed) or Verdict("inexact" if plan.inexact else "exact", plan.exactness)
+    well = Verdict("inexact" if plan.inexact else "exact", plan.exactness, len(ways) > 1)
+    return _saved(path, full, shape, scales, seed) or well
 
 
 def _ways(net: Model, full: Model, random: Random) -> list[Model]:
