@@ -19,7 +19,7 @@ def to_vector(d: Draft, x: str) -> str | None:
             x = d.add("Transpose", [x], perm=d.pick(ORDERS)) or x
         return flatten(d, x)
     if roll < 0.6:
-        pooled = d.add(d.pick(["GlobalAveragePool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]), [x])
+        pooled = d.add(d.pick(["GlobalAveragePool"] * 6 + ["GlobalMaxPool"] * 3 + ["GlobalLpPool"]), [x])
         if pooled is None:
             return None
         for _ in range(d.pick([0, 0, 0, 1, 2])):  # steps on a 1×1 map
@@ -37,8 +37,10 @@ def to_vector(d: Draft, x: str) -> str | None:
             pooled = made if made is not None and len(d.shape(made)) == 4 else pooled
         return pooled if d.chance(0.1) else squeeze(d, pooled)
     if roll < 0.8:
-        kind = d.pick(["ReduceMean"] * 4 + ["ReduceMax", "ReduceSum", "ReduceMin", "ReduceL2", "ReduceLogSumExp"])
-        axes = d.pick([[2, 3], [2, 3], [-1, -2], [3, 2], [2], [3], None])
+        kind = d.pick(
+            ["ReduceMean"] * 9 + ["ReduceMax"] * 3 + ["ReduceSum", "ReduceMin", "ReduceL2", "ReduceLogSumExp"]
+        )
+        axes = d.pick([[2, 3], [2, 3], [2, 3], [2, 3], [-1, -2], [3, 2], [2], [3], None])
         keep = d.pick([0, 0, 1, None])
         pooled = d.axes(kind, x, axes, 13 if kind == "ReduceSum" else 18, keepdims=keep)
         if pooled is None:

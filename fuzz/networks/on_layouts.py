@@ -108,11 +108,11 @@ def gate(d: Draft, x: str) -> str | None:
     c = d.shape(x)[1]
     flat = False
     if d.chance(0.5):
-        pooled = d.add(d.pick(["GlobalAveragePool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]), [x])
+        pooled = d.add(d.pick(["GlobalAveragePool"] * 6 + ["GlobalMaxPool"] * 3 + ["GlobalLpPool"]), [x])
     else:
         flat = d.chance(0.4)
-        kind = d.pick(["ReduceMean", "ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2"])
-        axes = d.pick([[2, 3], [-2, -1], [3, 2], [2], [3], [1, 2, 3]])
+        kind = d.pick(["ReduceMean"] * 6 + ["ReduceMax"] * 3 + ["ReduceSum", "ReduceL2"])
+        axes = d.pick([[2, 3]] * 4 + [[-2, -1], [3, 2], [2], [3], [1, 2, 3]])
         pooled = d.axes(kind, x, axes, 13 if kind == "ReduceSum" else 18, keepdims=0 if flat else 1)
     if pooled is None:
         return None

@@ -142,7 +142,7 @@ def with_constant(d: Draft, x: str) -> str | None:
     _, c, h, w = d.shape(x)
     plain = [(), (1,), (c, 1, 1), (1, c, 1, 1), (1, 1, 1, 1)]
     odd = [(w,), (1, w), (h, 1), (c, h, w), (1, 1, h, w), (c, 1, w), (1, 1, 1, w), (1, c, h, 1)]
-    shape = d.pick(plain) if d.chance(0.85) else d.pick(odd)
+    shape = d.pick(plain) if d.chance(0.94) else d.pick(odd)
     kind = d.pick(BINARY)
     if kind == "Pow":
         return d.chain(x, "Abs", ("Pow", [d.constant(d.pick([1.5, 2.0, 0.5]) * np.ones(shape), np.float32)]))
@@ -199,7 +199,7 @@ def normalise(d: Draft, x: str) -> str | None:
         return d.add(kind, [x, d.constant(d.positive(*shape)), d.constant(d.weights(*shape))], axis=axis)
     if kind == "MeanVarianceNormalization":
         return d.add(kind, [x], axes=d.pick([None, [1], [-3], [0, 2, 3], [2, 3], [1, 2, 3]]))
-    return d.add(kind, [x], axis=d.pick([None, 1, 1, -3, -3, 2, 3, -1]))
+    return d.add(kind, [x], axis=d.pick([1] * 6 + [-3] * 4 + [None, 2, 3, -1]))
 
 
 def reduce_channels(d: Draft, x: str) -> str | None:

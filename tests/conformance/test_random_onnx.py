@@ -9,12 +9,11 @@ import os
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
-from hypothesis import strategies as st
-
 from fuzz.networks.edits import edited
 from fuzz.networks.generate import Drawn, network
 from fuzz.networks.oracle import judge
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
 
 ASKED = os.environ.get("FULLCONV_RANDOM_NETWORKS")
 COUNT = int(ASKED or 120)
@@ -56,4 +55,4 @@ def test_random_edits(seed: int) -> None:
 def test_most_networks_that_are_drawn_can_be_cast() -> None:
     """A generator of networks that are all refused would find nothing."""
     kinds = [judge(d.model, d.shape, d.last, Random(0)).kind for d in map(network, map(Random, range(40))) if d]
-    assert sum(kind in ("exact", "inexact") for kind in kinds) > len(kinds) / 4
+    assert sum(kind in ("exact", "inexact") for kind in kinds) > len(kinds) * 0.3
