@@ -8,108 +8,143 @@ from fullconv.graph.axes import Axes, size_of, whole
 from fullconv.graph.nodes import Pointwise, Touch, Whole
 from fullconv.operators.operation import Effect, Operation, opaque
 from fullconv.operators.record import Operator, words
+from fullconv.operators.space import positions, touches_space
 
 
 def within(op: Operation) -> Effect:
     """What works along one axis and may change its length."""
-    axes, axis = op.first, op.first.index(int(op.attribute("axis", 1)))
-    return Effect(_touch_of(axes.mixed([axis]), axis, axes), (_with(op, axes, axis, 0),))
+    declared, axis = _axis(op, 1)
+    return Effect(_touch_of(op.first, declared), (_with(op, axis, 0),))
 
 
 def by_channel(op: Operation) -> Effect:
-    """BatchNormalization and LRN: a parameter a channel, or neighbours among channels."""
-    atoms = op.first.axes[1] if op.first.rank > 1 else ()
-    if size_of(atom for atom in atoms if atom.is_space) > 1:
-        return Effect(Whole("other", f"it has a parameter for each position of the map ({op.first})"), (op.first,))
-    return Effect(Pointwise(), (op.first,))
+    """BatchNormalization and LRN: a parameter a channel, or neighbours among channels, which are axis 1 whatever the rank."""
+    axes = op.first
+    if len(op.shapes) > 1:
+        return opaque(op, "it answers with the statistics of its batch")
+    if axes.rank < 2:
+        return Effect(Pointwise(), (axes,))
+    if touches_space(axes, [1]):
+        return Effect(Whole("other", f"it has a parameter for each position of the map ({axes})"), (axes,))
+    return Effect(Pointwise(axis=1), (axes,))
 
 
 def statistics(op: Operation) -> Effect:
     """InstanceNormalization, GroupNormalization, MeanVarianceNormalization: moments over the whole map."""
-    return Effect(Whole("statistics") if op.first.is_map else Pointwise(axis=1), (op.first,))
+    axes = op.first
+    over = list(range(1 if op.kind == "GroupNormalization" else 2, axes.rank))
+    if op.kind == "MeanVarianceNormalization":
+        over = sorted(axes.index(int(i)) for i in op.attribute("axes", [0, 2, 3]))
+    if 0 in over:
+        return opaque(op, "it normalises over the batch")
+    sides = {axes.space_axis(root) for root in ("h", "w")}
+    if axes.is_map and sides <= set(over):
+        return Effect(Whole("statistics"), (axes,))
+    return opaque(op, f"it takes moments over axes {over} of {axes}, which are not the whole map")
 
 
 def layer_normalization(op: Operation) -> Effect:
-    """LayerNormalization: over channels pointwise, over the map statistics."""
-    axes = op.first
-    start = axes.index(op.attribute("axis", -1))
-    mixed = axes.mixed(range(start, axes.rank))
-    if size_of(atom for atom in mixed if atom.is_space) > 1:
-        return Effect(Whole("statistics"), (axes,))
-    return Effect(Pointwise(axis=op.attribute("axis", -1), trailing=True), (axes,))
+    """LayerNormalization over channels; over the map it has parameters for each position."""
+    axes, declared = op.first, int(op.attribute("axis", -1))
+    start = axes.index(declared)
+    if len(op.shapes) > 1:
+        return opaque(op, "it answers with its moments too")
+    if start != axes.rank - 1 or touches_space(axes, [start]):
+        reason = f"it has a parameter for each position of axes {start} to {axes.rank - 1} of {axes}"
+        return Effect(Whole("other", reason), (axes,))
+    return Effect(Pointwise(axis=start, trailing=True, from_end=declared < 0), (axes,))
 
 
 def along(op: Operation) -> Effect:
-    """Softmax, LogSoftmax, Hardmax, LpNormalization."""
-    old = op.opset < 13 and op.kind in ("Softmax", "LogSoftmax", "Hardmax")
-    declared = int(op.attribute("axis", 1 if old else -1))
-    axes = op.first
-    axis = axes.index(declared)
+    """Softmax, LogSoftmax, Hardmax, LpNormalization; the first three run over all axes behind theirs before operator set 13."""
+    trailing = op.opset < 13 and op.kind in ("Softmax", "LogSoftmax", "Hardmax")
+    declared, axis = _axis(op, 1 if trailing else -1)
     if axis == 0:
         return opaque(op, "it runs along the batch")
-    mixed = axes.mixed(range(axis, axes.rank) if old else [axis])
-    return Effect(_touch_of(mixed, declared, axes, trailing=old), (axes,))
+    return Effect(_touch_of(op.first, declared, trailing), (op.first,))
 
 
-def _touch_of(mixed: tuple, declared: int, axes: Axes, trailing: bool = False) -> Touch:  # type: ignore[type-arg]
-    if size_of(atom for atom in mixed if atom.is_space) > 1:
+def _axis(op: Operation, default: int) -> tuple[int, int]:
+    """The axis as it is declared, and counted from the first."""
+    declared = int(op.attribute("axis", default))
+    return declared, op.first.index(declared)
+
+
+def _touch_of(axes: Axes, declared: int, trailing: bool = False) -> Touch:
+    axis = axes.index(declared)
+    behind = range(axis, axes.rank) if trailing else [axis]
+    # All axes behind the channels of a 1×1 map are one cell: there it runs over channels, and on a larger map it is told to.
+    larger = any(atom.is_space and atom.size > 1 for atom in axes.mixed(behind))
+    if larger or touches_space(axes, [axis]):
         return Whole("other", f"it runs along height or width ({axes})")
-    return Pointwise(axis=declared, trailing=trailing)
+    return Pointwise(axis=axis, trailing=trailing, from_end=declared < 0)
 
 
 def choose(op: Operation) -> Effect:
-    """ArgMax, ArgMin, TopK along one axis that stays."""
-    axes = op.first
-    declared = int(op.attribute("axis", -1 if op.kind == "TopK" else 0))
-    axis = axes.index(declared)
-    if op.kind != "TopK" and not op.attribute("keepdims", 1):
-        return opaque(op, "it drops the axis that it runs along (keepdims=0)")
+    """ArgMax, ArgMin, TopK along one axis."""
+    declared, axis = _axis(op, -1 if op.kind == "TopK" else 0)
     if axis == 0:
         return opaque(op, "it runs along the batch")
-    touch = _touch_of(axes.mixed([axis]), declared, axes)
-    return Effect(touch, tuple(axes.with_axis(axis, (whole("c", op.shape(i)[axis]),)) for i in range(len(op.shapes))))
+    if op.kind != "TopK" and not op.attribute("keepdims", 1):
+        if touches_space(op.first, [axis]):
+            return opaque(op, f"it runs along height or width ({op.first})")
+        return Effect(_touch_of(op.first, declared), (without(op.first, axis),))
+    return Effect(_touch_of(op.first, declared), tuple(_with(op, axis, i) for i in range(len(op.shapes))))
 
 
 def join(op: Operation) -> Effect:
     """Concat along channels."""
-    if any(axes is None for axes in op.axes):
+    data = [axes for axes in op.axes if axes is not None]
+    if len(data) < len(op.axes):
         return opaque(op, "it joins the map with a constant, as a class token is")
-    declared = int(op.attribute("axis", 1))
-    axes = op.first
-    axis = axes.index(declared)
-    if axis == 0 or size_of(a for each in op.axes if each for a in each.axes[axis] if a.is_space) > 1:
-        return Effect(
-            Whole("other", f"it joins along axis {declared} of {axes}, which is not the channels"),
-            (_with(op, axes, axis, 0),),
-        )
-    return Effect(Pointwise(axis=declared), (_with(op, axes, axis, 0),))
+    declared, axis = _axis(op, 1)
+    axes = max(data, key=lambda each: sum(a.is_space for i in range(each.rank) if i != axis for a in each.axes[i]))
+    out = axes.with_axis(axis, _with(op, axis, 0).axes[axis])
+    if axis == 0 or any(touches_space(each, [axis]) for each in data):
+        return Effect(Whole("other", f"it joins along axis {axis} of {axes}, which is not the channels"), (out,))
+    beside = [i for i in range(axes.rank) if i != axis]
+    if any(positions(each.axes[i]) != positions(axes.axes[i]) for each in data for i in beside):
+        return opaque(op, f"it joins {' and '.join(map(str, data))}, whose positions are others")
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), (out,))
 
 
 def split(op: Operation) -> Effect:
     """Split along channels."""
-    declared = int(op.attribute("axis", 0))
-    axes = op.first
-    axis = axes.index(declared)
-    outs = tuple(_with(op, axes, axis, i) for i in range(len(op.shapes)))
-    if axis == 0 or size_of(a for a in axes.axes[axis] if a.is_space) > 1:
-        return Effect(Whole("other", f"it cuts axis {declared} of {axes}, which is not the channels"), outs)
-    return Effect(Pointwise(axis=declared), outs)
+    declared, axis = _axis(op, 0)
+    outs = tuple(_with(op, axis, i) for i in range(len(op.shapes)))
+    if axis == 0 or touches_space(op.first, [axis]):
+        return Effect(Whole("other", f"it cuts axis {axis} of {op.first}, which is not the channels"), outs)
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), outs)
 
 
-def _with(op: Operation, axes: Axes, axis: int, i: int) -> Axes:
+def _with(op: Operation, axis: int, i: int) -> Axes:
+    """The first input's axes with one axis as long as the output's."""
+    return resized(op.first, axis, op.shape(i)[axis])
+
+
+def resized(axes: Axes, axis: int, size: int) -> Axes:
+    """The axes with one of another length, under its own root where it has one."""
+    if size_of(axes.axes[axis]) == size and not any(atom.is_space for atom in axes.axes[axis]):
+        return axes
     roots = [atom.root for atom in axes.axes[axis]]
-    return axes.with_axis(axis, (whole(roots[0] if len(roots) == 1 and axis else "c", op.shape(i)[axis]),))
+    return axes.with_axis(axis, (whole(roots[0] if len(roots) == 1 and axis else "c", size),))
+
+
+def without(axes: Axes, axis: int) -> Axes:
+    """The axes less one."""
+    return Axes((*axes.axes[:axis], *axes.axes[axis + 1 :]))
 
 
 def gather(op: Operation) -> Effect:
     """Gather of channels by constant indices."""
-    axes, index = op.first, op.constant(1)
-    axis = axes.index(int(op.attribute("axis", 0)))
-    if op.axes[0] is None or index is None or index.ndim != 1 or axis == 0:
+    index = op.constant(1)
+    if op.axes[0] is None or index is None or index.ndim != 1:
         return opaque(op, "it picks single positions")
-    if size_of(a for a in axes.axes[axis] if a.is_space) > 1:
-        return opaque(op, f"it picks positions along height or width (axis {axis} of {axes})")
-    return Effect(Pointwise(axis=axis), (axes.with_axis(axis, (whole("c", int(np.size(index))),)),))
+    declared, axis = _axis(op, 0)
+    if axis == 0 or touches_space(op.first, [axis]):
+        return opaque(op, f"it picks positions along the batch, height or width (axis {axis} of {op.first})")
+    out = op.first.with_axis(axis, (whole("c", int(np.size(index))),))
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), (out,))
 
 
 _AXIS = words("axis")

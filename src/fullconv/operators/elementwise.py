@@ -2,45 +2,86 @@
 
 from __future__ import annotations
 
-from fullconv.graph.axes import Axes, size_of, whole
+from collections.abc import Sequence
+
+import numpy as np
+
+from fullconv.graph.axes import Axes, Axis, size_of, whole
 from fullconv.graph.nodes import Pointwise, Whole
 from fullconv.operators.operation import Effect, Operation, opaque
 from fullconv.operators.record import Mark, Memory, Operator, words
+from fullconv.operators.space import positions, touches_space
 
 
 def elementwise(op: Operation) -> Effect:
     """Unary operators, and those of several inputs that broadcast."""
-    shape = op.shape()
-    out = next((axes for axes in op.axes if axes is not None and axes.shape == shape), None)
+    shape, data = op.shape(), [axes for axes in op.axes if axes is not None]
+    out = _broadcast(data, shape)
     if out is None:
-        out = _broadcast([axes for axes in op.axes if axes is not None], shape)
-        if out is None:
-            return opaque(op, f"it broadcasts {' and '.join(str(a) for a in op.axes if a)} to {shape}")
+        return opaque(op, f"it broadcasts {' and '.join(map(str, data))} to {shape}")
+    other = next((axes for axes in data if not _lies_in(axes, out)), None)
+    if other is not None:
+        return opaque(op, f"{other} meets {out}: its positions are others")
     aligned = []
     for i, axes in enumerate(op.axes):
         value = op.constant(i)
         if axes is not None or value is None or value.size == 1 or op.is_sized(i):
             continue  # what follows from the image's size grows with it
         padded = (1,) * (out.rank - value.ndim) + value.shape
-        for size, atoms in zip(padded, out.axes, strict=False):
-            if size > 1 and size_of(atom for atom in atoms if atom.is_space) > 1:
-                return Effect(Whole("other", f"{op.input(i)} has a number for each position of the map"), (out,))
-        if not out.is_map and max(padded) > 1:
+        along = [j for j, size in enumerate(padded) if size > 1]
+        if touches_space(out, along):
+            return Effect(Whole("other", f"{op.input(i)} has a number for each position of the map"), (out,))
+        if not out.is_map and along:
+            if 1 in out.shape[along[0] :]:
+                return opaque(op, f"{op.input(i)} of {value.shape} runs along an axis of {out} that is not the last")
             aligned.append(str(op.input(i)))
     return Effect(Pointwise(), (out,) * len(op.shapes), aligned=tuple(aligned))
 
 
-def _broadcast(inputs: list[Axes], shape: tuple[int, ...]) -> Axes | None:
-    if any(axes.rank > len(shape) for axes in inputs):
+def _broadcast(data: Sequence[Axes], shape: tuple[int, ...]) -> Axes | None:
+    """The axes of what the inputs give together: where they have the same size, those that know of space."""
+    rank = len(shape)
+    if max(axes.rank for axes in data) != rank:
         return None
-    out = []
-    for i in range(len(shape)):
-        choices = [a.axes[i - len(shape) + a.rank] for a in inputs if i - len(shape) + a.rank >= 0]
-        choices = [atoms for atoms in choices if size_of(atoms) == shape[i]]
-        if not choices:
+    full = [axes for axes in data if axes.shape == shape]
+    if full:
+        return max(full, key=lambda axes: sum(atom.is_space for atom in axes.atoms))
+    out: list[Axis] = []
+    for i, size in enumerate(shape):
+        there = [axes.axes[i - rank + axes.rank] for axes in data if i - rank + axes.rank >= 0]
+        fits = [axis for axis in there if size_of(axis) == size]
+        if not fits and (i == 0 or any(atom.is_space for axis in there for atom in axis)):
             return None
-        out.append(choices[0])
+        out.append(max(fits, key=lambda axis: sum(a.is_space for a in axis)) if fits else (whole("c", size),))
     return Axes(tuple(out))
+
+
+def _lies_in(axes: Axes, out: Axes) -> bool:
+    """Whether each of its positions meets the same position of the output, or all of them."""
+    behind = out.axes[out.rank - axes.rank :]
+    return all(size_of(a) == 1 or positions(a) == positions(b) for a, b in zip(axes.axes, behind, strict=True))
+
+
+def dropout(op: Operation) -> Effect:
+    """Dropout at inference, which changes nothing."""
+    training = op.constant(2)
+    if op.input(2) and (training is None or np.any(training)):
+        return opaque(op, "it drops numbers at random (training_mode)")
+    return elementwise(op)
+
+
+def quantised(op: Operation) -> Effect:
+    """QuantizeLinear and DequantizeLinear: one scale, or one for each position of an axis."""
+    scale = op.constant(1)
+    if scale is None or scale.ndim > 1:
+        return opaque(op, "its scale is not one number, or one along an axis")
+    if scale.size == 1:
+        return Effect(Pointwise(), (op.first,))
+    declared = int(op.attribute("axis", 1))
+    axis = op.first.index(declared)
+    if touches_space(op.first, [axis]):
+        return Effect(Whole("other", f"{op.input(1)} has a number for each position of the map"), (op.first,))
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), (op.first,))
 
 
 def attention(op: Operation) -> Effect:
@@ -51,14 +92,20 @@ def attention(op: Operation) -> Effect:
 def expand(op: Operation) -> Effect:
     """Axes of size 1 repeated."""
     axes, shape = op.first, op.shape()
-    lead = ((),) * (len(shape) - axes.rank)
-    out = []
-    for i, (atoms, size) in enumerate(zip((*lead, *axes.axes), shape, strict=True)):
-        same = size_of(atoms) == size
-        if not same and any(atom.is_space for atom in atoms):
-            return opaque(op, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
-        out.append(atoms if same else (whole(f"e{i}", size),))
-    return Effect(Pointwise(), (Axes(tuple(out)),))
+    if len(shape) != axes.rank:
+        return opaque(op, f"it lays {axes} out along axes before the batch")
+    stated = [] if op.is_sized(1) else (op.ints("shape", 1) or [])
+    stated = [1] * (axes.rank - len(stated)) + stated
+    grown = [i for i in range(axes.rank) if axes.shape[i] != shape[i]]
+    if 0 in grown or any(atom.is_space for i in grown for atom in axes.axes[i]):
+        return opaque(op, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
+    if touches_space(axes, (i for i, size in enumerate(stated) if size > 1)):
+        return opaque(op, f"it states height and width as numbers ({'×'.join(map(str, stated))})")
+    if not axes.is_map and len(grown) > 1:
+        return opaque(op, f"it repeats several axes of {axes}")
+    out = Axes(tuple((whole(f"e{i}", shape[i]),) if i in grown else axis for i, axis in enumerate(axes.axes)))
+    along = grown[0] if len(grown) == 1 else None
+    return Effect(Pointwise(axis=along, from_end=along is not None and not axes.is_map), (out,))
 
 
 _OLD = {"axis": (), "broadcast": (0,)}  # of operator sets that are not read
@@ -110,12 +157,14 @@ OPERATORS = (
     _several("Mean", memory="own"),
     _several("Clip", ("data", "data", "data"), harmless="min max"),
     _several("Where", ("data", "data", "data")),
-    _several("Dropout", ("data", "harmless", "read"), "moved", "ratio seed is_test"),
     Operator(
-        "DequantizeLinear", elementwise, ("data", "read", "read"), read=words("axis"), harmless=words("output_dtype"), refused={"block_size": (0,)}
+        "Dropout", dropout, ("data", "harmless", "read"), harmless=words("ratio seed is_test consumed_inputs"), memory="moved"
     ),
     Operator(
-        "QuantizeLinear", elementwise, ("data", "read", "read"), read=words("axis"), harmless=words("output_dtype precision saturate"),
+        "DequantizeLinear", quantised, ("data", "read", "read"), read=words("axis"), harmless=words("output_dtype"), refused={"block_size": (0,)}
+    ),
+    Operator(
+        "QuantizeLinear", quantised, ("data", "read", "read"), read=words("axis"), harmless=words("output_dtype precision saturate"),
         refused={"block_size": (0,)},
     ),
     Operator(

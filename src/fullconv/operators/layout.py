@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fullconv.graph.axes import Axes, AxesError, size_of, whole
+from fullconv.graph.axes import Axes, AxesError, whole
 from fullconv.graph.nodes import Layout, Pointwise
+from fullconv.operators.channels import without
 from fullconv.operators.operation import Effect, Operation, opaque
 from fullconv.operators.record import Operator, words
+from fullconv.operators.space import touches_space
 
 
 def reshape(op: Operation) -> Effect:
@@ -37,22 +39,27 @@ def transpose(op: Operation) -> Effect:
 
 def select(op: Operation) -> Effect:
     """One position of an axis, or each of them, without the axis."""
-    axes, axis = op.first, op.first.index(int(op.attribute("axis", 0)))
-    if axis == 0 or size_of(atom for atom in axes.axes[axis] if atom.is_space) > 1:
+    axes, declared = op.first, int(op.attribute("axis", 0))
+    axis = axes.index(declared)
+    if axis == 0 or touches_space(axes, [axis]):
         return opaque(op, f"it picks single positions along axis {axis} of {axes}")
     if axes.shape[axis] == 1:
         return Effect(Layout(), (axes.squeeze(axis),) * len(op.shapes))
-    out = Axes((*axes.axes[:axis], *axes.axes[axis + 1 :]))
-    return Effect(Pointwise(axis=axis), (out,) * len(op.shapes))
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), (without(axes, axis),) * len(op.shapes))
 
 
 def stack(op: Operation) -> Effect:
     """Several side by side along an axis of its own."""
-    axes, axis = op.first, int(op.attribute("axis", 0))
+    axes, declared = op.first, int(op.attribute("axis", 0))
+    axis = axes.unsqueeze(declared).index(declared)
     if any(each is None for each in op.axes) or axis == 0:
         return opaque(op, "it stacks along the batch, or a map with a constant")
+    if any(each.axes != axes.axes for each in op.axes if each is not None):
+        data = " and ".join(map(str, op.axes))
+        return opaque(op, f"it stacks {data}, whose positions are others")
     new = (whole(f"s{op.attribute('name', '')}", len(op.names)),)
-    return Effect(Pointwise(axis=axis), (Axes((*axes.axes[:axis], new, *axes.axes[axis:])),))
+    out = Axes((*axes.axes[:axis], new, *axes.axes[axis:]))
+    return Effect(Pointwise(axis=axis, from_end=declared < 0), (out,))
 
 
 OPERATORS = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from math import ceil, floor
 
 from fullconv.graph.axes import whole
 from fullconv.graph.nodes import Span, Window
@@ -26,22 +28,69 @@ def resize(op: Operation) -> Effect:
     if not channels_first(axes) or shape[:2] != axes.shape[:2]:
         return opaque(op, f"it resizes more than height and width of {axes}")
     mode = text(op.attribute("mode", "nearest"))
-    place = text(op.attribute("coordinate_transformation_mode", "half_pixel"))
-    corners = place in ("align_corners", "tf_crop_and_resize") or op.attribute("corners", False)
-    if mode not in ("nearest", "linear") or (corners and mode == "linear"):
-        return opaque(
-            op, f"it resamples by {mode}{' with corners aligned' if corners else ''}, which follows the input's size"
-        )
     spans = []
     for have, want in zip(axes.map_size, shape[2:], strict=True):
         factor, rest = divmod(want, have)
         if rest or not factor:
             return opaque(op, f"it resizes {axes.map_size} to {tuple(shape[2:])}, no whole factor")
-        kernel = factor if mode == "nearest" or factor == 1 else 2 * factor - factor % 2
-        edge = (kernel - factor) // 2
-        stride = Fraction(1, factor)
-        spans.append(Span(kernel, stride, 1, edge, kernel - factor - edge) if factor > 1 else Span())
+        span = Span() if factor == 1 else _window_of(factor, mode, _centre(op), _rounding(op))
+        if span is None:
+            how = f"{mode} ({_centre(op)}{f', {_rounding(op)}' if mode == 'nearest' else ''})"
+            return opaque(
+                op, f"it resamples by {how}, which follows the input's size or reads other cells than a window"
+            )
+        spans.append(span)
     return Effect(Window(spans[0], spans[1], auto=_resizes_to(op)), (axes.with_size(*shape[2:]),))
+
+
+def _centre(op: Operation) -> str:
+    """Where an output's cell lies in the input, by ONNX's name for it."""
+    if op.kind == "Upsample" or op.opset < 11:
+        return "asymmetric"
+    return (
+        "align_corners"
+        if op.attribute("corners", False)
+        else text(op.attribute("coordinate_transformation_mode", "half_pixel"))
+    )
+
+
+def _rounding(op: Operation) -> str:
+    if op.kind == "Upsample" or op.opset < 11:
+        return "floor"
+    return text(op.attribute("nearest_mode", "round_prefer_floor"))
+
+
+_ROUNDED: Mapping[str, Callable[[Fraction], int]] = {
+    "floor": floor,
+    "ceil": ceil,
+    "round_prefer_floor": lambda x: ceil(x - Fraction(1, 2)),
+    "round_prefer_ceil": lambda x: floor(x + Fraction(1, 2)),
+}
+
+
+def _window_of(factor: int, mode: str, centre: str, rounding: str) -> Span | None:
+    """The outputs that read one cell, as a window of a stride below one; None where they are no run that steps with the cell."""
+    if centre not in ("half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel_symmetric"):
+        return None
+    half = Fraction(0) if centre == "asymmetric" else Fraction(1, 2)
+    reach = 2 * factor
+    reads: list[int] = []  # outputs, counted from the first that belongs to the cell, that read it
+    for out in range(-reach, reach + 1):
+        at = (out + half) / factor - half
+        if mode == "nearest":
+            cells = {_ROUNDED[rounding](at)} if rounding in _ROUNDED else set()
+        elif mode in ("linear", "bilinear"):
+            cells = {floor(at), ceil(at)}
+        else:
+            return None
+        if 0 in cells:
+            reads.append(out)
+    if not reads or reads != list(range(reads[0], reads[-1] + 1)) or len(reads) < factor:
+        return None
+    if mode == "nearest" and reads[0]:
+        return None  # each cell of another window than that of its own outputs
+    before = -reads[0]
+    return Span(len(reads), Fraction(1, factor), 1, before, len(reads) - factor - before)
 
 
 def _resizes_to(op: Operation) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fullconv.graph.axes import AxesError
+from fullconv.graph.nodes import Opaque
 from fullconv.operators import channels, elementwise, layout, linear, moving, reductions, resize, window
 from fullconv.operators.operation import Effect, Operation, opaque
 from fullconv.operators.record import Operator
@@ -26,9 +27,18 @@ def effect_of(op: Operation) -> Effect:
     if reason is not None:
         return opaque(op, reason)
     try:
-        return record.rule(op)
+        return _kept(op, record.rule(op))
     except AxesError as error:
         return opaque(op, str(error))
+
+
+def _kept(op: Operation, effect: Effect) -> Effect:
+    """The effect, if its outputs have the shapes that the reader saw: else the rule does not know this operator as it is here."""
+    shapes = tuple(axes.shape for axes in effect.outputs)
+    if isinstance(effect.touch, Opaque) or shapes == op.shapes:
+        return effect
+    expected, seen = (" and ".join(map(str, each)) or "nothing" for each in (shapes, op.shapes))
+    return opaque(op, f"its output of {seen} is not the {expected} that its rule gives")
 
 
 def _overlooked(op: Operation, record: Operator) -> str | None:

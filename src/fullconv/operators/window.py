@@ -44,6 +44,8 @@ def _window(op: Operation, kernel: list[int], transposed: bool) -> Effect:
     pads = list(op.attribute("pads") or [0, 0, 0, 0])
     size, out = op.first.map_size, op.shape()[2:]
     same = auto in ("SAME_UPPER", "SAME_LOWER")
+    if same and op.attribute("ceil_mode", 0):
+        return opaque(op, "its padding follows the input's size, and so do its last windows")
     if same:
         for i in (0, 1):
             field = (kernel[i] - 1) * dilations[i] + 1
@@ -65,8 +67,7 @@ def _window(op: Operation, kernel: list[int], transposed: bool) -> Effect:
             after -= extra[i]
         elif op.attribute("ceil_mode", 0):
             # windows that start past the input and its left padding are left out
-            reach = after + strides[i] - 1
-            overhang = max(0, min(reach, field - 1) - after) if before or after else reach
+            overhang = max(0, min(strides[i] - 1, field - 1 - after))
         step = Fraction(1, strides[i]) if transposed and strides[i] > 1 else Fraction(strides[i])
         spans.append(Span(kernel[i], step, dilations[i], before, after, overhang))
     lengths = tuple(output_length(span, length) for span, length in zip(spans, size, strict=True))

@@ -258,7 +258,7 @@ class Walk:
         node, touch = step.node, step.node.touch
         if isinstance(touch, Pointwise):
             self._check_sides(step)
-        if isinstance(touch, Pointwise) and touch.trailing and step.became_map:
+        if isinstance(touch, Pointwise) and touch.trailing and self._trails(step, touch):
             self._over_last_axis(step, touch)
             return
         if isinstance(touch, Pointwise) and (step.became_map or (touch.flat and step.new[0].is_map)):
@@ -298,9 +298,16 @@ class Walk:
         moved, made, out = f"{node.name}/channels_last", f"{node.name}/over_channels", node.outputs[0]
         self.edits.append(ChannelsLast(node.name, there, back, "it runs over its axis and all behind it"))
         self._emit(Node(moved, "Transpose", (step.inputs[0],), (moved,), Layout()), axes.permute(there))
-        inside = replace(node, inputs=(moved, *step.inputs[1:]), outputs=(made,), touch=replace(touch, axis=last))
+        inside = replace(
+            node, inputs=(moved, *step.inputs[1:]), outputs=(made,), touch=replace(touch, axis=last, from_end=False)
+        )
         self._emit(inside, axes.permute(there))
         self._emit(Node(f"{node.name}/channels_first", "Transpose", (made,), (out,), Layout()), axes)
+
+    @staticmethod
+    def _trails(step: _Step, touch: Pointwise) -> bool:
+        """Whether height or width lie behind the axis on the map, or it was no map."""
+        return step.became_map or (step.new[0].is_map and touch.axis != step.new[0].rank - 1)
 
     def _check_sides(self, step: _Step) -> None:
         """Inputs of one cell each must still be maps of one size, whatever the image's."""

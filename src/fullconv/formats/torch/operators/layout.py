@@ -161,4 +161,5 @@ def expand(call: Call) -> Spelling:
     if "other" in call:
         return Spelling("Add", (x, call["other"]), emit=lambda b, v, o: b.op("Expand", v, b.op("Shape", o)))
     sizes = [1 if isinstance(v, int) and v == -1 else v for v in call["size"]]
-    return Spelling("Expand", (x,), {"shape": list(call.out[0])}, lambda b, v: b.op("Expand", v, b.sizes(sizes)))
+    stated = [1 if isinstance(v, fx.Node) else int(v) for v in sizes]
+    return Spelling("Expand", (x,), {"shape": stated}, lambda b, v: b.op("Expand", v, b.sizes(sizes)))
