@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 import fullconv
@@ -69,7 +69,10 @@ def unpadded(draw: st.DrawFn) -> tuple[str, int, int]:
 @given(unpadded())
 def test_random_unpadded_nets_equal_their_crops(case: tuple[str, int, int]) -> None:
     text, height, width = case
-    model = h.model(text)
+    try:
+        model = h.model(text)
+    except h.BadInput:  # a window that is larger than what it reads
+        reject()
     if model.plan.inexact:  # a floor pool leaves no overhang, so nothing may be inexact
         raise AssertionError(model.plan.exactness)
     image = np.random.default_rng(0).standard_normal((height, width, 2)).astype(np.float32)

@@ -62,7 +62,7 @@ class Lowered:
             if weights == "inputs":
                 inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape))
             elif weights == "inline":
-                initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+                initializers.append(numpy_helper.from_array(np.require(array, requirements="C"), name))
             else:
                 tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
                 tensor.data_location = TensorProto.EXTERNAL

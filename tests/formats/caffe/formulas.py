@@ -212,6 +212,7 @@ def softmax(x: Array, p: Fields) -> Array:
 
 
 def argmax(x: Array, p: Fields) -> Array:
+    require(x.ndim >= 1, "rank")
     count, both = p.get("top_k", 1), bool(p.get("out_max_val"))
     if "axis" in p:
         axis = canonical(p["axis"], x.ndim)
@@ -284,7 +285,6 @@ def bias(ins: Values, p: Fields, weights: Values) -> Array:
 
 
 def prelu(x: Array, p: Fields, weights: Values) -> Array:
-    require(x.ndim >= 2, "rank")
     slope = weights[0].reshape(()) if p.get("channel_shared") else weights[0].reshape(-1, *[1] * (x.ndim - 2))
     return np.maximum(x, 0) + slope * np.minimum(x, 0)
 
@@ -381,7 +381,7 @@ def learned(kind: str, p: Fields, ins: Values) -> list[tuple[int, ...]]:
         require(x.ndim >= 2, "rank")
         return [(x.shape[1],), (x.shape[1],), (1,)]
     if kind == "PReLU":
-        require(x.ndim >= 2, "rank")
+        require(2 <= x.ndim <= 4, "rank")
         return [() if p.get("channel_shared") else (x.shape[1],)]
     if kind in ("Scale", "Bias"):
         axis, count = operand_axis(x, ins, p), p.get("num_axes", 1)

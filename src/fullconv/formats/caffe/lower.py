@@ -84,6 +84,8 @@ def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping
             outs = placed.layer.lower(builder, names, placed.ins, blobs)
         except LayerError as error:
             raise BadInput(f"{source}: layer {placed.name!r} ({placed.kind}): {error}") from None
+        # A layer that changes nothing still writes a value of its own, which may be asked for.
+        outs = tuple(builder.op("Identity", out) if out in names else out for out in outs)
         emitted.update(zip(placed.outputs, outs, strict=True))
     used = {name for node in builder.nodes for name in node.input}  # a layer may not need all that it learned
     weights = {name: array for name, array in weights.items() if name in used}

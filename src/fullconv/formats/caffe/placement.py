@@ -118,6 +118,7 @@ def place(net: Any, source: str, shapes: Mapping[str, Sequence[int]] | None = No
         if message.type == "Input":
             inputs.extend(tops)
         placed.append(Placed(layer, values, tuple(tops), ins, *given))
+    _check_memory(placed, source)
     outputs = tuple(value for value in state.axes if value not in read and value not in inputs)
     if not inputs:
         raise BadInput(f"{source}: the net has no input; declare one with an Input layer")
@@ -162,6 +163,26 @@ def _check_in_place(layer: Layer, blob: str, readers: int, where: str) -> None:
         raise BadInput(f"{where} writes over its own bottom {blob!r}, which this type cannot; give it a top of its own")
     if readers > 1:
         raise BadInput(f"{where} writes over {blob!r}, which another layer reads too; give it a top of its own")
+
+
+def _check_memory(layers: Sequence[Placed], source: str) -> None:
+    """No layer writes over memory that another blob shares (a Flatten's top is its bottom's) and that is still to be read."""
+    memory: dict[str, str] = {}
+    last = {value: i for i, placed in enumerate(layers) for value in placed.inputs}
+    for i, placed in enumerate(layers):
+        over = placed.inputs[0] if placed.inputs else ""
+        in_place = bool(over) and placed.layer.message.top[:1] == placed.layer.message.bottom[:1]
+        for value, owner in memory.items() if in_place else ():
+            if owner == memory[over] and value != over and last.get(value, len(layers)) > i:
+                raise BadInput(
+                    f"{source}: layer {placed.name!r} ({placed.kind}) writes over {over!r}, whose memory is that of {value!r} too, "
+                    "which is read after it: give the layer a top of its own"
+                )
+        for value in placed.outputs:
+            shared = in_place or placed.layer.shares
+            memory[value] = memory[over] if shared else value
+        if in_place:
+            memory = {value: owner for value, owner in memory.items() if value != over}
 
 
 def _make(net: Any, source: str) -> list[tuple[Any, Layer]]:

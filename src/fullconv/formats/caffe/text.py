@@ -38,7 +38,8 @@ def parse_prototxt(text: str, name: str = "prototxt") -> Any:
         line, column = error.GetLine(), error.GetColumn()
         what = str(error).split(" : ", 1)[-1].replace("fullconv.caffe.", "")
         where = f"{name}:{line}:{column}" if line else name
-        near = text.splitlines()[line - 1].strip()[:80] if line and line <= text.count("\n") + 1 else ""
+        lines = text.split("\n")  # as protobuf counts them
+        near = lines[line - 1].strip()[:80] if line and line <= len(lines) else ""
         raise BadInput(f"{where}: not a valid prototxt: {what}" + (f"\n  at: {near}" if near else "")) from None
     if not net.layer and not net.layers:
         raise BadInput(f"{name}: holds no layers; a network's deploy.prototxt or train_val.prototxt is needed")

@@ -29,7 +29,7 @@ def of_lowered(lowered: Lowered, outputs: Sequence[str], inputs: dict[str, Axes]
     model = ir.serde.deserialize_model(lowered.message(names=outputs))
     for name, array in lowered.weights.items():
         if name in model.graph.initializers:
-            model.graph.initializers[name].const_value = ir.tensor(np.ascontiguousarray(array), name=name)
+            model.graph.initializers[name].const_value = ir.tensor(np.require(array, requirements="C"), name=name)
     for name, value in zip(outputs, model.graph.outputs, strict=True):
         value.name = name
     for value in (*model.graph.inputs, *model.graph.outputs):

@@ -33,8 +33,8 @@ class PReLU(Layer):
     in_place = True
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
-        if ins[0].rank < 2:
-            raise LayerError(f"needs a channel axis, found {ins[0].shape}")
+        if not 2 <= ins[0].rank <= 4:
+            raise LayerError(f"needs two to four axes, found {ins[0].shape}")
         return (ins[0],)
 
     def touch(self, ins: Sequence[Axes]) -> Touch:

@@ -34,6 +34,8 @@ class Layer(ABC):
     bottoms: tuple[int, int | None] = (1, 1)  # least and most inputs (None: any number)
     in_place = False  # whether its first top may be its first bottom: Caffe writes others over what they still read
 
+    shares = False  # whether its top is its bottom's memory under another name and shape
+
     def __init__(self, message: Any) -> None:
         self.message = message
         self.setup()

@@ -61,6 +61,7 @@ class Concat(Layer):
 
     def setup(self) -> None:
         self.declared = _declared(self.message.concat_param, "concat_dim")
+        self.shares = len(self.message.bottom) == 1
 
     def _axis(self, ins: Sequence[Axes]) -> int:
         return canonical(ins[0], self.declared)
@@ -109,6 +110,7 @@ class Slice(Layer):
 
     def setup(self) -> None:
         self.declared = _declared(self.message.slice_param, "slice_dim")
+        self.shares = len(self.message.top) == 1
 
     def _axis(self, ins: Sequence[Axes]) -> int:
         return canonical(ins[0], self.declared)
@@ -141,6 +143,8 @@ class Slice(Layer):
 
 class Split(Layer):
     """The bottom under several names."""
+
+    shares = True
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
         return (ins[0],) * len(self.message.top)

@@ -26,6 +26,8 @@ def _reshaped(b: OnnxBuilder, x: str, *parts: int | range) -> str:
 class Flatten(Layer):
     """Axes ``axis`` to ``end_axis`` become one."""
 
+    shares = True
+
     def _part(self, ins: Sequence[Axes]) -> tuple[int, int]:
         """(first axis, axis behind the last) of those that become one."""
         p = self.message.flatten_param
@@ -46,6 +48,8 @@ class Flatten(Layer):
 
 class Reshape(Layer):
     """Another shape: 0 copies a dimension, -1 takes what is left; ``axis`` and ``num_axes`` choose a part."""
+
+    shares = True
 
     def _dims(self, ins: Sequence[Axes]) -> tuple[int, list[int], int]:
         """(first axis, declared dims, axis behind the part)."""
@@ -96,6 +100,9 @@ class Reshape(Layer):
             return Opaque(
                 f"it makes {'×'.join(map(str, self._shape(ins)))} of {ins[0]}, which mixes other axes into height and width"
             )
+        inside = [axis for axis in out.axes if any(atom.is_space and atom.size > 1 for atom in axis)]
+        if out.is_map and ins[0].is_map and any(len(axis) > 1 for axis in inside):
+            return Opaque(f"it makes one cell of a whole map ({ins[0]} to {out})")
         start, dims, _ = self._dims(ins)
         space = [out.space_axis(root) for root in ("h", "w")]
         free = out.is_map and all(

@@ -181,9 +181,12 @@ class Broadcast(Layer):
         if len(ins) == 1:
             # Parameters over all that is behind an axis are so many axes, however many a map has.
             return channelwise(ins[0], axis, len(shape), self.param.axis < 0 or self.param.num_axes == -1)
+        space = ins[0].spans_space(range(axis, axis + len(shape)))
+        if space and self.learned(ins):
+            return channelwise(ins[0], axis, len(shape))
         if len(shape) == ins[0].rank or not shape:
             return Pointwise()
-        if ins[0].spans_space(range(axis, axis + len(shape))):
+        if space:
             return Whole("other", f"its second bottom {shape} has a value for each position of the map ({ins[0]})")
         return Pointwise(axis=axis, from_end=self.param.axis < 0) if axis else Pointwise()
 

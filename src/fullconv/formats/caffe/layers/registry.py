@@ -8,6 +8,7 @@ from typing import Any
 
 from fullconv.formats.caffe.layers import activation, combine, layout, linear, normalization, source, window
 from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused
+from fullconv.formats.caffe.layers.fields import check_fields
 
 LAYERS: Mapping[str, type[Layer]] = {
     "AbsVal": activation.AbsVal,
@@ -68,6 +69,7 @@ def make_layer(message: Any) -> Layer:
     """The layer of a LayerParameter. Raises LayerError or LayerRefused."""
     kind = message.type
     if kind in LAYERS:
+        check_fields(message)
         return LAYERS[kind](message)
     if kind in CANNOT_RUN:
         raise LayerRefused(f"{kind} cannot run here: {CANNOT_RUN[kind]}")

@@ -202,7 +202,10 @@ class Pooling(Layer):
     def _span(self, i: int) -> Span:
         kernel, stride, pad = self.kernel[i], self.stride[i], self.pad[i]
         floor = self.message.pooling_param.round_mode == self.message.pooling_param.FLOOR
-        return Span(kernel, Fraction(stride), 1, pad, pad, 0 if floor else ceil_overhang(kernel, stride, pad))
+        overhang = 0 if floor else ceil_overhang(kernel, stride, pad)
+        if any(self.pad):  # padding of either side has Caffe drop a last window past the input on both
+            overhang = min(overhang, kernel - 1 - pad)
+        return Span(kernel, Fraction(stride), 1, pad, pad, max(0, overhang))
 
     @property
     def is_global(self) -> bool:
