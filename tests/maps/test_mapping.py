@@ -13,7 +13,6 @@ import fullconv
 from fullconv.errors import BadInput, CannotCast
 from fullconv.maps.mapping import map_image
 from tests import helpers as h
-from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, ints, original, weights, write
 
 
 def test_every_cell_of_a_trained_unpadded_net_equals_its_crop(lenet, cat: Path) -> None:
@@ -228,14 +227,3 @@ def test_nan_is_told_with_the_layer_where_it_starts(by: str) -> None:
 def test_effective_padding(quick, lenet) -> None:
     assert lenet.sampling().field.padding == (0, 0)
     assert quick.sampling().field.padding == tuple(-side for side in quick.sampling().field.offset)
-
-
-def test_what_openvino_computes_wrongly_is_refused(tmp_path: Path) -> None:
-    """Channels picked by a list before a convolution: its answer differs from ONNX Runtime's by more than noise."""
-    body = TRUNK + "g = Gather <axis=1> (p, i)\nf = Flatten(g)\ny = Gemm <transB=1> (f, w, b)"
-    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS, w=(5, 196), b=(5,)) | ints(i=[1, 2, 3, 0]))
-    full = fullconv.load(path).cast()
-    crop = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)
-    np.testing.assert_allclose(full.run(crop)["y"].reshape(1, 5), original(path, crop)[0], atol=1e-5)
-    with pytest.raises(BadInput, match=r"channels picked by a list.* --runtime onnxruntime"):
-        full.run(crop, runtime="openvino")
