@@ -21,6 +21,7 @@ def load(
     stages: Sequence[str] = (),
     ignore_unused_weights: bool = False,
     global_pooling: GlobalPooling = "local",
+    isolate: bool = False,
 ) -> Model:
     """Read a network.
 
@@ -35,6 +36,9 @@ def load(
         ignore_unused_weights: go on where the weights file has layers that the network does not.
         global_pooling: what a cast makes of statistics pooled over the whole map that act on the map (squeeze-and-excite): ``local``
             pools the training-size window around each cell, ``global`` the whole input. Both differ from crops.
+
+        isolate: load, cast and run an ONNX network in a process of its own first, of bounded memory and time, since a hostile one may
+            end the process that runs it; about a second. ``FULLCONV_ISOLATE=1`` asks for it everywhere.
 
     Raises:
         BadInput: the file is missing, damaged, or not what it claims to be.
@@ -51,7 +55,7 @@ def load(
     if beside is not None:
         require_file(beside, "weights")
     found = format_of(source)
-    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights)
+    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights, isolate)
     path = Path(source) if isinstance(source, str | Path) else None
     with guarded(path, beside) as files:
         native = found.read(source if path is None or found.name == "torch" else path, reading)

@@ -27,12 +27,14 @@ class Reading:
         input_shape: (C, H, W) that the network was trained on, where the file does not say.
         stages: stages whose layers take part (Caffe).
         ignore_unused_weights: go on where the weights file has layers that the network does not.
+        isolate: load, cast and run it in a process of its own first (ONNX).
     """
 
     weights: Path | None = None
     input_shape: tuple[int, int, int] | None = None
     stages: tuple[str, ...] = ()
     ignore_unused_weights: bool = False
+    isolate: bool = False
 
 
 class Session(Protocol):

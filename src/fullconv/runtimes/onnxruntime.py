@@ -13,10 +13,12 @@ import onnxruntime as ort
 
 from fullconv.errors import FullconvError
 from fullconv.runtimes.lowered import Lowered
+from fullconv.system.memory import total_bytes
 
 Array = npt.NDArray[Any]
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors are raised and told by us; the engine would write its own lines of them before
 _LARGEST = 2**31  # bytes
+ort.set_default_logger_severity(_FATAL_ONLY)
 
 
 @cache
@@ -24,11 +26,18 @@ def _exact_arena() -> None:
     """One arena for all sessions that takes what it is asked for.
 
     The default one doubles with every request, so that a run may take twice what it needs; this one is no slower
-    (ResNet-18 at 1536 px: 261 MB for 329) and can be predicted.
+    (ResNet-18 at 1536 px: 261 MB for 329) and can be predicted. More than this machine has is refused by an error; without a limit
+    the system would end the process.
     """
     info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     as_requested = 1
-    ort.create_and_register_allocator(info, ort.OrtArenaCfg(0, as_requested, -1, -1))
+    ort.create_and_register_allocator(info, ort.OrtArenaCfg(total_bytes(), as_requested, -1, -1))
+
+
+def use_exact_arena(options: ort.SessionOptions) -> None:
+    """Let a session take its memory from the arena of all."""
+    _exact_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
 
 
 class OnnxRuntimeSession:
@@ -37,7 +46,7 @@ class OnnxRuntimeSession:
     def __init__(self, lowered: Lowered, names: Sequence[str], *, live_weights: bool = False) -> None:
         """``live_weights``: learned arrays are fed at every run, so that a change to them takes effect."""
         options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         if os.environ.get("FULLCONV_THREADS", "").isdigit():  # where several processes share a machine
             options.intra_op_num_threads = int(os.environ["FULLCONV_THREADS"])
         # A plan of memory a shape would be kept for every shape ever seen.
@@ -45,8 +54,7 @@ class OnnxRuntimeSession:
         # A session's threads spin for a while after a run; beside another session they would take its processors
         # (map and crops in turn on two cores: 50 % and 90 % slower). Alone it costs nothing.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        _exact_arena()
-        options.add_session_config_entry("session.use_env_allocators", "1")
+        use_exact_arena(options)
         if any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
             # The last level lays weights out anew within the message, which holds no more than this.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -69,7 +77,7 @@ class OnnxRuntimeSession:
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
         shapes = {name: value.shape for name, value in feeds.items()}
         config = ort.RunOptions()
-        config.log_severity_level = _ERRORS_ONLY
+        config.log_severity_level = _FATAL_ONLY
         if self._last is not None and shapes != self._last:
             # Another shape: give back what the last one held, so that memory follows the largest input only.
             config.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,15 @@ def available_bytes() -> int:
         with suppress(OSError, ValueError):
             limit, now = (int((_CGROUP / name).read_text(encoding="utf-8")) for name in (most, used))
             found.append(max(0, limit - now))
+    return min(found) if found else 4 << 30
+
+
+def total_bytes() -> int:
+    """Memory of this machine, within what a container is allowed."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if hasattr(os, "sysconf") else []
+    for most in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            found.append(int((_CGROUP / most).read_text(encoding="utf-8")))
     return min(found) if found else 4 << 30
 
 

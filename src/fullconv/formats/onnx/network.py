@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
+from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
 from fullconv.formats.onnx.quantised import respelt
@@ -20,6 +22,7 @@ from fullconv.graph import spec
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph, Node, Whole
 from fullconv.operators.operation import Effect, Operation
+from fullconv.system import apart
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
 
@@ -53,6 +56,8 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
     if reading.weights is not None:
         raise BadInput(f"{path}: an ONNX file holds its weights; leave out --weights")
     model, notes = open_model(source)
+    if (reading.isolate or apart.is_asked() or is_hazardous(model)) and not apart.is_within():
+        _try_apart(source, reading)
     try:
         inputs = _input_axes(model, str(path), reading.input_shape)
         stated = states_another_size(model, inputs)
@@ -67,6 +72,17 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
         raise
     except Exception as error:  # a damaged file can break any library at any place
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from error
+
+
+def _try_apart(source: Path | onnx.ModelProto, reading: Reading) -> None:
+    """Load it in a process of its own first, since it may end the process that runs it."""
+    if isinstance(source, Path):
+        apart.try_to_load(source, reading.input_shape)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(source.SerializeToString())
+        apart.try_to_load(path, reading.input_shape)
 
 
 def _several(net: OnnxNet) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from fullconv.errors import BadInput
 from fullconv.formats.onnx.load import first_line
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.onnxruntime import use_exact_arena
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -80,6 +81,7 @@ def run_plainly(lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Sha
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = _FATAL_ONLY
+    use_exact_arena(options)
     bound = [ort.OrtValue.ortvalue_from_numpy(np.require(a, requirements=["C", "A"])) for a in lowered.weights.values()]
     if bound:
         options.add_external_initializers(list(lowered.weights), bound)
