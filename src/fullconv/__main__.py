@@ -1,5 +1,18 @@
-"""``python -m fullconv``."""
+"""``fullconv`` and ``python -m fullconv``."""
 
-from fullconv.cli.main import main
+import os
 
-main()
+
+def main() -> None:
+    """Entry point: Ctrl-C is one message, also while libraries are imported."""
+    try:
+        from fullconv.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        os.write(2, b"fullconv: stopped\n")
+        os._exit(130)  # what is half imported, or runs in threads, would say more
+
+
+if __name__ == "__main__":
+    main()

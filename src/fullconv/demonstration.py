@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.maps.crops import run_crops
@@ -72,6 +73,8 @@ def demo(out: str | Path = "demo") -> DemoResult:
     targets = [Path(out) / name for name in ("page.npz", "page-7.png", "page.png")]
     for path in targets:
         require_writable(path)  # before the work
+    if Path(out).exists() and not Path(out).is_dir():
+        raise BadInput(f"{out}: is no folder; name one for the pictures")
     with demo_files() as data:
         model = load(data / "digits.prototxt", data / "digits.caffemodel")
         result = map_image(model, data / "page.png", preprocess="unit", labels=data / "labels.txt")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -96,3 +97,28 @@ def test_labels(tmp_path: Path) -> None:
 def test_the_shared_labels_are_caffes(shared: Path) -> None:
     labels = read_labels(shared / "labels_imagenet" / "synset_words.txt", 1000)
     assert labels[281] == "n02123045 tabby, tabby cat"
+
+
+@pytest.mark.parametrize("damage", ["no npy member", "encrypted", "bits", "header"])
+def test_a_damaged_archive_is_told(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "x.npz"
+    example().save(path)
+    data = bytearray(path.read_bytes())
+    if damage == "no npy member":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("scores", "labels", "about"):
+                archive.writestr(name, "text")
+    elif damage == "encrypted":
+        for sign, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            at = -1
+            while (at := data.find(sign, at + 1)) >= 0:
+                data[at + place] |= 1
+        path.write_bytes(data)
+    elif damage == "bits":
+        data[60:200] = bytes(140)
+        path.write_bytes(data)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("about.npy", b"\x93NUMPY\x01\x00\x06\x00{'''(\n")
+    with pytest.raises(BadInput, match="not a class map that fullconv wrote, or damaged"):
+        ClassMap.load(path)

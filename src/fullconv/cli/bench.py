@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, engine_options, json_option, model_options, print_json, waiting
+from fullconv.cli.options import SIZE, engine_options, json_option, model_options
+from fullconv.cli.terminal import print_json, tell, waiting
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -39,4 +40,4 @@ def command(
     if as_json:
         print_json(result.to_json())
     else:
-        click.echo(str(result))
+        tell(str(result))

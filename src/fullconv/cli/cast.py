@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import SIZE, json_option, model_options, note, overwrite_option, print_json, say
+from fullconv.cli.options import SIZE, json_option, model_options, overwrite_option
+from fullconv.cli.terminal import complain, note, print_json, say, tell
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -118,14 +119,14 @@ def _print(model: Model, written: list[Path], as_json: bool, finer: Sequence[Any
         )
         return
     for edit in (*plan.edits, *finer):
-        click.echo(str(edit))
+        tell(str(edit))
     for refusal in plan.refusals:
-        click.echo(f"refused: {refusal}", err=True)
+        complain(f"refused: {refusal}")
     if plan.refusals:
-        click.echo(f"not cast, nothing written; {crops_instead(model)}", err=True)
+        complain(f"not cast, nothing written; {crops_instead(model)}")
         return
     if plan.is_empty:
-        click.echo("nothing to change: the network is fully convolutional already")
+        tell("nothing to change: the network is fully convolutional already")
     say(plan.exactness)
     for path in written:
-        click.echo(f"wrote {path}")
+        tell(f"wrote {path}")

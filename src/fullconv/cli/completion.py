@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from fullconv.cli.terminal import tell
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -19,4 +21,4 @@ def command(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None, f"click completes {shell}"
-    click.echo(found(cli, {}, "fullconv", "_FULLCONV_COMPLETE").source())
+    tell(found(cli, {}, "fullconv", "_FULLCONV_COMPLETE").source())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fullconv.cli.options import json_option, overwrite_option, print_json, waiting
+from fullconv.cli.options import json_option, overwrite_option
+from fullconv.cli.terminal import print_json, tell, waiting
 
 
 @click.command()
@@ -27,4 +28,4 @@ def command(out: str, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
-        click.echo(str(result))
+        tell(str(result))

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from fullconv.cli.options import Input, json_option, note, overwrite_option, print_json, waiting
+from fullconv.cli.options import Input, Real, json_option, overwrite_option
+from fullconv.cli.terminal import note, print_json, tell, waiting
 
 
 @click.command()
@@ -23,8 +24,8 @@ from fullconv.cli.options import Input, json_option, note, overwrite_option, pri
 @click.option(
     "--what", type=click.Choice(["regions", "peaks", "cells"]), help="What of the map; by the format by default."
 )
-@click.option("--threshold", type=float, default=0.5, show_default=True, help="Least score of regions and peaks.")
-@click.option("--distance", type=float, help="Least distance of two peaks in pixels; half a crop by default.")
+@click.option("--threshold", type=Real(), default=0.5, show_default=True, help="Least score of regions and peaks.")
+@click.option("--distance", type=Real(0), help="Least distance of two peaks in pixels; half a crop by default.")
 @click.option("--image", type=Input(), help="The image that a picture is laid over.")
 @overwrite_option
 @json_option
@@ -50,4 +51,4 @@ def command(result: str, out: str, as_json: bool, **options: Any) -> None:
     if as_json:
         print_json({"written": str(written)})
     else:
-        click.echo(f"wrote {written}")
+        tell(f"wrote {written}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, json_option, model_options, overwrite_option, print_json, say
+from fullconv.cli.options import Input, json_option, model_options, overwrite_option
+from fullconv.cli.terminal import print_json, print_table, say, tell
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
@@ -46,7 +47,7 @@ def command(
     if picture is not None:
         _draw(found, picture, over, output)
         if not as_json:
-            click.echo(f"wrote {picture}")
+            tell(f"wrote {picture}")
     if found.plan.refusals:
         raise SystemExit(1)
 
@@ -133,25 +134,24 @@ def _row(name: str, op: str, touch: str, shape: tuple[int, ...], field: Field | 
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "operator", "touch", "output"):
-        table.add_column(title, overflow="fold")
-    for title in ("field", "stride", "offset"):
-        table.add_column(title, justify="right")
-
     def pair(values: list[str] | None) -> str:
         return "" if values is None else values[0] if values[0] == values[1] else "×".join(values)
 
-    for row in rows:
-        shape = "×".join(map(str, row["shape"]))
-        table.add_row(
-            row["name"], row["operator"], row["touch"], shape, *(pair(row[k]) for k in ("field", "stride", "offset"))
-        )
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=200).print(table)
+    numbers = ("field", "stride", "offset")
+    print_table(
+        ("name", "operator", "touch", "output", *numbers),
+        [
+            (
+                row["name"],
+                row["operator"],
+                row["touch"],
+                "×".join(map(str, row["shape"])),
+                *(pair(row[k]) for k in numbers),
+            )
+            for row in rows
+        ],
+        numbers,
+    )
 
 
 def _verdict(model: Model, problem: str | None) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from io import StringIO
 
 import click
 
 from fullconv import __version__
+from fullconv.cli.terminal import complain, never_fail_to_encode
 from fullconv.errors import BadInput, FullconvError
 from fullconv.system.guard import guarded
+from fullconv.system.parse import threads
 
 _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
@@ -54,17 +57,21 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point. Exit status: 0 done, 1 refused or failed a check, 2 bad input or usage."""
+    never_fail_to_encode()
     try:
+        threads()  # a setting that is none is told before the work
         with guarded():
             status = cli.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         _say("stopped")
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        text = StringIO()
+        error.show(text)
+        complain(text.getvalue().rstrip())
         sys.exit(2)
     except BadInput as error:
         _say(str(error))
@@ -77,10 +84,13 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.filename is not None or os.environ.get("FULLCONV_DEBUG"):
+        if os.environ.get("FULLCONV_DEBUG"):
             raise
-        _say(f"cannot write the output: {error.strerror}")
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - nothing more is flushed into the full device
+        if error.filename is not None:
+            _say(f"{error.filename}: {error.strerror}")
+        else:
+            _say(f"cannot write the output: {error.strerror}")
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - nothing more is flushed into the full device
         sys.exit(2)
     except MemoryError:
         _say("out of memory; map a smaller image, or cut it into parts")
@@ -95,7 +105,7 @@ def main() -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"fullconv: {message}", err=True)
+    complain(f"fullconv: {message}")
 
 
 if __name__ == "__main__":

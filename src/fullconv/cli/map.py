@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import (
-    Input,
-    engine_options,
-    json_option,
-    model_options,
-    note,
-    overwrite_option,
-    print_json,
-    progress,
-    say,
-    waiting,
-)
+from fullconv.cli.options import Input, Real, engine_options, json_option, model_options, overwrite_option
 from fullconv.cli.raster import images_of, is_raster, raster_options, run
+from fullconv.cli.terminal import complain, note, print_json, progress, say, tell, waiting
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
@@ -49,7 +39,7 @@ _TOP = 5
 @click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
 @click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture.")
 @click.option(
-    "--threshold", type=float, default=0.5, show_default=True, help="Least score of the places listed for --class."
+    "--threshold", type=Real(), default=0.5, show_default=True, help="Least score of the places listed for --class."
 )
 @click.option(
     "--by",
@@ -125,7 +115,7 @@ def command(
             if len(images) == 1:
                 raise
             failed.append(str(error))  # the others are still worth their time
-            click.echo(f"fullconv: {error}", err=True)
+            complain(f"fullconv: {error}")
     if as_json:
         print_json({"maps": done, "failed": failed})
     if failed:
@@ -195,7 +185,7 @@ def _write(
     peaks = found.peaks(name, threshold) if name is not None else _strongest(found)
     if not as_json:
         _print(found, image, name, threshold, peaks)
-        click.echo(f"wrote {scores} and {overlay}")
+        tell(f"wrote {scores} and {overlay}")
     grid = found.grid
     return {
         "image": str(image),
@@ -221,13 +211,13 @@ def _strongest(found: ClassMap) -> list[Peak]:
 
 def _print(found: ClassMap, image: Path, name: str | None, threshold: float, peaks: list[Peak]) -> None:
     grid = found.grid
-    click.echo(
+    tell(
         f"{image}: {grid.rows} × {grid.cols} cells of {len(found.labels)} classes, one every {grid.stride[1]} px, "
         f"each for a crop of {grid.crop[1]} × {grid.crop[0]} px"
     )
     say(f"  {found.exactness}")
     if name is None:
-        click.echo("  strongest, with the crop (x0, y0, x1, y1):")
+        tell("  strongest, with the crop (x0, y0, x1, y1):")
     else:
         label = found.labels[found.class_index(name)]
         told = f"{len(peaks)} places of {label!r} score" if peaks else f"no place of {label!r} scores"
@@ -236,9 +226,9 @@ def _print(found: ClassMap, image: Path, name: str | None, threshold: float, pea
             if peaks
             else f"; its best is {found.scores[found.class_index(name)].max():.3g}"
         )
-        click.echo(f"  {told} {threshold:g} or more{best}")
+        tell(f"  {told} {threshold:g} or more{best}")
     for peak in peaks[:20]:
         box = ", ".join(f"{v:g}" for v in peak.box)
-        click.echo(f"    {peak.score:8.4f}  {peak.label}  ({box})")
+        tell(f"    {peak.score:8.4f}  {peak.label}  ({box})")
     if len(peaks) > 20:
-        click.echo(f"    and {len(peaks) - 20} more; all are in the scores, or printed with --json")
+        tell(f"    and {len(peaks) - 20} more; all are in the scores, or printed with --json")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fullconv.cli.terminal import note
 from fullconv.system.guard import allow_overwrite, reads
+from fullconv.system.parse import whole_number
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -30,10 +31,31 @@ class Dimensions(click.ParamType[tuple[int, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
-        parts = re.split(f"[{self.separator}]", str(value))
-        if len(parts) != self.count or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        numbers = [whole_number(part.strip()) for part in re.split(f"[{self.separator}]", str(value))]
+        found = tuple(number for number in numbers if number)
+        if not len(found) == len(numbers) == self.count:
             self.fail(f"{value!r} is not {self.name}", param, ctx)
-        return tuple(int(part) for part in parts)
+        return found
+
+
+class Real(click.ParamType[float]):
+    """A number that is one: neither NaN nor infinite."""
+
+    name = "number"
+
+    def __init__(self, least: float = -math.inf) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        if number <= self.least:
+            self.fail(f"{value!r} is not above {self.least:g}", param, ctx)
+        return number
 
 
 SIZE = Dimensions("xX×", 2, "HxW")
@@ -139,64 +161,3 @@ def _open(*how: Any) -> Model:
     for text in opened.notes:
         note(text)
     return opened
-
-
-def note(text: str) -> None:
-    """A message for people: to stderr, so that results on stdout stay clean."""
-    click.echo(f"note: {text}", err=True)
-
-
-def say(text: str) -> None:
-    """A result on stdout; on a terminal, lines are wrapped between words."""
-    from rich.console import Console
-
-    console = Console(soft_wrap=False)
-    if console.is_terminal:
-        console.print(text, markup=False, highlight=False)
-    else:
-        click.echo(text)
-
-
-def print_json(data: Any) -> None:
-    """One JSON object on stdout."""
-    click.echo(json.dumps(data, indent=2, allow_nan=False))
-
-
-@contextmanager
-def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr with rate and time left; shown on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f} {unit}/s")
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """A spinner on stderr for work that cannot tell how far it is."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(what):
-        yield

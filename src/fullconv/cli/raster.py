@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, note, say
-from fullconv.system.guard import reads, reads_images_of
+from fullconv.cli.options import Input, Real
+from fullconv.cli.terminal import complain, note, print_json, say, shown, tell
+from fullconv.system.guard import is_folder, reads, reads_images_of
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
@@ -34,7 +34,7 @@ _COLUMNS = ("image", "path", "file", "filename", "slide")
 _OPTIONS = (
     click.option("--memory", help="What the process may take, 2GB say; at most half of what is free by default."),
     click.option("--level", type=click.IntRange(0), help="Level of the image's pyramid that the network reads, 0 the finest."),
-    click.option("--mpp", type=float, help="Pixel size that the network reads: micrometres of a slide, metres of a scene."),
+    click.option("--mpp", type=Real(0), help="Pixel size that the network reads: micrometres of a slide, metres of a scene."),
     click.option("--bands", help="Bands from 1 on, in the network's order: 4,3,2 say."),
     click.option("--nodata", type=float, help="Value that stands for no data; the image's own where it states one."),
     click.option(
@@ -81,16 +81,23 @@ def images_of(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in given:
         path = Path(name)
-        if path.is_dir() and not name.rstrip("/").endswith(".zarr"):
+        if is_folder(path) and not name.rstrip("/").endswith(".zarr"):
             reads_images_of(path)
             found += _of_folder(path)
-        elif path.suffix.lower() in (".txt", ".csv") and path.exists():
+        elif path.suffix.lower() in (".txt", ".csv") and not _is_missing(path):
             reads(path)
             found += _of_list(path)
         else:
             found.append(name)
     reads(*found)
     return list(dict.fromkeys(found))
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError:  # a name that no file can have
+        return True
 
 
 def _of_folder(path: Path) -> list[str]:
@@ -121,7 +128,7 @@ def _of_list(path: Path) -> list[str]:
         names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not names:
         raise BadInput(f"{path}: names no image")
-    return [name if Path(name).exists() else str(path.parent / name) for name in names]
+    return [name if not _is_missing(Path(name)) else str(path.parent / name) for name in names]
 
 
 def bytes_of(text: str | None) -> int | None:
@@ -130,7 +137,7 @@ def bytes_of(text: str | None) -> int | None:
 
     if text is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?I?)B?\s*", text.upper())
     if match is None or match[2] not in _UNITS or float(match[1]) == 0:
         raise BadInput(f"--memory {text!r}: an amount of memory, 2GB or 800MB say")
     return int(float(match[1]) * _UNITS[match[2]])
@@ -157,7 +164,7 @@ def run(
                 raise
             failed.append({"image": image, "reason": str(error)})  # the others are still worth their time
             _event(as_json, "failed", failed[-1])
-            click.echo(f"fullconv: {error}", err=True)
+            complain(f"fullconv: {error}")
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {len(images)} images failed:\n  "
@@ -187,14 +194,14 @@ def _one(
         plan = plan_raster(model, image, memory=memory, notes=note, **how)
         _event(as_json, "plan", {"image": image, **plan.to_json()})
         if not as_json:
-            click.echo(f"{image}: {plan}")
+            tell(f"{image}: {plan}")
         return
     cluster = {key: options[key] for key in ("restart", "workers", "scheduler")}
     with _watching(image, as_json) as (report, seen):
         try:
             found = map_raster(model, image, target, memory=memory, report=report, notes=note, **cluster, **how)
         except KeyboardInterrupt:
-            click.echo("fullconv: stopped; what is done is kept, and the same command goes on from there", err=True)
+            complain("fullconv: stopped; what is done is kept, and the same command goes on from there")
             raise click.exceptions.Exit(130) from None
     if not as_json:
         _print(found, image, target, name, threshold, seen)
@@ -203,7 +210,7 @@ def _one(
 def _event(as_json: bool, event: str, what: Mapping[str, Any]) -> None:
     """One line an event."""
     if as_json:
-        click.echo(json.dumps({"event": event, **{key: value for key, value in what.items() if key != "text"}}))
+        print_json({"event": event, **{key: value for key, value in what.items() if key != "text"}}, indent=None)
 
 
 @contextmanager
@@ -214,19 +221,19 @@ def _watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(), TextColumn("{task.fields[peak]}"),
     )  # fmt: skip
     seen: dict[str, Any] = {}
     with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
-        task = bar.add_task(Path(image).name, total=None, rate="", peak="")
+        task = bar.add_task(shown(Path(image).name), total=None, rate="", peak="")
 
         def report(event: str, what: Mapping[str, Any]) -> None:
             seen[event] = what
             _event(as_json, event, {"image": image, **what})
             if event == "plan":
                 if not as_json:
-                    bar.console.print(what["text"], markup=False, highlight=False, soft_wrap=True)
+                    bar.console.print(shown(what["text"]), markup=False, highlight=False, soft_wrap=True)
                 bar.update(task, total=what["tiles"], completed=what["done"])
             elif event == "tile":
                 rate, peak = (
@@ -235,7 +242,7 @@ def _watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any
                 )
                 bar.update(task, completed=what["done"], rate=rate, peak=peak)
             elif event == "levels":
-                bar.update(task, description=f"{Path(image).name}: coarser levels")
+                bar.update(task, description=shown(f"{Path(image).name}: coarser levels"))
 
         yield report, seen
 
@@ -246,33 +253,31 @@ def _print(
     grid = found.grid
     step = " × ".join(f"{float(s):g}" for s in dict.fromkeys(grid.stride))
     crop = " × ".join(f"{float(s):g}" for s in grid.crop)
-    click.echo(
+    tell(
         f"{image}: {grid.rows} × {grid.cols} cells of {len(found.labels)} classes, one every {step} px, each for a crop of {crop} px"
     )
     say(f"  {found.exactness}")
     if "finished" in seen:
-        click.echo(f"  {target} was finished before; --restart makes it anew")
+        tell(f"  {target} was finished before; --restart makes it anew")
         return
     if name is not None:
         peaks = found.peaks(name, threshold)
         label = found.labels[found.class_index(name)]
-        click.echo(
+        tell(
             f"  {len(peaks)} places of {label!r} score {threshold:g} or more{', with the crop (x0, y0, x1, y1):' if peaks else ''}"
         )
         for peak in peaks[:20]:
-            click.echo(f"    {peak.score:8.4f}  {peak.label}  ({', '.join(f'{v:g}' for v in peak.box)})")
+            tell(f"    {peak.score:8.4f}  {peak.label}  ({', '.join(f'{v:g}' for v in peak.box)})")
         if len(peaks) > 20:
-            click.echo(
-                f"    and {len(peaks) - 20} more; fullconv export {target} -o peaks.csv --class ... writes them all"
-            )
+            tell(f"    and {len(peaks) - 20} more; fullconv export {target} -o peaks.csv --class ... writes them all")
     done = seen["done"]
     if done["left_out"]:
-        click.echo(
+        tell(
             f"  {done['left_out']:,} of {done['cells']:,} cells ({done['left_out'] / done['cells']:.1%}) left out: outside --where, or without data"
         )
     for tile in done["failed"]:
-        click.echo(f"  tile {tile['tile']} left out: {tile['reason']}")
-    click.echo(
+        tell(f"  tile {tile['tile']} left out: {tile['reason']}")
+    tell(
         f"wrote {target}: {done['tiles']} tiles in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
         f"(predicted {done['predicted_bytes'] / 1e6:,.0f} MB)"
     )

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import (
-    Input,
-    engine_options,
-    json_option,
-    model_options,
-    overwrite_option,
-    print_json,
-    progress,
-    say,
-)
+from fullconv.cli.options import Input, engine_options, json_option, model_options, overwrite_option
+from fullconv.cli.terminal import print_json, progress, say, tell
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -27,7 +19,7 @@ if TYPE_CHECKING:
 @model_options
 @click.argument("images", nargs=-1, required=True, type=Input(), metavar="IMAGE...")
 @click.option("--cells", default="all", show_default=True, help="How many cells to compare, chosen at random, or all.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of that choice.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice.")
 @click.option("--preprocess", "-p", type=Input(), help="raw, unit, signed, imagenet, caffe, or a JSON file.")
 @click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option("--output", help="Which output, where the network has several.")
@@ -61,9 +53,10 @@ def command(
     """
     from fullconv.errors import BadInput
     from fullconv.system.guard import require_writable
+    from fullconv.system.parse import whole_number
     from fullconv.trust.verify import verify
 
-    if cells != "all" and not (cells.isdigit() and int(cells) > 0):
+    if cells != "all" and not whole_number(cells):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")
     if report is not None:
         require_writable(Path(report))  # before the work
@@ -83,7 +76,7 @@ def command(
     if report is not None:
         _write(Path(report), reports, str(opened.path), [str(each) for each in shares])
         if not as_json:
-            click.echo(f"wrote {report}")
+            tell(f"wrote {report}")
     if as_json:
         print_json({"reports": [each.to_json() for each in reports], "blame": [each.to_json() for each in shares]})
     if any(each.failed for each in reports):

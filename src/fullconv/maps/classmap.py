@@ -18,7 +18,8 @@ from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.maps.peaks import Block, highest, local_maxima
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK, guarded, reads, require_file
+from fullconv.system.guard import MARK, guarded, is_folder, reads, require_file
+from fullconv.system.parse import whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -234,7 +235,7 @@ class ClassMap:
     @staticmethod
     def load(path: str | Path) -> ClassMap:
         """Read what ``save`` wrote, or a store that ``map_raster`` wrote, of which only what is asked for is read."""
-        if "://" in str(path) or Path(path).is_dir():
+        if "://" in str(path) or is_folder(Path(path)):
             from fullconv.results.lazy import open_map
 
             return open_map(path)
@@ -256,9 +257,9 @@ class ClassMap:
                 scales = tuple(float(scale) for scale in about.get("scales", ()))
                 won = data["won"] if parts else None
                 return ClassMap(scores, Grid.from_json(about["grid"]), *told, scales=scales, parts=parts, won=won)
-        except FileNotFoundError:
-            raise BadInput(f"{source}: no such file") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (BadInput, MemoryError):
+            raise
+        except Exception as error:  # zip, zlib, numpy and its tokenizer, each with errors of its own
             raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
 
 
@@ -304,8 +305,9 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
         raise BadInput(f"class {name}: there are {len(labels)} classes, 0 to {len(labels) - 1}")
     if name in labels:
         return list(labels).index(name)
-    if name.isdigit() and int(name) < len(labels):
-        return int(name)
+    number = whole_number(name)
+    if number is not None and number < len(labels):
+        return number
     words = [i for i, label in enumerate(labels) if name.lower() in label.lower()]
     if len(words) == 1:
         return words[0]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.rasters.source import Source
-from fullconv.system.guard import reads, require_file
+from fullconv.system.guard import is_folder, reads, require_file
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
@@ -36,7 +36,7 @@ def open_source(image: Any) -> Source:
         return Held(image)
     path = Path(image)
     reads(path)
-    if _is_folder(path):
+    if is_folder(path):
         return _zarr(path)
     require_file(path, "image")
     suffix = path.suffix.lower()
@@ -49,13 +49,6 @@ def open_source(image: Any) -> Source:
     if suffix in _GDAL:
         return _gdal(path, "JP2 and VRT files")
     return _picture(path)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that no file has
-        return False
 
 
 def _zarr(path: Path) -> Source:

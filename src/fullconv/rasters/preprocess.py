@@ -99,7 +99,7 @@ def _from_json(path: Path) -> Preprocess:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}") from None
     fields = ("channels", "scale", "mean", "std")
     if not isinstance(data, dict) or set(data) - set(fields):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ import onnxruntime as ort
 from fullconv.errors import FullconvError
 from fullconv.runtimes.lowered import Lowered
 from fullconv.system.memory import total_bytes
+from fullconv.system.parse import threads
 
 Array = npt.NDArray[Any]
 _FATAL_ONLY = 4  # errors are raised and told by us; the engine would write its own lines of them before
@@ -47,8 +47,7 @@ class OnnxRuntimeSession:
         """``live_weights``: learned arrays are fed at every run, so that a change to them takes effect."""
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
-        if os.environ.get("FULLCONV_THREADS", "").isdigit():  # where several processes share a machine
-            options.intra_op_num_threads = int(os.environ["FULLCONV_THREADS"])
+        options.intra_op_num_threads = threads() or 0  # fewer where several processes share a machine
         # A plan of memory a shape would be kept for every shape ever seen.
         options.enable_mem_pattern = False
         # A session's threads spin for a while after a run; beside another session they would take its processors

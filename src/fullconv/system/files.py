@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.system.guard import is_own, require_writable
+from fullconv.system.guard import is_own, require_writable, resolved
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def written_whole(*targets: Path) -> Iterator[list[Path]]:
 
 
 def _require_distinct(targets: tuple[Path, ...]) -> None:
-    if len({target.resolve() for target in targets}) < len(targets):
+    if len({resolved(target) for target in targets}) < len(targets):
         raise BadInput(f"{targets[0]}: two files would be written by this name; choose another one for the weights")
 
 

@@ -104,13 +104,13 @@ def require_folder(target: Path) -> None:
     own = _identity(target)
     for scope in _scopes.get():
         for path in (*scope.files, *scope.lists):
-            if own is not None and own in {_identity(parent) for parent in path.resolve().parents}:
+            if own is not None and own in {_identity(parent) for parent in resolved(path).parents}:
                 raise BadInput(f"{target}: holds {path}, which is read; choose another output")
 
 
 def require_apart(target: Path) -> None:
     """BadInput where a path is read, or lies in what is read."""
-    here = target.resolve()
+    here = resolved(target)
     above = [_identity(parent) for parent in here.parents]
     own = _identity(target)
     for scope in _scopes.get():
@@ -130,6 +130,14 @@ def require_apart(target: Path) -> None:
                 raise BadInput(
                     f"{target}: would lie among the images of {folder}, and be taken for one of them the next time; choose another folder"
                 )
+
+
+def resolved(path: Path) -> Path:
+    """The path without links; one that leads round in a circle as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return path
 
 
 def _identity(path: Path) -> Identity | None:
@@ -153,6 +161,14 @@ def is_own(path: Path, suffix: str | None = None) -> bool:
     if (suffix or path.suffix).lower() == ".csv":
         return first.startswith(_TABLE)
     return MARK.encode() in first or MARK.encode() in last
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; a name that no file can have is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def require_file(path: Path, what: str = "") -> None:
