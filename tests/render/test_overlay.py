@@ -11,6 +11,7 @@ from PIL import Image
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
+from fullconv.render import canvas
 from fullconv.render.canvas import MARGIN
 from fullconv.render.palette import CATEGORIES, viridis
 
@@ -103,3 +104,12 @@ def test_interpolation_is_asked_for_and_keeps_the_cells_own_scores() -> None:
     assert len(np.unique(row)) > 8  # a slope from the neighbour's score to the cell's own
     assert (area[y, x] > [200, 200, 0]).all()
     assert area[y, x, 2] < 120
+
+
+def test_a_scale_bar_names_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.text", lambda draw, at, text, **how: told.append(text))
+    page = canvas.start(None, example().grid)
+    canvas.scale_bar(page, 0)
+    canvas.scale_bar(page, 0, 0.25, "um")  # 180 px of room at 0.25 um a pixel: 45 um
+    assert told == ["100 px", "20 um"]

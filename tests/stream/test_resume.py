@@ -18,7 +18,7 @@ from fullconv import map_raster, version
 from fullconv.errors import BadInput
 from fullconv.results.encoding import encoded
 from fullconv.results.local import Local
-from fullconv.results.storage import storage_of
+from fullconv.results.places import storage_of
 from fullconv.results.store import Store
 from fullconv.stream.work import Worker
 from tests.rasters import pictures

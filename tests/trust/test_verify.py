@@ -12,7 +12,7 @@ import fullconv
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.format import Caffe
 from fullconv.model import Model
-from fullconv.render.report import html_report
+from fullconv.trust.report import html_report
 from fullconv.trust.verify import verify
 from tests import helpers as h
 

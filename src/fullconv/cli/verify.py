@@ -92,8 +92,8 @@ def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any
 
 
 def _write(path: Path, reports: list[Any], model: str, shares: list[str]) -> None:
-    from fullconv.render.report import html_report
     from fullconv.system.files import written_whole
+    from fullconv.trust.report import html_report
 
     with written_whole(path) as (part,):
         part.write_text(html_report(reports, model, shares), encoding="utf-8")

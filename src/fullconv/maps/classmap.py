@@ -17,14 +17,16 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.maps.peaks import Block, highest, local_maxima
+from fullconv.results.lazy import StoredScores
+from fullconv.results.places import storage_of
+from fullconv.results.record import Record
+from fullconv.results.store import Store
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK, guarded, is_folder, reads, require_file
 from fullconv.system.parse import whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from fullconv.results.store import Record
 
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
@@ -233,12 +235,19 @@ class ClassMap:
                 archive.comment = MARK.encode()
 
     @staticmethod
+    def of_store(store: Store, image: Any = None) -> ClassMap:
+        """The map of a store; ``image`` is what pictures of it are laid over."""
+        record = store.record
+        scores: Any = StoredScores(store)
+        told = (record.output, record.by, record.exactness)
+        return ClassMap(scores, record.grid, record.labels, *told, image=image, record=record)
+
+    @staticmethod
     def load(path: str | Path) -> ClassMap:
         """Read what ``save`` wrote, or a store that ``map_raster`` wrote, of which only what is asked for is read."""
         if "://" in str(path) or is_folder(Path(path)):
-            from fullconv.results.lazy import open_map
-
-            return open_map(path)
+            reads(path)
+            return ClassMap.of_store(Store.open(storage_of(path), read_only=True))
         source = Path(path)
         require_file(source)
         reads(source)

@@ -155,5 +155,5 @@ def scale_bar(canvas: Canvas, y: float, pixel: float = 1.0, unit: str = "px") ->
     canvas.draw.line((x, y + 8, x + drawn, y + 8), fill=INK, width=3)
     for end in (x, x + drawn):
         canvas.draw.line((end, y + 3, end, y + 13), fill=INK, width=2)
-    canvas.draw.text((x + drawn + 8, y), f"{length:g} px", fill=INK, font=font(13))
+    canvas.draw.text((x + drawn + 8, y), f"{length:g} {unit}", fill=INK, font=font(13))
     return y + 26

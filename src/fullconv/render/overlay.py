@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from fullconv.geometry.grid import Grid
 from fullconv.render import canvas as on
 from fullconv.render.palette import CATEGORIES, OTHER, viridis
-
-if TYPE_CHECKING:
-    from fullconv.geometry.grid import Grid
-    from fullconv.maps.classmap import ClassMap
+from fullconv.render.subject import Subject
 
 _ALPHA, _PALED = 0.75, 0.25
 _FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score
@@ -22,7 +19,7 @@ _PAPER = 225.0  # grey behind the colour bar: what a light part of the image loo
 
 
 def heat_picture(
-    found: ClassMap,
+    found: Subject,
     index: int,
     picture: Image.Image | None,
     interpolate: bool = False,
@@ -67,7 +64,7 @@ def heat_picture(
 
 
 def top1_picture(
-    found: ClassMap,
+    found: Subject,
     picture: Image.Image | None,
     drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
 ) -> Image.Image:
@@ -154,7 +151,7 @@ def _swatch(page: on.Canvas, y: float, colour: tuple[int, int, int], label: str,
     return y + 24
 
 
-def _stands_for(found: ClassMap) -> str:
+def _stands_for(found: Subject) -> str:
     if not found.parts:
         return f"each stands for a crop of {found.grid.crop[1]} x {found.grid.crop[0]} px"
     sides = sorted(float(part.grid.crop[1]) for part in found.parts)
@@ -162,7 +159,7 @@ def _stands_for(found: ClassMap) -> str:
     return f"scales {scales}: each stands for a crop of {sides[0]:.3g} to {sides[-1]:.3g} px"
 
 
-def _about(page: on.Canvas, found: ClassMap, y: float) -> None:
+def _about(page: on.Canvas, found: Subject, y: float) -> None:
     grid = found.grid
     lines = [
         (f"{grid.rows} x {grid.cols} cells, one every {grid.stride[1]} x {grid.stride[0]} px", 13, on.FAINT),

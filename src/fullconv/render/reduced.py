@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,13 @@ from PIL import Image
 
 from fullconv.errors import BadInput
 from fullconv.render.overlay import heat_picture, top1_picture
-
-if TYPE_CHECKING:
-    from fullconv.maps.classmap import ClassMap
+from fullconv.render.subject import Subject
 
 _CELLS = 1600  # a side, as many as a picture has pixels
 _THUMBNAIL = 1600  # px
 
 
-def reduced_picture(found: ClassMap, name: str | int | None, image: Any, interpolate: bool) -> Image.Image:
+def reduced_picture(found: Subject, name: str | int | None, image: Any, interpolate: bool) -> Image.Image:
     """The picture of a stored map, read piece by piece, over a small picture of its image."""
     factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
     grid = found.grid.coarser(factor)
@@ -32,7 +30,7 @@ def reduced_picture(found: ClassMap, name: str | int | None, image: Any, interpo
     return top1_picture(found, picture, drawn=(grid, winners, counts))
 
 
-def highest_of_blocks(found: ClassMap, index: int, factor: int) -> npt.NDArray[np.float32]:
+def highest_of_blocks(found: Subject, index: int, factor: int) -> npt.NDArray[np.float32]:
     """The highest score of one class in each block of factor × factor cells; NaN where none has an answer."""
     grid = found.grid.coarser(factor)
     out = np.full((grid.rows, grid.cols), np.nan, np.float32)
@@ -49,7 +47,7 @@ def highest_of_blocks(found: ClassMap, index: int, factor: int) -> npt.NDArray[n
     return out
 
 
-def winners_of_blocks(found: ClassMap, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def winners_of_blocks(found: Subject, factor: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """The winning class of the cell in the middle of each block, -1 without an answer, and how many cells each class wins."""
     grid = found.grid.coarser(factor)
     out = np.full((grid.rows, grid.cols), -1, np.intp)
@@ -66,7 +64,7 @@ def winners_of_blocks(found: ClassMap, factor: int) -> tuple[npt.NDArray[np.intp
     return out, counts
 
 
-def _thumbnail(found: ClassMap, image: Any) -> Image.Image | None:
+def _thumbnail(found: Subject, image: Any) -> Image.Image | None:
     from fullconv.rasters.view import View
 
     with closing(View(image)) as view:

@@ -1,4 +1,4 @@
-"""A stored map as a ClassMap: its scores are read when they are asked for, and only those."""
+"""Scores that lie in a store, and are read when they are asked for, and only those."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import decoded
-from fullconv.results.storage import storage_of
 from fullconv.results.store import NO_CLASS, Store
-from fullconv.system.guard import reads
 
 Array = npt.NDArray[Any]
 _BLOCK = 16 << 20  # bytes of scores that are read at once
@@ -27,7 +24,7 @@ class StoredScores:
     def __init__(self, store: Store) -> None:
         self._array = store.scores
         self._winners = store.top1
-        self.name = store.place.name
+        self.name = store.storage.name
         self.shape: tuple[int, int, int] = (len(store.record.labels), *store.scores.shape[1:])
 
     @property
@@ -66,21 +63,3 @@ class StoredScores:
         for top in range(0, self.shape[1], rows):
             for left in range(0, self.shape[2], across):
                 yield slice(top, min(top + rows, self.shape[1])), slice(left, min(left + across, self.shape[2]))
-
-
-def lazy_map(store: Store, image: Any = None) -> ClassMap:
-    """The map of a store; ``image`` is what pictures of it are laid over."""
-    record = store.record
-    scores: Any = StoredScores(store)
-    told = (record.output, record.by, record.exactness)
-    return ClassMap(scores, record.grid, record.labels, *told, image=image, record=record)
-
-
-def open_map(path: Any, image: Any = None) -> ClassMap:
-    """The map that lies at a path or URL.
-
-    Raises:
-        BadInput: nothing, or no result of fullconv.
-    """
-    reads(path)
-    return lazy_map(Store.open(storage_of(path), read_only=True), image)

@@ -46,15 +46,3 @@ class Storage(Protocol):
 
     def lock(self) -> AbstractContextManager[None]:
         """Keep other processes from writing; BadInput where one does."""
-
-
-def storage_of(target: Any) -> Storage:
-    """A folder of this machine (or a shared disk), or a URL of an object store (``s3://bucket/slide.zarr``)."""
-    text = str(target)
-    if "://" in text and not text.startswith("file://"):
-        from fullconv.results.remote import Remote
-
-        return Remote(text)
-    from fullconv.results.local import Local
-
-    return Local(text.removeprefix("file://"))

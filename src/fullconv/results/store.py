@@ -17,92 +17,30 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.geometry.grid import Grid
 from fullconv.results.encoding import encoded, fill_value
+from fullconv.results.record import Record
 from fullconv.results.storage import Full, Storage
-from fullconv.tiling.tiles import Tile, Tiles
+from fullconv.results.viewers import for_viewers, levels_of, make_levels
+from fullconv.tiling.tiles import Tile
 
 Array = npt.NDArray[Any]
-FORMAT = "fullconv map store 1"
 NO_CLASS = 65535
 _CHUNK_BYTES = 4 << 20
 _LEAST = 256  # cells a side below which no coarser level is made
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a store says of itself.
-
-    Attributes:
-        request: what was asked for: model, image and options by name; a run goes on only with the same.
-        labels: of the classes kept.
-        keep: ``all``, ``top1`` or ``some`` of the network's classes.
-        stored: type of the scores.
-        grid: the cells, in pixels of the image's finest level.
-        tiles: how the map is cut.
-        output, by, exactness: as for a ClassMap.
-        pixel_size, unit, transform, crs: of the image, see ``rasters.source.About``.
-        version: of fullconv.
-        failed: tiles that did not decode and were left out, with the reason.
-        left_out: cells that ``where`` or missing data left without an answer.
-        finished: whether every tile is done.
-    """
-
-    request: Mapping[str, Any]
-    labels: tuple[str, ...]
-    keep: str
-    stored: str
-    grid: Grid
-    tiles: Tiles
-    output: str
-    by: str
-    exactness: str
-    version: str
-    pixel_size: tuple[float, float] | None = None
-    unit: str = ""
-    transform: tuple[float, ...] | None = None
-    crs: str | None = None
-    failed: tuple[tuple[str, str], ...] = ()
-    left_out: int = 0
-    finished: bool = False
-
-    @property
-    def classes(self) -> int:
-        """Planes of scores."""
-        return 1 if self.keep == "top1" else len(self.labels)
-
-    def to_json(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {"format": FORMAT, **data, "grid": self.grid.to_json(), "tiles": self.tiles.to_json()}
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any], name: str) -> Record:
-        if data.get("format") != FORMAT:
-            raise BadInput(f"{name}: is {data.get('format')!r}, not {FORMAT!r}; another version of fullconv wrote it")
-        try:
-            values = {key: data[key] for key in Record.__dataclass_fields__}
-            values["grid"], values["tiles"] = Grid.from_json(data["grid"]), Tiles.from_json(data["tiles"])
-            for key in ("labels", "pixel_size", "transform"):
-                values[key] = None if values[key] is None else tuple(values[key])
-            values["failed"] = tuple((tile, why) for tile, why in data["failed"])
-            return Record(**values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(f"{name}: its attributes are damaged ({error!r})") from None
 
 
 @dataclass
 class Store:
     """An open store."""
 
-    place: Storage
+    storage: Storage
     record: Record
     scores: Any
     top1: Any = None
 
     @staticmethod
-    def create(place: Storage, record: Record) -> Store:
+    def create(storage: Storage, record: Record) -> Store:
         """A new store, empty; what was there is replaced."""
-        from fullconv.results.viewers import levels_of
 
         def build(store: Any) -> None:
             import zarr
@@ -124,12 +62,12 @@ class Store:
                 )  # fmt: skip
             group.update_attributes(_attributes(record))
 
-        with writing(place.name):
-            place.create(build)
-        return Store.open(place)
+        with writing(storage.name):
+            storage.create(build)
+        return Store.open(storage)
 
     @staticmethod
-    def open(place: Storage, read_only: bool = False) -> Store:
+    def open(storage: Storage, read_only: bool = False) -> Store:
         """What is there.
 
         Raises:
@@ -138,20 +76,20 @@ class Store:
         import zarr
         import zarr.errors
 
-        if not place.exists():
-            raise BadInput(f"{place.name}: no such result")
+        if not storage.exists():
+            raise BadInput(f"{storage.name}: no such result")
         try:
-            group = zarr.open_group(place.zarr(read_only), mode="r" if read_only else "r+", zarr_format=3)
+            group = zarr.open_group(storage.zarr(read_only), mode="r" if read_only else "r+", zarr_format=3)
             data = dict(group.attrs).get("fullconv")
             if not isinstance(data, Mapping):
-                raise BadInput(f"{place.name}: is a Zarr group, but no result of fullconv")
-            record = Record.from_json(data, place.name)
+                raise BadInput(f"{storage.name}: is a Zarr group, but no result of fullconv")
+            record = Record.from_json(data, storage.name)
             top1 = group["top1"] if record.keep == "top1" else None
-            return Store(place, record, group["0"], top1)
+            return Store(storage, record, group["0"], top1)
         except (OSError, ValueError, KeyError, TypeError, zarr.errors.BaseZarrError) as error:
             if isinstance(error, BadInput):
                 raise
-            raise BadInput(f"{place.name}: is not a result of fullconv, or damaged ({error})") from None
+            raise BadInput(f"{storage.name}: is not a result of fullconv, or damaged ({error})") from None
 
     def write(self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: str = "") -> None:
         """Store a tile's cells, and mark it done once that has settled.
@@ -161,7 +99,7 @@ class Store:
             top1: (rows, cols) winning classes, where only these are kept.
             mark: what is to be remembered of it.
         """
-        with writing(self.place.name):
+        with writing(self.storage.name):
             if scores is not None:
                 (top, bottom), (left, right) = tile.y.cells, tile.x.cells
                 planes = self.scores.chunks[0]
@@ -174,31 +112,27 @@ class Store:
                 if top1 is not None:
                     self.top1[top:bottom, left:right] = top1
                     keys += _keys("top1", self.top1, tile.y.cells, tile.x.cells)
-                self.place.settle(keys)
-            self.place.mark(tile.name, mark)
+                self.storage.settle(keys)
+            self.storage.mark(tile.name, mark)
 
     def done(self) -> Mapping[str, str]:
         """Tiles that are done, by name, with what is remembered of each."""
-        return self.place.marks()
+        return self.storage.marks()
 
     def finish(self, failed: Sequence[tuple[str, str]], left_out: int) -> None:
         """Make the coarser levels, and say that all is done."""
-        from fullconv.results.viewers import make_levels
-
-        with writing(self.place.name):
+        with writing(self.storage.name):
             import zarr
 
-            group = zarr.open_group(self.place.zarr(), mode="r+", zarr_format=3)
-            self.place.settle(make_levels(group, self.record))
+            group = zarr.open_group(self.storage.zarr(), mode="r+", zarr_format=3)
+            self.storage.settle(make_levels(group, self.record))
             self.record = replace(self.record, failed=tuple(failed), left_out=left_out, finished=True)
             group.update_attributes(_attributes(self.record))
-            self.place.settle(["zarr.json"])
-            self.place.clear()
+            self.storage.settle(["zarr.json"])
+            self.storage.clear()
 
 
 def _attributes(record: Record) -> dict[str, Any]:
-    from fullconv.results.viewers import for_viewers
-
     return {"ome": for_viewers(record, _LEAST), "fullconv": _plain(record.to_json())}
 
 

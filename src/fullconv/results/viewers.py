@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fullconv.geometry.grid import Grid
 from fullconv.results.encoding import decoded, encoded
-
-if TYPE_CHECKING:
-    from fullconv.results.store import Record
+from fullconv.results.record import Record
 
 _NAMED = 64  # classes up to which viewers are told a name and a colour each
 _COLOURS = ("FFB000", "648FFF", "DC267F", "785EF0", "FE6100", "009E73", "56B4E9", "F0E442")

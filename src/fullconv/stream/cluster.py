@@ -192,7 +192,7 @@ _open: dict[str, Any] = {}
 def do_tile(job: Job, tile: Tile, shape: tuple[int, int, int]) -> Outcome:
     """One task: a tile read, run, stored and marked; nothing where it is marked already."""
     worker, buffer = _worker_of(job, shape)
-    mark = worker.store.place.mark_of(tile.name)
+    mark = worker.store.storage.mark_of(tile.name)
     if mark is None:
         done = worker.run(worker.load(tile, buffer))
         worker.keep(done)
@@ -207,7 +207,7 @@ def _worker_of(job: Job, shape: tuple[int, int, int]) -> tuple[Any, Any]:
         from fullconv.loading import load
         from fullconv.maps.ways import way_over
         from fullconv.rasters.view import View
-        from fullconv.results.storage import storage_of
+        from fullconv.results.places import storage_of
         from fullconv.results.store import Store
         from fullconv.stream.work import Worker
 

@@ -17,9 +17,10 @@ from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.results.encoding import Stored
-from fullconv.results.lazy import lazy_map
-from fullconv.results.storage import Storage, storage_of
-from fullconv.results.store import NO_CLASS, Record, Store
+from fullconv.results.places import storage_of
+from fullconv.results.record import Record
+from fullconv.results.storage import Storage
+from fullconv.results.store import NO_CLASS, Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
@@ -151,7 +152,7 @@ def _map_raster(
         old = None if restart else _earlier(place, request)
         if old is not None and old.record.finished:
             report("finished", {"out": place.name})
-            return lazy_map(old, image)
+            return ClassMap.of_store(old, image)
         plan = plan_stream(model, view, job, memory, None if old is None else old.record.tiles, notes)
         store = old or Store.create(place, _record(plan, view, job, request))
         done = store.done()
@@ -169,7 +170,7 @@ def _map_raster(
         failed, left_out = totals(store.done())
         store.finish(failed, left_out)
         report("done", watch.summary(failed, left_out))
-        return lazy_map(store, image)
+        return ClassMap.of_store(store, image)
 
 
 def plan_raster(

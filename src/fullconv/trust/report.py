@@ -7,7 +7,6 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -15,9 +14,7 @@ from PIL import Image
 from fullconv.rasters.pictures import to_picture
 from fullconv.render.overlay import heat_picture
 from fullconv.system.guard import MARK
-
-if TYPE_CHECKING:
-    from fullconv.trust.verify import Report
+from fullconv.trust.verify import Report
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2rem auto; padding: 0 1rem; color: #202020 }
