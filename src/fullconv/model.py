@@ -241,6 +241,11 @@ class Model:
             if short:
                 part = {name: np.concatenate([v, np.zeros((short, *v.shape[1:]), v.dtype)]) for name, v in part.items()}
             for name, value in self._run(part, names, runtime, precision).items():
+                if value.shape[:1] != (batch,):
+                    raise BadInput(
+                        f"output {name!r} of {value.shape} has no axis of the batch, and the network takes batches of {batch} only; "
+                        "choose another output"
+                    )
                 found[name].append(value[: batch - short])
         return {name: np.concatenate(parts) for name, parts in found.items()}
 

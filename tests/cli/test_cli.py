@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -121,6 +122,16 @@ def test_only_a_network_without_weights_is_told_to_be_one(run: Run, net, tmp_pat
     assert (tmp_path / "c.onnx").exists()
 
 
+def test_a_net_without_an_image_has_no_cell_to_draw(run: Run, tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17]> net (float[n,12] x) => (float[n,3] y) { y = Softmax(x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "vector.onnx")
+    found = run("inspect", tmp_path / "vector.onnx", "--picture", tmp_path / "cell.png")
+    assert (found.status, "no image input, so there is no cell to draw" in found.err) == (2, True)
+    assert "crops give no map either" in found.out
+    assert "crops give no map either" in run("cast", tmp_path / "vector.onnx", "-o", tmp_path / "f.onnx").err
+    assert run("bench", tmp_path / "vector.onnx").status == 1
+
+
 def test_a_net_of_several_inputs_is_cast_and_told_to_have_no_map(run: Run, tmp_path: Path) -> None:
     two = write(
         tmp_path / "two.onnx",
@@ -130,7 +141,8 @@ def test_a_net_of_several_inputs_is_cast_and_told_to_have_no_map(run: Run, tmp_p
         outputs="float[n,5] y",
     )
     found = run("cast", two, "-o", tmp_path / "full.onnx")
-    assert "its inputs are x, z" in found.err
+    assert "2 inputs (x, z)" in found.err
+    assert found.err.count("x, z") == 1
     assert "its inputs are x, z" in run("inspect", two).out
 
 
@@ -261,7 +273,7 @@ def test_bad_input_is_told_with_status_2(run: Run, net, image: Path, tmp_path: P
     assert "needs its weights" in usage(run, "map", prototxt, image, "-o", maps)
     assert "not HxW" in usage(run, "cast", *model, "-o", maps / "x.prototxt", "--input-size", "451")
     assert "name the network to write" in usage(run, "cast", *model)
-    assert "written as .prototxt" in usage(run, "cast", *model, "-o", tmp_path / "x.onnx")
+    assert "written as .prototxt" in usage(run, "cast", *model, "-o", tmp_path / "x.pt2")
     assert "written as .caffemodel or .h5" in usage(
         run, "cast", *model, "-o", tmp_path / "x.prototxt", "--out-weights", tmp_path / "x.bin"
     )

@@ -12,6 +12,7 @@ import pytest
 from fullconv.errors import BadInput, CannotCast
 from fullconv.loading import load
 from fullconv.maps.mapping import map_image
+from tests import helpers as h
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, ints, weights, write
 
 POSITIONS = "s = Softmax <axis=3> (p)\n"  # refused: it mixes positions of the map
@@ -68,6 +69,21 @@ def test_every_cell_is_its_crop_alone(tmp_path: Path, structure: str, batch: str
             crop = image[3 * row : 3 * row + 16, 3 * col : 3 * col + 16].transpose(2, 0, 1)[None] / np.float32(255)
             (expected,) = session.run(None, {"x": crop.astype(np.float32)})
             np.testing.assert_allclose(found.scores[:, row, col], expected.reshape(-1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_stated_batch_that_is_folded_into_the_classes_is_not_cut() -> None:
+    text = (
+        h.data(4, 1, 12, 12) + h.conv("c", "data", 3, 3, "stride: 2") + h.layer("spp", "SPP", "c", "spp", "spp_param { pyramid_height: 2 }")
+        + h.fc("ip", "spp", 5) + h.layer("y", "Reshape", "ip", "y", "reshape_param { shape { dim: -1 } }")
+    )  # fmt: skip
+    model = h.model(text)
+    image = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
+    with pytest.raises(
+        BadInput, match="'y' of \\(20,\\) has no axis of the batch, and the network takes batches of 4 only"
+    ):
+        map_image(model, image, preprocess="unit", by="crops", stride=4)
+    with pytest.raises(BadInput, match="no axis of the batch"):
+        model.run(np.zeros((2, 1, 12, 12), np.float32))
 
 
 def test_a_network_without_an_image_is_promised_nothing(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def command(
         written = full.save(out, out_weights)
         if [path.suffix for path in written] in ([".prototxt"], [".pbtxt"], [".txt"]):
             note("no --weights given: only the network is written")
-    if (why := no_crops(found.graph)) is not None:
+    why = no_crops(found.graph)
+    if why is not None and not any("gives no map" in told for told in found.notes):  # as a reader may have said
         note(f"fullconv map cannot run it: {why}")
     _print(found, written, as_json, full.refinements)
 

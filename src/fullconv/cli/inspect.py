@@ -71,6 +71,8 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
     from fullconv.render.field import field_picture
     from fullconv.render.png import save_png
 
+    if model.graph.image is None:
+        raise BadInput(f"{model.path}: has no image input, so there is no cell to draw")
     sampling = model.sampling(output)
     image = None if over is None else to_picture(read_image(over))
     crop, field = sampling.crop, sampling.field.size

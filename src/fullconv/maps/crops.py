@@ -39,7 +39,13 @@ def classes_of(model: Model, output: str) -> int:
     axes = model.graph.values[output]
     if axes.is_map and not model.plan.refusals:  # a network that is fully convolutional already, at whatever size
         return axes.shape[axes.channel_axis]
-    return prod(axes.shape[1:] if _has_batch(model.graph, output) else axes.shape)
+    if _has_batch(model.graph, output):
+        return prod(axes.shape[1:])
+    image = model.graph.image
+    if image is None or model.graph.values[image].shape[0] == 1:
+        return prod(axes.shape)
+    # It states a batch of several and folds it into the classes: one crop tells how many there are.
+    return model.run(np.zeros((1, *model.image_shape), np.float32), outputs=[output])[output].size
 
 
 def _has_batch(graph: Graph, output: str) -> bool:

@@ -69,7 +69,7 @@ def way_over(
         told = "crops: every cell is the untouched network's own answer"
         name, sampling = _crops_sampling(model, output, stride)
         return Way(model, name, sampling, (1, 1), by, told)
-    full = _cast(model)
+    full = cast_for_images(model)
     name = _output_of(model, output, full.graph)
     sampling = _square(model, name)
     shifts = _shifts(sampling, stride)
@@ -85,7 +85,7 @@ def crops_instead(model: Model) -> str:
     return "crops still give a map: --by crops" if why is None else f"crops give no map either: {why}"
 
 
-def _cast(model: Model) -> Model:
+def cast_for_images(model: Model) -> Model:
     """The cast network, to be run on an image alone."""
     try:
         full = model.cast()

@@ -16,6 +16,7 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import run_cast
+from fullconv.maps.ways import cast_for_images
 from fullconv.model import Model
 from fullconv.runtimes.runtime import Precision
 
@@ -67,7 +68,8 @@ def bench(
         size: (height, width) of the image; eight cells a side by default.
         runs: of each, interleaved; the median counts.
     """
-    full, sampling = model.cast(), model.sampling()
+    full = cast_for_images(model)
+    sampling = model.sampling()
     height, width = size or tuple(int(c + 7 * s) for c, s in zip(sampling.crop, sampling.stride, strict=True))
     grid = sampling.over((height, width))
     if grid.rows < 1 or grid.cols < 1:
