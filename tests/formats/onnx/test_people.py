@@ -301,3 +301,29 @@ def test_an_engine_says_nothing_of_its_own(tmp_path: Path, capfd: pytest.Capture
         load(path)
     assert capfd.readouterr() == ("", "")
     assert ort is not None
+
+
+@pytest.mark.parametrize(("opset", "axis"), [(9, 0), (13, 0), (13, -1)])
+def test_a_squeeze_without_axes_keeps_the_batch(tmp_path: Path, opset: int, axis: int) -> None:
+    """PyTorch 0.4 writes squeeze() so: the answer of one image is a vector without a batch."""
+    body = (
+        TRUNK
+        + f"m = GlobalAveragePool(p)\nk = Conv <kernel_shape=[1,1]> (m, v, b)\nq = Squeeze(k)\ns = Add(q, o)\ny = Softmax <axis={axis}> (s)"
+    )
+    numbers = weights(**TRUNK_WEIGHTS, v=(5, 4, 1, 1), b=(5,), o=(5,))
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[5] y", opset=opset)
+    full = load(path).cast()
+    cells = full.run(IMAGE)["y"]
+    for row, col in ((0, 0), (4, 2)):
+        crop = np.ascontiguousarray(IMAGE[:, :, 2 * row : 2 * row + 16, 2 * col : 2 * col + 16])
+        assert worst(cells[0, :, row, col], original(path, crop)[0]) < 1e-5
+    onnx.checker.check_model(str(full.save(tmp_path / "full.onnx")[0]), full_check=True)
+
+
+def test_a_squeeze_that_is_read_otherwise_stays(tmp_path: Path) -> None:
+    body = TRUNK + "m = GlobalAveragePool(p)\nq = Squeeze(m)\nz = Transpose <perm=[0]> (q)\ny = Identity(z)"
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS), outputs="float[4] y", opset=13)
+    model = load(path)
+    assert model.plan.refusals
+    crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
+    np.testing.assert_allclose(model.run(crop)["y"], original(path, crop)[0], atol=1e-6)

@@ -17,6 +17,7 @@ from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
 from fullconv.formats.onnx.quantised import respelt
 from fullconv.formats.onnx.sized import sized_effect
+from fullconv.formats.onnx.squeeze import keep_batch
 from fullconv.formats.onnx.static import Static, learn, names_read
 from fullconv.graph import spec
 from fullconv.graph.axes import SPACE, Axes
@@ -67,11 +68,20 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
             if stated is not None:
                 raise BadInput(of_another_size(str(path), stated)) from None
             raise
+        if keep_batch(model, net.static):
+            _free_outputs(model)
+            net = understand(model, str(path), inputs)
         return replace(net, notes=(*notes, *_several(net)))
     except FullconvError:
         raise
     except Exception as error:  # a damaged file can break any library at any place
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from error
+
+
+def _free_outputs(model: ir.Model) -> None:
+    """Stated shapes of outputs that have got an axis more are no longer theirs."""
+    for value in model.graph.outputs:
+        value.shape = None
 
 
 def _try_apart(source: Path | onnx.ModelProto, reading: Reading) -> None:
