@@ -295,8 +295,10 @@ class Model:
     def _channels_first(self, name: str, array: Array) -> Array:
         """A map of any layout as (N, K, rows, cols)."""
         axes = self.graph.values.get(name)
-        last = axes is not None and axes.rank == 4 and axes.is_map and axes.channel_axis == 3
-        return array.transpose(0, 3, 1, 2) if last else array
+        if axes is None or axes.rank != 4 or not axes.is_map or array.ndim != 4:
+            return array
+        order = (0, axes.channel_axis, *(axes.space_axis(root) or 0 for root in SPACE))
+        return array if order == (0, 1, 2, 3) else array.transpose(order)
 
     def _session(
         self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision

@@ -327,3 +327,15 @@ def test_a_squeeze_that_is_read_otherwise_stays(tmp_path: Path) -> None:
     assert model.plan.refusals
     crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
     np.testing.assert_allclose(model.run(crop)["y"], original(path, crop)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (0, 3, 2, 1), (0, 1, 3, 2), (0, 2, 1, 3)])
+def test_a_map_of_any_order_is_given_as_rows_and_columns(tmp_path: Path, order: tuple[int, ...]) -> None:
+    body = TRUNK + f"k = Conv <kernel_shape=[7,7]> (p, w, b)\ny = Transpose <perm={list(order)}> (k)"
+    numbers = weights(**TRUNK_WEIGHTS, w=(5, 4, 7, 7), b=(5,))
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[n,c,h,w] y", opset=13)
+    model = load(path)
+    (out,) = model.cast().save(tmp_path / "full.onnx")
+    expected = original(out, IMAGE)[0].transpose(np.argsort(order))
+    assert expected.shape == (1, 5, 5, 3)
+    np.testing.assert_allclose(model.cast().run(IMAGE)["y"], expected, atol=1e-6)
