@@ -41,6 +41,9 @@ FOLLOWED = {
         'q = Resize <mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"> (p, , , s)',
         {}, 784,
     ),
+    "a ratio of two sizes": (
+        "h2 = Mul(h, two)\nd = Div(h2, h)\ng = Cast <to=1> (d)\nq = Mul(p, g)", {}, 196,
+    ),
     "an expand to its own shape": ("q = Expand(p, z)", {}, 196),
 }  # fmt: skip
 
@@ -83,6 +86,15 @@ REFUSED = {
     ),
     "pads that follow the size": (
         "d = Mod(h, two)\npads = Concat <axis=0> (zero, zero, d, d, zero, zero, zero, zero)\nq = Pad(p, pads)", {}, "Pad", "no constant",
+    ),
+    "a threshold of the height": (
+        "t = Greater(h, hundred)\ng = Cast <to=1> (t)\nq = Add(p, g)", ints(hundred=[1000]), "Add", "no constant",
+    ),
+    "a large part of the height": (
+        "t = Div(h, hundred)\ng = Cast <to=1> (t)\nq = Add(p, g)", ints(hundred=[1000]), "Add", "no constant",
+    ),
+    "a height that saturates": (
+        "t = Cast <to=1> (h)\nu = Mul(t, ten)\ng = Tanh(u)\nq = Add(p, g)", {"ten": np.float32(10)}, "Add", "no constant",
     ),
     "a random offset": ("g = RandomNormal <shape=[1], seed=1.0> ()\nq = Add(p, g)", {}, "Add", "no constant"),
 }  # fmt: skip

@@ -56,8 +56,50 @@ def prove(model: ir.Model, inputs: Mapping[str, Axes], static: Static) -> Static
             same.add(name)
         elif all(_is_uniform(known, other) for other in others):
             uniform.add(name)
+    _drop_steps(model, static, same, uniform)
     shapes = tuple({name: tuple(np.shape(value)) for name, value in values.items()} for values in at_sizes)
     return replace(static, sized=static.sized - same, uniform=frozenset(uniform), larger=shapes)
+
+
+def _drop_steps(model: ir.Model, static: Static, same: set[str], uniform: set[str]) -> None:
+    """Leave out what is the same at these sizes and may change at others: what makes steps of a number that grows (H > 300, H // 1000)."""
+    steps: set[str] = set()
+    for node in model.graph:
+        names, outputs = _names(node), {str(value.name) for value in node.outputs} & static.sized
+        growing = [i for i, name in enumerate(names) if name in static.sized - same - uniform]
+        if outputs and (steps.intersection(names) or (growing and not _is_algebra(node, growing, static))):
+            steps |= outputs
+            same -= outputs
+            uniform -= outputs
+
+
+def _is_algebra(node: ir.Node, growing: list[int], static: Static) -> bool:
+    """Whether an operator on numbers that grow is equal at all sizes where it is equal at two."""
+    if node.op_type in ("Gather", "Slice", "Split", "Reshape", "Squeeze", "Unsqueeze", "Transpose"):
+        return growing == [0]  # numbers picked, at places that do not grow
+    if node.op_type == "Div":
+        return growing == [0, 1]  # a ratio
+    if node.op_type == "Cast":
+        kinds = [static.constants[name].dtype.kind for name in (_names(node)[0], str(node.outputs[0].name))]
+        return kinds != ["f", "i"]
+    return node.op_type in (
+        "Shape",
+        "Size",
+        "Identity",
+        "Concat",
+        "Add",
+        "Sub",
+        "Mul",
+        "Neg",
+        "ConstantOfShape",
+        "Expand",
+    )
+
+
+def _names(node: ir.Node) -> list[str]:
+    """Of the values that a node reads, in order, and those that its subgraphs do behind them."""
+    own = ["" if value is None else str(value.name) for value in node.inputs]
+    return [*own, *(name for name in names_read(node) if name not in own)]
 
 
 def _larger(inputs: Mapping[str, Axes], size: Callable[[int, int], tuple[int, int]]) -> dict[str, Shape]:
