@@ -14,7 +14,8 @@ from onnx import helper
 
 from fuzz.networks.draft import names_read, plain_options
 from fuzz.networks.generate import Drawn
-from fuzz.networks.oracle import Verdict, judge
+from fuzz.networks.oracle import judge
+from fuzz.networks.promises import Verdict
 
 TRIES = 3  # seeds of sizes that a network is judged with
 
