@@ -22,46 +22,23 @@ SHAPE = (3, 13, 12)  # 6×5 cells behind the convolution
 OPEN = {
     line.strip()
     for line in """
-    ReduceMean: a vector
     ReduceMean: channels without the axis
     ReduceMean: a gate
-    ReduceMax: a vector
     ReduceMax: channels without the axis
     ReduceMax: a gate
-    ReduceMin: a vector
     ReduceMin: channels without the axis
-    ReduceSum: a vector
     ReduceSum: channels without the axis
-    ReduceL1: a vector
     ReduceL1: channels without the axis
-    ReduceL2: a vector
     ReduceL2: channels without the axis
-    ReduceProd: a vector
     ReduceProd: channels without the axis
-    DequantizeLinear: a channel
-    DequantizeLinear: a vector
-    Concat: a pooled map's rows
-    Gather: a vector
-    LayerNormalization: parameters of a position
-    LayerNormalization: a row
-    MeanVarianceNormalization: the map and the batch
     MaxPool: its places too
-    AveragePool: pads not counted
-    AveragePool: ceil
-    AveragePool: a kernel below its step, ceil
     GlobalAveragePool: a gate
     GlobalMaxPool: a gate
     Slice: a vector
-    Slice: a vector from its start
-    Slice: the last rows
-    Slice: from the end to the end
     Slice: of old
     Pad: a vector
-    Pad: wrapped
     Pad: axes
     Transpose: with the batch
-    Expand: to a size
-    MatMul: tokens
     """.strip().splitlines()
 }
 ROWS = {**CELLS, **WINDOWS}
