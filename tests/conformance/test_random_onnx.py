@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 ASKED = os.environ.get("FULLCONV_RANDOM_NETWORKS")
-COUNT = int(ASKED or 120)
+COUNT = int(ASKED or 60)
 SOME = settings(
     max_examples=COUNT,
     derandomize=ASKED is None,
