@@ -81,6 +81,8 @@ def _reduction(kind: str) -> list[Row]:
             Row("the map from the end", op(kind, ints(-1, -2), keepdims=1), opset=new),
             Row("a gate", gated(op(kind, axes=[2, 3]), "Mul"), "inexact", opset=old),
         ]
+    if kind in ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceMin", "ReduceSumSquare"):  # respelt as means or maxima
+        rows += [Row("the map", op(kind, axes=[2, 3], keepdims=0), opset=old)]
     return [row for row in rows if row is not None]
 
 
@@ -117,7 +119,7 @@ CELLS: dict[str, list[Row]] = {
     **{kind: [Row("a map", chain(small, op(kind)))] for kind in DOMAIN},
     **{kind: [Row("a map", chain(op(kind), op("Add", np.float32(0.1))))] for kind in STEPS},
     **{kind: _binary(kind) for kind in ("Add", "Sub", "Mul", "Div", "Pow", "PRelu", "Max", "Min", "Sum", "Mean")},
-    **{kind: _reduction(kind) for kind in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceProd")},
+    **{kind: _reduction(kind) for kind in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare")},
     **{kind: _softmax(kind) for kind in ("Softmax", "LogSoftmax", "Hardmax")},
     **{kind: _compared(kind) for kind in COMPARED},
     **{kind: _logic(kind) for kind in LOGIC},

@@ -23,22 +23,18 @@ OPEN = {
     line.strip()
     for line in """
     ReduceMean: channels without the axis
-    ReduceMean: a gate
     ReduceMax: channels without the axis
-    ReduceMax: a gate
     ReduceMin: channels without the axis
     ReduceSum: channels without the axis
     ReduceL1: channels without the axis
     ReduceL2: channels without the axis
     ReduceProd: channels without the axis
-    MaxPool: its places too
-    GlobalAveragePool: a gate
-    GlobalMaxPool: a gate
+    ReduceSumSquare: channels without the axis
+    ReduceLogSumExp: channels without the axis
     Slice: a vector
     Slice: of old
     Pad: a vector
     Pad: axes
-    Transpose: with the batch
     """.strip().splitlines()
 }
 ROWS = {**CELLS, **WINDOWS}

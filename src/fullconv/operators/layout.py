@@ -19,7 +19,13 @@ def reshape(op: Operation) -> Effect:
         return opaque(op, str(error))
     if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == ():
         out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
-    return Effect(Layout(fixed=_fixes(op, out)), (out,))
+    return _moved(op, Layout(fixed=_fixes(op, out)), out)
+
+
+def _moved(op: Operation, touch: Layout, out: Axes) -> Effect:
+    if out.axes[:1] != op.first.axes[:1]:
+        return opaque(op, f"it moves the batch into other axes ({out})")
+    return Effect(touch, (out,))
 
 
 def _fixes(op: Operation, out: Axes) -> bool:
@@ -34,7 +40,7 @@ def _fixes(op: Operation, out: Axes) -> bool:
 def transpose(op: Operation) -> Effect:
     """Transpose: the axes in another order."""
     order = op.attribute("perm") or list(range(op.first.rank))[::-1]
-    return Effect(Layout(), (op.first.permute(order),))
+    return _moved(op, Layout(), op.first.permute(order))
 
 
 def select(op: Operation) -> Effect:

@@ -35,9 +35,10 @@ def reduce(op: Operation) -> Effect:
 
 def _over_map(op: Operation, which: list[int], keep: bool) -> Effect:
     axes = out = op.first
-    for i in reversed(which):
+    for i in which:
         out = out.with_axis(i, tuple(whole(atom.root, 1) for atom in axes.axes[i]))
-        out = out if keep else _without(out, i)
+    for i in () if keep else reversed(which):  # all are one cell by now, so that none is lost with its neighbour
+        out = _without(out, i)
     if op.kind not in _POOLS:
         return Effect(Whole("other", f"{op.kind} over the map has no sliding form here"), (out,))
     sides = tuple(dict.fromkeys(atom.root for atom in axes.mixed(which)))
@@ -54,7 +55,8 @@ def _without(axes: Axes, i: int) -> Axes:
 OPERATORS = tuple(
     Operator(kind, reduce, ("data", "read"), read=words("axes keepdims noop_with_empty_axes"))
     for kind in (
-        "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+        "ReduceSumSquare",
         "ReduceVariance", "ReduceOther",  # words of our own
     )
 )  # fmt: skip

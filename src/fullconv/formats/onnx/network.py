@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
+from fullconv.formats.onnx.compose import composed
 from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
@@ -71,6 +72,8 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
         if keep_batch(model, net.static):
             _free_outputs(model)
             net = understand(model, str(path), inputs)
+        spelt = composed(model, net.graph, net.static, inputs)
+        net = net if spelt is None else understand(spelt, str(path), inputs)
         return replace(net, notes=(*notes, *_several(net)))
     except FullconvError:
         raise
@@ -152,7 +155,9 @@ def _operation(
     node: ir.Node, names: list[str | None], axes: Mapping[str, Axes], static: Static, opset: int
 ) -> Operation:
     known = tuple(axes.get(name) if name else None for name in names)
-    shapes = tuple(static.shapes[str(value.name)] for value in node.outputs if str(value.name) in static.shapes)
+    read = [i for i, value in enumerate(node.outputs) if value.uses() or value.is_graph_output()]
+    made = node.outputs[: max(read, default=0) + 1]  # what nothing reads is no part of the graph
+    shapes = tuple(static.shapes[str(value.name)] for value in made if str(value.name) in static.shapes)
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     return respelt(Operation(kind, tuple(names), known, shapes, attributes, static.constants, static.sized, opset))

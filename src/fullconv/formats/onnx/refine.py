@@ -221,6 +221,8 @@ class _Work:
         return self.net.static.constants.get(input_name(node, i) or "")
 
     def _constant(self, name: str, values: Any) -> ir.Value:
+        while name in self.graph.initializers:  # an edge of a gate has its own already
+            name += "/finer"
         value = ir.Value(
             name=name, shape=ir.Shape(values.shape), type=ir.TensorType(ir.DataType.from_numpy(values.dtype))
         )

@@ -76,8 +76,10 @@ def _shape(value: Any) -> Shape:
     return tuple(value.shape) if isinstance(value, np.ndarray | np.generic) else ()
 
 
-def run_plainly(lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    """The values of these names on zeros, every operator computed as it is defined; raises what the engine raises."""
+def run_plainly(
+    lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Shape], given: Mapping[str, Array] | None = None
+) -> dict[str, Any]:
+    """The values of these names on zeros or on what is given, every operator as it is defined; raises what the engine raises."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = _FATAL_ONLY
@@ -89,7 +91,8 @@ def run_plainly(lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Sha
     session = ort.InferenceSession(message, options, providers=["CPUExecutionProvider"])
     quiet = ort.RunOptions()
     quiet.log_severity_level = _FATAL_ONLY
-    feeds = {i.name: np.zeros(shapes[i.name], np.float32) for i in session.get_inputs()}
+    zeros = {i.name: np.zeros(shapes[i.name], np.float32) for i in session.get_inputs() if i.name not in (given or {})}
+    feeds = zeros | {i.name: given[i.name] for i in session.get_inputs() if given is not None and i.name in given}
     return dict(zip(names, session.run(list(names), feeds, quiet), strict=True))
 
 
