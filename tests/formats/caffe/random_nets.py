@@ -114,6 +114,22 @@ def random_net(seed: int, most: int = 7, kinds: list[str] | None = None) -> Rand
     return net
 
 
+def net_of(shape: tuple[int, ...], *parts: tuple[str, dict[str, Any]], seed: int = 0) -> RandomNet:
+    """A net of these layers (kind, fields), each reading the one before it, with random weights."""
+    noise = np.random.default_rng(seed)
+    net = RandomNet(seed, shape, values={"data": noise.standard_normal(shape)})
+    last = "data"
+    for i, (kind, fields) in enumerate(parts):
+        part = Part(f"{kind.lower()}{i}", kind, (last,), (f"y{i}",), fields)
+        ins = [net.values[last]]
+        net.weights[part.name] = [_array(noise, kind, j, s) for j, s in enumerate(learned(kind, fields, ins))]
+        net.parts.append(part)
+        last = f"y{i}"
+        net.values[last] = compute(kind, fields, ins, net._arrays(part))[0]
+    net.weights = {name: arrays for name, arrays in net.weights.items() if arrays}
+    return net
+
+
 def _grow(net: RandomNet, rng: Random, noise: np.random.Generator, kind: str) -> bool:
     name = f"{kind.lower()}{len(net.parts)}"
     blobs = list(net.values)

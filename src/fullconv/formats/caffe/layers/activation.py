@@ -203,7 +203,8 @@ class ArgMax(Layer):
         x, axis = names[0], self.axis
         if axis is None:
             x, axis = b.op("Flatten", x, axis=1), 1
-        axis = axis % ins[0].rank
+        else:
+            axis = canonical(ins[0], axis)
         # The runtime puts the earlier of equal values first: choose on the reversed axis.
         end = -(2**31)
         reverse = b.op("Slice", x, b.ints(-1), b.ints(end), b.ints(axis), b.ints(-1))

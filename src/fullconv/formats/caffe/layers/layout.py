@@ -155,6 +155,9 @@ class Reduction(Layer):
         return (b.scaled(y, p.coeff),)
 
 
+_HIGHEST = 16  # levels: 2^15 bins on a side
+
+
 class SPP(Layer):
     """Spatial pyramid pooling: the map in 1×1, 2×2, 4×4, ... bins, one vector of all of them."""
 
@@ -168,6 +171,13 @@ class SPP(Layer):
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
         if ins[0].rank != 4:
             raise LayerError(f"needs a bottom of (N, C, H, W), found {ins[0].shape}")
+        height, width = ins[0].shape[2:]
+        if self.message.spp_param.pyramid_height > _HIGHEST:
+            raise LayerError(
+                f"a pyramid of {self.message.spp_param.pyramid_height} levels has more bins than a map has cells"
+            )
+        for level in range(self.message.spp_param.pyramid_height):
+            _bins((height, width), 2**level)
         bins = sum(4**level for level in range(self.message.spp_param.pyramid_height))
         channels = ins[0].shape[1]
         if self.message.spp_param.pyramid_height == 1:
@@ -189,13 +199,19 @@ class SPP(Layer):
 
     def _level(self, b: OnnxBuilder, x: str, size: tuple[int, int], bins: int, kind: str) -> str:
         """Bins of ceil(size / bins), the surplus padded on both sides: Caffe's pooling with those numbers."""
-        kernel = [-(-length // bins) for length in size]
-        pad = [(k * bins - length + 1) // 2 for k, length in zip(kernel, size, strict=True)]
-        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
-            raise LayerError(f"a map of {size[0]}×{size[1]} is too small for a pyramid level of {bins}×{bins} bins")
+        kernel, pad = _bins(size, bins)
         after = [p + ceil_overhang(k, k, p) for k, p in zip(kernel, pad, strict=True)]
         if kind == "MaxPool":
             return b.op(kind, x, kernel_shape=kernel, strides=kernel, pads=[*pad, *after])
         x = b.op("Pad", x, b.ints(0, 0, *pad, 0, 0, *pad)) if any(pad) else x
         over = [a - p for a, p in zip(after, pad, strict=True)]
         return b.op(kind, x, kernel_shape=kernel, strides=kernel, pads=[0, 0, *over], count_include_pad=0)
+
+
+def _bins(size: tuple[int, int], bins: int) -> tuple[list[int], list[int]]:
+    """Kernel and padding of a level, by height and width."""
+    kernel = [-(-length // bins) for length in size]
+    pad = [(k * bins - length + 1) // 2 for k, length in zip(kernel, size, strict=True)]
+    if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+        raise LayerError(f"a map of {size[0]}×{size[1]} is too small for a pyramid level of {bins}×{bins} bins")
+    return kernel, pad

@@ -80,18 +80,17 @@ class BatchNorm(Layer):
         self.stored = p.use_global_stats if p.HasField("use_global_stats") else True
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        if ins[0].rank < 2:
+            raise LayerError(f"needs a channel axis, found {ins[0].shape}")
         return (ins[0],)
-
-    def _channels(self, ins: Sequence[Axes]) -> int:
-        return 1 if ins[0].rank == 1 else ins[0].shape[1]
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
         if not self.stored:
             return Whole("statistics")
-        return Pointwise() if ins[0].rank == 1 else channelwise(ins[0], 1, 1)
+        return channelwise(ins[0], 1, 1)
 
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
-        channels = self._channels(ins)
+        channels = ins[0].shape[1]
         return (Learned((channels,)), Learned((channels,)), Learned((1,)))
 
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
@@ -103,9 +102,9 @@ class BatchNorm(Layer):
         empty = b.op("Equal", weight, b.floats([0.0]))
         scale = b.op("Where", empty, b.floats([0.0]), b.op("Div", b.floats([1.0]), weight))
         deviation = b.op("Sqrt", b.op("Add", b.op("Mul", variance, scale), eps))
-        shape, axis = (self._channels(ins),), min(1, rank - 1)
-        centred = b.op("Sub", names[0], b.along(b.op("Mul", mean, scale), shape, axis, rank))
-        return (b.op("Div", centred, b.along(deviation, shape, axis, rank)),)
+        shape = (ins[0].shape[1],)
+        centred = b.op("Sub", names[0], b.along(b.op("Mul", mean, scale), shape, 1, rank))
+        return (b.op("Div", centred, b.along(deviation, shape, 1, rank)),)
 
 
 class MVN(Layer):
