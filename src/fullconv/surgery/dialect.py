@@ -1,4 +1,4 @@
-"""What a format can write, as far as a plan depends on it."""
+"""What a format can write, as far as a plan depends on it: what it cannot is refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,29 @@ class Dialect:
         rename: the name of a node whose weights change shape (Caffe's reader matches weights by name).
         pools_locally: a pool around each cell, of the map's size, so that pooled statistics may gate the map.
         keeps_outputs: an output keeps its name when the layout node that wrote it goes away.
+        edits: the kinds of edits that its ``apply`` makes (None: all).
+        sets_axis: operators, by ``Node.op``, whose axis it can set (None: all).
+        aligns: operators whose constants it can lay along another axis (None: all).
     """
 
     rename: Callable[[str], str] = str
     pools_locally: bool = False
     keeps_outputs: bool = False
+    edits: frozenset[type] | None = None
+    sets_axis: frozenset[str] | None = None
+    aligns: frozenset[str] | None = None
+
+    def makes(self, edit: type) -> bool:
+        """Whether the format makes edits of a kind."""
+        return self.edits is None or edit in self.edits
+
+    def can_set_axis(self, op: str) -> bool:
+        """Whether the axis of an operator can be written."""
+        return self.sets_axis is None or op in self.sets_axis
+
+    def can_align(self, op: str) -> bool:
+        """Whether an operator's constants can be laid along another axis."""
+        return self.aligns is None or op in self.aligns
 
 
 PLAIN = Dialect()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fullconv.errors import Refusal
@@ -13,8 +13,9 @@ from fullconv.graph import spec
 from fullconv.graph.nodes import Graph
 from fullconv.surgery.dialect import PLAIN, Dialect
 from fullconv.surgery.edit import Edit, SetWindow, to_json
-from fullconv.surgery.result import result, spread_answers
-from fullconv.surgery.walk import Walk, edges_of
+from fullconv.surgery.pooled import edges_of
+from fullconv.surgery.result import result, unanswered, unwritable
+from fullconv.surgery.walk import Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Plan:
         predicted: the graph that must be read back after applying (None where refused).
         inexact: why the map differs from crops; empty where it is exact.
         refinements: what makes the map finer than the network's own stride, where that was asked for.
+        outputs: each output of the graph and its name in the predicted one.
     """
 
     graph: Graph
@@ -36,6 +38,7 @@ class Plan:
     predicted: Graph | None
     inexact: tuple[Cause, ...] = ()
     refinements: tuple[SetWindow, ...] = ()
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -106,18 +109,21 @@ def make_plan(graph: Graph, dialect: Dialect = PLAIN, global_pooling: GlobalPool
             graph, (), (Refusal("input", f"no input is an image with height and width (inputs: {names})"),), None
         )
     gates: frozenset[str] = frozenset()
-    while True:
-        walk = Walk(graph, dialect, gates, global_pooling == "global")
-        for node in graph.nodes:
-            walk.visit(node)
-        if not (dialect.pools_locally or global_pooling == "global") or walk.found <= gates:
-            break
-        gates |= walk.found  # pools that turned out to gate the map: walk again with their windows local
-    refusals = [*walk.refusals, *spread_answers(walk)]
+    acts = dialect.pools_locally or global_pooling == "global"
+    walk = Walk.over(graph, dialect, gates, global_pooling == "global")
+    while acts and not walk.gates.seen <= gates:
+        gates |= walk.gates.seen  # pools that turned out to gate the map: walk again with their windows local
+        walk = Walk.over(graph, dialect, gates, global_pooling == "global")
+    edits = tuple(walk.draft.edits)
+    refusals = [*walk.refusals, *unanswered(walk)]
     if refusals:
-        return Plan(graph, tuple(walk.edits), tuple(refusals), None)
-    predicted = spec.check(result(walk))  # which may rename outputs, the last of the edits
-    return Plan(graph, tuple(walk.edits), (), predicted, tuple(_named(causes(predicted), gates)))
+        return Plan(graph, edits, tuple(refusals), None)
+    predicted, outputs = result(walk)  # which may rename outputs, the last of the edits
+    edits, cannot = tuple(walk.draft.edits), unwritable(walk.draft)
+    if cannot:
+        return Plan(graph, edits, tuple(cannot), None)
+    inexact = tuple(_named(causes(spec.check(predicted)), gates))
+    return Plan(graph, edits, (), predicted, inexact, outputs=outputs)
 
 
 def _named(found: Iterable[Cause], gates: frozenset[str]) -> Iterator[Cause]:

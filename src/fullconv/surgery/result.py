@@ -2,58 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from fullconv.errors import Refusal
 from fullconv.graph.nodes import Graph, Layout
-from fullconv.surgery.edit import RemoveLayout, RenameValue
+from fullconv.surgery.draft import Draft
+from fullconv.surgery.edit import AlignConstants, RemoveLayout, RenameValue, SetAxis
 from fullconv.surgery.walk import Walk
 
 
-def spread_answers(walk: Walk) -> list[Refusal]:
-    """Outputs that were one answer a crop and would be a whole map of one: behind a pool that also gates."""
-    found = []
-    for value in walk.graph.outputs:
-        old, new = walk.graph.values[value], walk.new.get(walk.alias.get(value, value))
+def unanswered(walk: Walk) -> list[Refusal]:
+    """Outputs that the cast network would not give: in an order that no map has, or a whole map where one answer was."""
+    refused = []
+    for value in walk.draft.graph.outputs:
+        old, new = walk.draft.graph.values[value], walk.draft.axes.get(walk.draft.now(value))
         one = not old.is_map or old.map_size == (1, 1)
-        if one and new is not None and new.is_map and new.map_size != (1, 1):
+        if value in walk.unordered:
+            refused.append(Refusal(value, f"the output is {old}, in an order that no map has"))
+        elif one and new is not None and new.is_map and new.map_size != (1, 1):
             reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
-            found.append(Refusal(value, reason))
-    return found
+            refused.append(Refusal(value, reason))
+    return refused
 
 
-def result(walk: Walk) -> Graph:
-    """The graph that must come out."""
-    _prune(walk)
-    outputs = tuple(dict.fromkeys(walk.alias.get(v, v) for v in walk.graph.outputs))
-    if not walk.dialect.keeps_outputs:
-        return Graph(walk.graph.inputs, outputs, tuple(walk.nodes), walk.new)
-    kept = {walk.alias[v]: v for v in walk.graph.outputs if v in walk.alias}
-    kept = {now: then for now, then in kept.items() if now not in (*walk.graph.inputs, *walk.graph.outputs)}
-    walk.edits += [RenameValue(now, then, "an output keeps its name") for now, then in kept.items()]
+def unwritable(draft: Draft) -> list[Refusal]:
+    """Nodes whose edits the format cannot make."""
+    kinds = {node.name: node.op for node in draft.graph}
+    refused = []
+    for edit in draft.edits:
+        kind = kinds.get(edit.node, "")
+        if not draft.dialect.makes(type(edit)):
+            refused.append(Refusal(edit.node, f"the format has no way to write: {edit}"))
+        elif isinstance(edit, SetAxis) and not draft.dialect.can_set_axis(kind):
+            refused.append(
+                Refusal(edit.node, f"{kind} states its axis in a way that does not move to axis {edit.axis}")
+            )
+        elif isinstance(edit, AlignConstants) and not draft.dialect.can_align(kind):
+            refused.append(Refusal(edit.node, f"{kind} does not lay its constants along the channels of a map"))
+    return refused
+
+
+def result(walk: Walk) -> tuple[Graph, Mapping[str, str]]:
+    """The graph that must come out, and the name there of each output of the untouched network."""
+    draft = walk.draft
+    _prune(draft)
+    now = {value: draft.now(value) for value in draft.graph.outputs}
+    if not draft.dialect.keeps_outputs:
+        outputs = tuple(dict.fromkeys(now.values()))
+        return Graph(draft.graph.inputs, outputs, tuple(draft.nodes), draft.axes), now
+    kept = {value: old for old, value in now.items() if value != old}
+    kept = {value: old for value, old in kept.items() if value not in (*draft.graph.inputs, *draft.graph.outputs)}
+    draft.edits += [RenameValue(value, old, "an output keeps its name") for value, old in kept.items()]
     nodes = tuple(
         replace(
             node,
             inputs=tuple(kept.get(v, v) for v in node.inputs),
             outputs=tuple(kept.get(v, v) for v in node.outputs),
         )
-        for node in walk.nodes
+        for node in draft.nodes
     )
-    values = {kept.get(v, v): axes for v, axes in walk.new.items()}
-    return Graph(walk.graph.inputs, tuple(kept.get(v, v) for v in outputs), nodes, values)
+    names = {old: kept.get(value, value) for old, value in now.items()}
+    values = {kept.get(v, v): axes for v, axes in draft.axes.items()}
+    return Graph(draft.graph.inputs, tuple(dict.fromkeys(names.values())), nodes, values), names
 
 
-def _prune(walk: Walk) -> None:
+def _prune(draft: Draft) -> None:
     """Leave out layout nodes that nothing reads any more, and what was to be done to them."""
-    read = {walk.alias.get(v, v) for v in walk.graph.outputs}
+    read = {draft.now(v) for v in draft.graph.outputs}
     kept, gone = [], set[str]()
-    for node in reversed(walk.nodes):
+    for node in reversed(draft.nodes):
         if isinstance(node.touch, Layout) and not read.intersection(node.outputs):
             gone.add(node.name)
             for value in node.outputs:
-                del walk.new[value]
+                del draft.axes[value]
             continue
         read.update(node.inputs)
         kept.append(node)
-    walk.nodes = kept[::-1]
-    walk.edits = [e for e in walk.edits if e.node not in gone or isinstance(e, RemoveLayout)]
+    draft.nodes = kept[::-1]
+    draft.edits = [e for e in draft.edits if e.node not in gone or isinstance(e, RemoveLayout)]

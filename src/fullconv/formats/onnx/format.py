@@ -13,7 +13,9 @@ import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.format import Reading, Session
-from fullconv.formats.onnx.apply import apply, set_free
+from fullconv.formats.onnx.apply import ALIGNED, EDITS, apply
+from fullconv.formats.onnx.axis import SETS_AXIS
+from fullconv.formats.onnx.editor import set_free
 from fullconv.formats.onnx.lower import limits, lower_model
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
@@ -34,7 +36,7 @@ class Onnx:
     """The ONNX format."""
 
     name = "onnx"
-    dialect = Dialect(pools_locally=True, keeps_outputs=True)
+    dialect = Dialect(pools_locally=True, keeps_outputs=True, edits=EDITS, sets_axis=SETS_AXIS, aligns=ALIGNED)
 
     def read(self, source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
         net = read_network(source, reading)

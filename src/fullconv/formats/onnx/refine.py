@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fullconv.errors import BrokenPromise, CannotCast, Refusal
-from fullconv.formats.onnx.apply import set_free
+from fullconv.formats.onnx.editor import set_free
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.static import input_name
 from fullconv.graph.axes import Axes
