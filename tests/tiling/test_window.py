@@ -38,9 +38,8 @@ def worst_seam(full: Model, size: tuple[int, int], choose, most: int = 24) -> fl
     if not (y.cells and x.cells):
         return 0.0
     image = np.zeros((1, channels, *fits), np.float32)
-    image[:, :, : size[0], : size[1]] = (
-        np.random.default_rng(0).standard_normal((1, channels, *size)).astype(np.float32)
-    )
+    pixels = np.random.default_rng(0).standard_normal((1, channels, *size)).astype(np.float32)
+    image[:, :, : size[0], : size[1]] = pixels[:, :, : fits[0], : fits[1]]
     whole = run_cast(full, image, output)[:, : y.cells, : x.cells]
     down, right = choose(cuts(y)), choose(cuts(x))
     pairs = [(a, b) for a in down.sides() for b in right.sides()]

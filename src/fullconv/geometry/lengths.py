@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fullconv.geometry.axis import output_length
 from fullconv.graph.nodes import Graph, Pointwise, Whole, Window
@@ -36,8 +36,15 @@ def map_sizes(graph: Graph, image: Size) -> Mapping[str, Size]:
             elif isinstance(node.touch, Window) and node.touch.like is not None:
                 sizes[value] = sizes[node.inputs[node.touch.like]]
             else:
-                sizes[value] = sizes[maps[0]]
+                sizes[value] = joined(sizes[v] for v in maps)
     return sizes
+
+
+def joined(sizes: Iterable[Size]) -> Size:
+    """The size of maps of these sizes laid over each other: what is one cell is spread over the others."""
+    sides = tuple(zip(*sizes, strict=True))
+    height, width = (next((length for length in side if length != 1), 1) for side in sides)
+    return height, width
 
 
 _FARTHEST = 1024  # pixels beyond an image that are tried
@@ -60,9 +67,11 @@ def misfit(graph: Graph, image: Size) -> str | None:
 
 
 def fitting(graph: Graph, image: Size, output: str, cells: Size) -> Size:
-    """The least size from an image's own on that goes through and gives at least these cells; its own where none is found.
+    """The size nearest to an image's own that goes through and gives at least these cells; its own where none is known.
 
-    The two sides do not depend on each other, so each is searched for itself.
+    An image is cut at the bottom and on the right where it can be, so that no cell reads pixels that there are not: the size of
+    the last crop's end always goes through. Only where cutting costs cells it is filled up. The two sides do not depend on each
+    other, so each is searched for itself.
     """
 
     def fits(size: Size, side: int) -> bool:
@@ -74,11 +83,8 @@ def fitting(graph: Graph, image: Size, output: str, cells: Size) -> Size:
     trained = graph.values[graph.image].map_size if graph.image is not None else image
     sides = []
     for side in (0, 1):
-        for more in range(_FARTHEST):
-            length = image[side] + more
-            if fits((length, trained[1]) if side == 0 else (trained[0], length), side):
-                sides.append(length)
-                break
-        else:
-            sides.append(image[side])
+        less = range(image[side], max(0, image[side] - _FARTHEST), -1)
+        more = range(image[side] + 1, image[side] + _FARTHEST)
+        lengths = (n for n in (*less, *more) if fits((n, trained[1]) if side == 0 else (trained[0], n), side))
+        sides.append(next(lengths, image[side]))
     return sides[0], sides[1]

@@ -158,13 +158,14 @@ def prepare(
 def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", precision: Precision = "fp32") -> Array:
     """One run of the cast network over (1, C, H, W); (classes, rows, cols).
 
-    Where the network takes only some sizes (blocks of cells, branches that meet), the image is filled up with zeros at the
-    bottom and on the right, as padding does; cells past the image are the caller's to cut.
+    Where the network takes only some sizes (blocks of cells, branches that meet), the image is cut at the bottom and on the
+    right behind the last crop, or, where that would cost cells, filled up with zeros; cells past the image are the caller's to cut.
     """
     height, width = values.shape[2:]
     rows, cols = full.fitting((height, width), output)
-    if (rows, cols) != (height, width):
-        values = np.pad(values, ((0, 0), (0, 0), (0, rows - height), (0, cols - width)))
+    values = np.ascontiguousarray(values[:, :, :rows, :cols])
+    if rows > height or cols > width:
+        values = np.pad(values, ((0, 0), (0, 0), (0, max(0, rows - height)), (0, max(0, cols - width))))
     found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
     if found.ndim != 4:
         raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")

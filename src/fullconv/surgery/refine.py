@@ -20,6 +20,7 @@ from fullconv.errors import Refusal
 from fullconv.geometry.exactness import read_past
 from fullconv.geometry.lengths import map_sizes, misfit
 from fullconv.graph import spec
+from fullconv.graph.axes import CHANNEL, whole
 from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Touch, Window
 from fullconv.surgery.edit import SetWindow
 
@@ -142,21 +143,35 @@ def _apart(node: Node, touch: Window) -> list[Node]:
     return [pad, replace(node, inputs=(padded, *node.inputs[1:]), touch=replace(touch, y=bare[0], x=bare[1]))]
 
 
+def counted(value: str) -> tuple[str, str, str]:
+    """Names of what a mean over the cells inside is made of, for its output: ones of one channel, their count, and the sum."""
+    return f"{value}/ones", f"{value}/count", f"{value}/sum"
+
+
 def _nodes(node: Node, touch: Window, mean: bool) -> list[Node]:
-    """The node with its new window; a mean that does not count padding as a sum and its division."""
+    """The node with its new window; a mean that does not count padding as a sum over a count of the cells inside."""
     if not (mean and any(s.pad_before or s.pad_after for s in (touch.y, touch.x))):
         return [replace(node, touch=_touch(node, touch))]
-    total = f"{node.outputs[0]}/sum"
-    over = Node(f"{node.name}/mean", "Div", (total,), node.outputs, Pointwise())
-    return [replace(node, touch=touch, outputs=(total,)), over]
+    ones, count, total = counted(node.outputs[0])
+    channel = f"{ones}/channel"
+    return [
+        Node(channel, "Slice", node.inputs[:1], (channel,), Pointwise(axis=1)),
+        Node(ones, "Pow", (channel,), (ones,), Pointwise()),
+        Node(count, "Conv", (ones,), (count,), touch),
+        replace(node, touch=touch, outputs=(total,)),
+        Node(f"{node.name}/mean", "Div", (total, count), node.outputs, Pointwise()),
+    ]
 
 
 def _sized(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
     """The graph with every map of the size that its windows give."""
     values = dict(graph.values)
     for node in nodes:
+        before = values[node.inputs[0]] if node.inputs else None
         for value in node.outputs:
-            values.setdefault(value, graph.values.get(value.removesuffix("/sum")) or values[node.inputs[0]])
+            if before is not None and value not in values:
+                one = before.with_axis(1, (whole(CHANNEL, 1),))
+                values[value] = one if value.endswith(("/channel", "/count")) else before
     rough = Graph(graph.inputs, graph.outputs, nodes, values)
     sizes: Mapping[str, tuple[int, int]] = {}
     if graph.image is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fullconv.geometry.axis import output_length
+from fullconv.geometry.lengths import joined
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Node, Touch, Window
 
@@ -29,10 +30,11 @@ class Step:
 
 
 def grown(step: Step, touch: Touch, out: Axes) -> Axes:
-    """An output's axes where its input is a map of another size than it was: behind a local pool."""
-    if not step.new or not out.is_map or not step.new[0].is_map or step.new[0].map_size == step.old[0].map_size:
+    """An output's axes where an input is a map of another size than it was: behind a local pool."""
+    maps = [(old, new) for old, new in zip(step.old, step.new, strict=True) if old.is_map and new.is_map]
+    if not out.is_map or all(old.map_size == new.map_size for old, new in maps):
         return out
-    height, width = step.new[0].map_size
     if isinstance(touch, Window):
-        height, width = output_length(touch.y, height), output_length(touch.x, width)
-    return out.with_size(height, width)
+        height, width = step.new[0].map_size
+        return out.with_size(output_length(touch.y, height), output_length(touch.x, width))
+    return out.with_size(*joined(new.map_size for _, new in maps))

@@ -40,12 +40,12 @@ def apply(net: OnnxNet, plan: Plan) -> OnnxNet:
     assert plan.predicted is not None, "a plan with refusals is not applied"
     work = Editor(net)
     for edit in plan.edits:
+        if type(edit) not in EDITS:
+            raise BrokenPromise(f"{edit}: ONNX has no such edit")
         if isinstance(edit, RenameValue):
             value = work.values[edit.value]
             value.name = edit.becomes
             work.values[edit.becomes] = value
-        elif type(edit) not in _HOW:
-            raise BrokenPromise(f"{edit}: ONNX has no such edit")
         elif isinstance(edit, SetAxis):
             _set_axis(work, work.nodes[edit.node], edit, plan)
         else:
@@ -186,10 +186,6 @@ def _channels_last(work: Editor, node: ir.Node, edit: ChannelsLast) -> None:
     moved = work.insert(node, "Transpose", [node.inputs[0]], {"perm": list(edit.there)}, f"{node.name}/channels_last")
     node.replace_input_with(0, moved)
     node.attributes["axis"] = ir.AttrInt64("axis", len(edit.there) - 1)
-    for i in range(1, len(node.inputs)):  # scale and bias of (c, 1, 1) as those of a vector
-        numbers = work.numbers(node, i)
-        if numbers is not None and numbers.ndim > 1:
-            node.replace_input_with(i, work.weights(node, i, numbers.reshape(-1)))
     back = ir.node("Transpose", [node.outputs[0]], {"perm": list(edit.back)}, name=f"{node.name}/channels_first")
     work.behind(node, [back], f"{node.name}/over_channels")
 
