@@ -14,6 +14,7 @@ class Dialect:
         rename: the name of a node whose weights change shape (Caffe's reader matches weights by name).
         pools_locally: a pool around each cell, of the map's size, so that pooled statistics may gate the map.
         keeps_outputs: an output keeps its name when the layout node that wrote it goes away.
+        ends_unread: an output is a value that no node reads, and not stated otherwise.
         edits: the kinds of edits that its ``apply`` makes (None: all).
         sets_axis: operators, by ``Node.op``, whose axis it can set (None: all).
         aligns: operators whose constants it can lay along another axis (None: all).
@@ -22,6 +23,7 @@ class Dialect:
     rename: Callable[[str], str] = str
     pools_locally: bool = False
     keeps_outputs: bool = False
+    ends_unread: bool = False
     edits: frozenset[type] | None = None
     sets_axis: frozenset[str] | None = None
     aligns: frozenset[str] | None = None

@@ -23,7 +23,20 @@ def unanswered(walk: Walk) -> list[Refusal]:
         elif one and new is not None and new.is_map and new.map_size != (1, 1):
             reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
             refused.append(Refusal(value, reason))
+        elif walk.draft.dialect.ends_unread and _is_read(walk.draft, value):
+            now = walk.draft.now(value)
+            refused.append(Refusal(value, f"it would be {now}, which is read within the network and so no output"))
+    last = walk.draft.graph.outputs[-1]
+    old, new = walk.draft.graph.values[last], walk.draft.axes.get(walk.draft.now(last))
+    if new is not None and new.is_map and not old.is_map and new.rank > 4:
+        refused.append(Refusal(last, f"the output is {old}, of several axes of classes; a map has one"))
     return refused
+
+
+def _is_read(draft: Draft, output: str) -> bool:
+    """Whether an output that went away would be a value that nodes read."""
+    now = draft.now(output)
+    return now != output and any(now in node.inputs for node in draft.nodes)
 
 
 def unwritable(draft: Draft) -> list[Refusal]:

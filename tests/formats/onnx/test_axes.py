@@ -94,17 +94,19 @@ def test_over_channels_and_one_cell_is_over_channels(tmp_path: Path, name: str) 
 
 def test_an_output_in_no_maps_order_is_refused(tmp_path: Path) -> None:
     """The classes would come in another order than the network's own."""
-    body = _VECTOR + "k = Reshape(v, s)\nt = Transpose <perm=[0,2,1]> (k)\ny = Flatten(t)"
-    path = write(tmp_path / "net.onnx", body, _NUMBERS | ints(s=[1, 3, 2]), outputs="float[1,6] y")
+    body = _MAP + "t = Transpose <perm=[0,2,1,3]> (q)\nk = Reshape(t, s)\ny = Transpose <perm=[0,2,1]> (k)"
+    numbers = weights(**TRUNK_WEIGHTS) | ints(s=[1, 2, 2])
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,2,2] y")
     assert [(r.node, "in an order that no map has" in r.reason) for r in load(path).plan.refusals] == [("y", True)]
 
 
 def test_an_activation_stands_between_a_layout_and_its_matrix(tmp_path: Path) -> None:
     body = (
-        _VECTOR + "k = Reshape(v, s)\nt = Transpose <perm=[0,2,1]> (k)\ng = Flatten(t)\na = Relu(g)\ny = Gemm(a, u, d)"
+        _MAP + "t = Transpose <perm=[0,2,1,3]> (q)\nk = Reshape(t, s)\no = Transpose <perm=[0,2,1]> (k)\na = Relu(o)\n"
     )
-    more = weights(u=(6, 5), d=(5,)) | ints(s=[1, 3, 2])
-    _crops_agree(write(tmp_path / "net.onnx", body, _NUMBERS | more), 5)
+    body += "f = Flatten(a)\ny = Gemm(f, u, d)"
+    numbers = weights(**TRUNK_WEIGHTS, u=(4, 5), d=(5,)) | ints(s=[1, 2, 2])
+    _crops_agree(write(tmp_path / "net.onnx", body, numbers), 5)
 
 
 @pytest.mark.parametrize("edit", [SetAxis("Relu_1", 2, "no axis"), AlignConstants("Gemm_4", ("b",), "no broadcast")])

@@ -147,7 +147,7 @@ _EDITS: Mapping[type, Callable[[_Work, Any], None]] = {
     SetAxis: _Work.set_axis,
 }
 
-DIALECT = Dialect(rename=rename)
+DIALECT = Dialect(rename=rename, ends_unread=True, edits=frozenset(_EDITS), sets_axis=frozenset(_AXIS))
 
 
 def _set_kernel(param: Any, kernel: tuple[int, int]) -> None:
