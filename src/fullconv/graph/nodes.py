@@ -62,6 +62,7 @@ class Pointwise:
     from_end: bool = False
 
     def __post_init__(self) -> None:
+        require(self.axis is None or self.axis >= 0, f"axis {self.axis}: it is counted from the first")
         require(not self.trailing or self.axis is not None, "an operator over its axis and all behind it has an axis")
 
 

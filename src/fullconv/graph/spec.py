@@ -13,6 +13,7 @@ def check(graph: Graph) -> Graph:
     2. Every value has axes; inputs and outputs exist.
     3. A window reads a map and writes a map.
     4. A linear node's matrix covers exactly the atoms that it contracts.
+    5. An axis that a node works along is one of its first input's (or one behind them, where it makes a new one), never the batch.
     """
     names: set[str] = set()
     known = set(graph.inputs)
@@ -27,6 +28,11 @@ def check(graph: Graph) -> Graph:
         if isinstance(node.touch, Window):
             for value in (node.inputs[0], node.outputs[0]):
                 _require(graph.values[value].is_map, f"{node.name}: a window over {graph.values[value]}, no map")
+        if isinstance(node.touch, Pointwise) and node.touch.axis is not None:
+            _require(bool(node.inputs), f"{node.name} works along an axis of nothing")
+            ranks = [graph.values[value].rank for value in (node.inputs[0], *node.outputs)]
+            known_axis = 0 < node.touch.axis < max(ranks)
+            _require(known_axis, f"{node.name} works along axis {node.touch.axis} of {graph.values[node.inputs[0]]}")
         if node.linear is not None:
             _require(
                 isinstance(node.touch, Whole | Pointwise)

@@ -1,0 +1,57 @@
+"""Finer maps, and whatever else is done to a network's ONNX form, for every format.
+
+Caffe's pooling has no dilation and PyTorch's averages have none, so a finer network is one of ONNX whatever the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fullconv.formats.format import Format
+from fullconv.graph.nodes import Graph
+from fullconv.surgery.edit import SetWindow
+
+if TYPE_CHECKING:
+    from fullconv.formats.onnx.network import OnnxNet
+
+
+@dataclass(frozen=True, slots=True)
+class Finer:
+    """A finer network: its format and its object there, and the edits that made it."""
+
+    format: Format
+    native: Any
+    edits: tuple[SetWindow, ...]
+
+
+def refined(kind: Format, native: Any, graph: Graph, source: str, stride: int) -> Finer:
+    """A cast network with a finer map.
+
+    Args:
+        kind, native, graph: the cast network: its format, its object there, and its graph.
+        source: its name, for messages.
+        stride: pixels from cell to cell; a divisor of the network's own steps.
+
+    Raises:
+        CannotCast: a node has no finer form.
+    """
+    from fullconv.formats.onnx.format import Onnx
+    from fullconv.formats.onnx.refine import refined as refined_onnx
+
+    network, edits = refined_onnx(as_onnx(kind, native, graph, source)[0], (stride, stride))
+    return Finer(Onnx(), network, edits)
+
+
+def as_onnx(kind: Format, native: Any, graph: Graph, source: str) -> tuple[OnnxNet, Mapping[str, str]]:
+    """A cast network as one of ONNX over the same weights, and the names of its values there."""
+    from fullconv.formats.onnx.network import OnnxNet
+    from fullconv.formats.onnx.refine import of_lowered
+
+    if isinstance(native, OnnxNet):
+        return native, {value: value for value in graph.values}
+    shapes = {value: graph.values[value].shape for value in graph.inputs}
+    lowered = kind.lower(native, shapes)
+    inputs = {value: graph.values[value] for value in graph.inputs}
+    return of_lowered(lowered, graph.outputs, inputs, source), lowered.outputs
