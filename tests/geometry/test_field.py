@@ -8,7 +8,9 @@ import pytest
 from fullconv.errors import Refused
 from fullconv.geometry.field import out_of_step, receptive_fields
 from fullconv.geometry.grid import Grid, sampling
-from fullconv.geometry.lengths import map_sizes
+from fullconv.geometry.lengths import fitting, map_sizes, misfit
+from fullconv.graph.axes import Axes
+from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Whole, Window
 from fullconv.surgery.plan import make_plan
 from tests import helpers as h
 
@@ -135,3 +137,44 @@ def test_branches_out_of_step_are_named_with_their_offsets() -> None:
     ((node, centres),) = out_of_step(h.graph(text))
     assert node.name == "ab"
     assert centres == (("a", (0, 0)), ("b", (Fraction(1, 2), Fraction(1, 2))))
+
+
+def _scaled(first: str) -> Graph:
+    """A pooled statistic laid over its own map, whichever comes first."""
+    sizes = {"n": 1, "c": 2, "h": 6, "w": 5}
+    image, one = Axes.parse("n c h w", sizes), Axes.parse("n c h w", {**sizes, "h": 1, "w": 1})
+    reads = ("s", "x") if first == "s" else ("x", "s")
+    nodes = (
+        Node("pool", "GlobalAveragePool", ("x",), ("s",), Whole("mean")),
+        Node("scale", "Mul", reads, ("y",), Pointwise()),
+        Node("relu", "Relu", ("y",), ("z",), Pointwise()),
+    )
+    return Graph(("x",), ("z",), nodes, {"x": image, "s": one, "y": image, "z": image})
+
+
+@pytest.mark.parametrize("first", ["s", "x"])
+def test_maps_laid_over_each_other_are_as_large_as_the_largest(first: str) -> None:
+    graph = _scaled(first)
+    assert map_sizes(graph, (9, 7)) == {"x": (9, 7), "s": (1, 1), "y": (9, 7), "z": (9, 7)}
+    assert misfit(graph, (9, 7)) is None
+    assert fitting(graph, (9, 7), "z", (9, 7)) == (9, 7)
+    assert sampling(graph, "z").cells((9, 7)) == (9, 7)
+
+
+def test_sizes_that_do_not_meet_are_cut_behind_the_last_crop() -> None:
+    """A branch that halves by rounding up and one by rounding down: even sizes go through, and no cell is lost."""
+    sizes = {"n": 1, "c": 2, "h": 8, "w": 8}
+    image = Axes.parse("n c h w", sizes)
+    half = image.with_size(4, 4)
+    plain, same = Span(1, Fraction(2)), Span(3, Fraction(2), pad_after=1)
+    nodes = (
+        Node("a", "Conv", ("x",), ("p",), Window(plain, plain)),
+        Node("b", "Conv", ("x",), ("q",), Window(same, same)),
+        Node("add", "Add", ("p", "q"), ("y",), Pointwise()),
+    )
+    graph = Graph(("x",), ("y",), nodes, {"x": image, "p": half, "q": half, "y": half})
+    assert misfit(graph, (11, 12)) is not None
+    cells = sampling(graph, "y").cells((11, 13))
+    assert fitting(graph, (11, 13), "y", cells) == (10, 12)
+    assert map_sizes(graph, (10, 12))["y"] >= cells
+    assert fitting(graph, (12, 14), "y", sampling(graph, "y").cells((12, 14))) == (12, 14)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 import fullconv
 from tests import helpers as h
+from tests.formats.onnx.nets import ints, write
 from tests.formats.torch.nets import INEXACT, SHAPE
 
 CUT = [n for n in INEXACT if n not in ("reflected blur pool", "upsampling to a size")]
@@ -100,3 +103,25 @@ def test_branches_that_read_one_value() -> None:
     found = fullconv.blame(h.model(text), image, cells=4, preprocess="unit")
     assert found.left < 1e-6
     assert {share.node for share in found.shares} == {"a", "b", "p"}
+
+
+def test_networks_with_channels_last_and_in_half_precision(tmp_path: Path) -> None:
+    """As Keras and phones have them: padding by a node of its own over (n, h, w, c), pools, all in float16."""
+    rng = np.random.default_rng(0)
+    body = (
+        "t = Transpose <perm=[0,3,1,2]> (x)\nc = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (t, w, b)\nr = Relu(c)\n"
+        "u = Transpose <perm=[0,2,3,1]> (r)\np = Pad(u, s)\nv = Transpose <perm=[0,3,1,2]> (p)\n"
+        "m = MaxPool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (v)\n"
+        "a = AveragePool <kernel_shape=[3,3], pads=[1,1,1,1]> (m)\ng = GlobalAveragePool(a)\nh = Mul(a, g)\n"
+        "f = Flatten(h)\ny = Gemm(f, k, d)"
+    )
+    shapes = {"w": (4, 3, 3, 3), "b": (4,), "k": (4 * 5 * 5, 3), "d": (3,)}
+    half = {name: (rng.standard_normal(shape) * 0.2).astype(np.float16) for name, shape in shapes.items()}
+    path = write(tmp_path / "net.onnx", body, half | ints(s=[0, 1, 1, 0, 0, 0, 0, 0]),
+                 inputs="float16[1,8,8,3] x", outputs="float16[1,3] y", opset=13)  # fmt: skip
+    image = rng.integers(0, 256, (22, 20, 3), np.uint8)
+    found = fullconv.blame(path, image, cells=3, preprocess="unit")
+    assert found.left_out == ()
+    assert {share.kind for share in found.shares} == {"padding", "local pooling"}
+    assert len(found.shares) == 5
+    assert found.left < 2e-3 < found.total  # half precision's own

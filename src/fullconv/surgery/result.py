@@ -63,6 +63,9 @@ def result(walk: Walk) -> tuple[Graph, Mapping[str, str]]:
     now = {value: draft.now(value) for value in draft.graph.outputs}
     if not draft.dialect.keeps_outputs:
         outputs = tuple(dict.fromkeys(now.values()))
+        if draft.dialect.ends_unread:  # they stand in the order in which they are written
+            written = [*draft.graph.inputs, *(value for node in draft.nodes for value in node.outputs)]
+            outputs = tuple(sorted(outputs, key=written.index))
         return Graph(draft.graph.inputs, outputs, tuple(draft.nodes), draft.axes), now
     kept = {value: old for old, value in now.items() if value != old}
     kept = {value: old for value, old in kept.items() if value not in (*draft.graph.inputs, *draft.graph.outputs)}

@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.formats.onnx.format import Onnx
+from fullconv.formats.finer import as_onnx
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.network import OnnxNet
-from fullconv.formats.onnx.refine import of_lowered
 from fullconv.geometry.exactness import Cause
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
+from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Whole
 from fullconv.loading import load
 from fullconv.maps.crops import run_cells
@@ -170,20 +170,23 @@ class _Switched:
         self.graph, self.image = net.graph, str(net.graph.image)
         self.fields = receptive_fields(net.graph)
         inputs = {key: axes.shape for key, axes in net.inputs.items()} | {s.mask: (1, 1, 1, 1) for s in switches}
-        lowered = lower_model(graph, inputs, (0, 2, 3))
+        lowered = lower_model(graph, inputs, (0, 1, 2, 3))
         self.session = OnnxRuntimeSession(lowered, [name])
 
     def answers(self, values: Array, cell: tuple[int, int], told: Callable[[int], None]) -> list[Array]:
         """The cell's answer: map, crop, then each layer alone and kept."""
         patch, at, start = self._patch(values, cell)
         ones, cut = self._masks(patch.shape[2:], start)
+        order = _first(self.graph.values[self.image])
+        fed = np.ascontiguousarray(patch.transpose([order.index(i) for i in range(len(order))]))
         plans: list[Mapping[str, Array]] = [ones, cut]
         for switch in self.switches:
             plans += [{**ones, switch.mask: cut[switch.mask]}, {**cut, switch.mask: ones[switch.mask]}]
         found = []
         for i, masks in enumerate(plans):
-            (scores,) = self.session.run({self.image: patch, **masks}, [self.name])
-            found.append(scores[0, :, at[0], at[1]].astype(np.float64))
+            (scores,) = self.session.run({self.image: fed, **masks}, [self.name])
+            cells = scores.transpose(_first(self.graph.values[self.name])) if scores.ndim == 4 else scores
+            found.append(cells[0, :, at[0], at[1]].astype(np.float64))
             told(i + 1)
         return found
 
@@ -218,18 +221,15 @@ class _Switched:
         return ones, cut
 
 
+def _first(axes: Axes) -> list[int]:
+    """The order in which a map's axes are (n, c, h, w)."""
+    return [0, axes.channel_axis, axes.space_axis("h") or 0, axes.space_axis("w") or 0]
+
+
 def _switched(model: Model, full: Model, name: str) -> tuple[_Switched, list[Cause], tuple[str, ...]]:
     """The network with switches, the causes that have one, and those that have none."""
-    native: OnnxNet = full.native
-    named: Mapping[str, str] = {}
-    if not isinstance(full.format, Onnx):
-        shapes = {value: full.graph.values[value].shape for value in full.graph.inputs}
-        lowered = full.format.lower(full.native, shapes)
-        inputs = {value: full.graph.values[value] for value in full.graph.inputs}
-        native, named = (
-            of_lowered(lowered, full.graph.outputs, inputs, str(model.path or "the network")),
-            lowered.outputs,
-        )
+    native, names = as_onnx(full.format, full.native, full.graph, str(model.path or "the network"))
+    named = {} if native is full.native else names
     causes = {cause.node: cause for cause in model.plan.inexact}  # one switch a node
     places: dict[str, Cause] = {}
     left_out = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from fullconv.errors import BrokenPromise
@@ -131,6 +134,14 @@ def test_old_operator_sets_get_finer_maps(tmp_path: Path) -> None:
     onnx.checker.check_model(str(out), full_check=True)
     grid = finer.sampling().over((23, 19))
     (found,) = original(out, image)
+    told = json.loads(ort.InferenceSession(str(out)).get_modelmeta().custom_metadata_map["fullconv.outputs"])["y"]
+    assert told["stride"] == [own // 2, own // 2]
+    assert told["crop"] == [16, 16]
+    assert [(n - c) // s + 1 for n, c, s in zip((23, 19), told["crop"], told["stride"], strict=True)] == [
+        grid.rows,
+        grid.cols,
+    ]
+    assert tuple(map(Fraction, told["centre"])) == finer.sampling().field.centre
     for row, col in ((0, 0), (1, 1), (grid.rows - 1, grid.cols - 1)):
         x0, y0, x1, y1 = (int(v) for v in grid.box(row, col))
         (crop,) = original(path, np.ascontiguousarray(image[:, :, y0:y1, x0:x1]))

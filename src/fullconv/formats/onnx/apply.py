@@ -15,6 +15,7 @@ from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.onnx.axis import set_axis
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
+from fullconv.formats.onnx.sampled import record
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
@@ -50,7 +51,9 @@ def apply(net: OnnxNet, plan: Plan) -> OnnxNet:
             _set_axis(work, work.nodes[edit.node], edit, plan)
         else:
             _HOW[type(edit)](work, work.nodes[edit.node], edit)
-    return replace(understand(work.finish(plan.predicted), net.source, net.inputs), is_cast=True)
+    model = work.finish(plan.predicted)
+    record(model, plan.predicted, plan.predicted)
+    return replace(understand(model, net.source, net.inputs), is_cast=True)
 
 
 def _convolve(work: Editor, node: ir.Node, edit: LinearToConv) -> None:

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from fullconv.errors import BrokenPromise, CannotCast, Refusal
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
+from fullconv.formats.onnx.sampled import record
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Span
 from fullconv.operators import OPERATORS
@@ -35,7 +36,9 @@ def of_lowered(lowered: Lowered, outputs: Sequence[str], inputs: dict[str, Axes]
         value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
     for i, node in enumerate(model.graph):
         node.name = node.name or f"{node.op_type}_{i}"
-    return replace(understand(model, source, inputs), is_cast=True)
+    net = replace(understand(model, source, inputs), is_cast=True)
+    record(model, net.graph, net.graph)
+    return net
 
 
 def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWindow, ...]]:
@@ -63,7 +66,9 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
         node = work.nodes[edit.node]
         _HOW[node.op_type](work, node, edit.y, edit.x)
     assert plan.predicted is not None, "a refinement with refusals is not applied"
-    made = replace(understand(work.finish(plan.predicted), net.source, net.inputs), is_cast=True)
+    model = work.finish(plan.predicted)
+    record(model, plan.predicted, net.graph)
+    made = replace(understand(model, net.source, net.inputs), is_cast=True)
     difference = plan.predicted.difference(made.graph)
     if difference is not None:
         raise BrokenPromise(f"the finer network is not the planned one: {difference}")
