@@ -12,11 +12,13 @@ from torch import nn
 
 import fullconv
 from fullconv.errors import BadInput, CannotCast
+from fullconv.loading import load
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import map_image, run_cast, run_shifted
 from fullconv.surgery.refine import strides
 from tests import helpers as h
 from tests.conftest import worst
+from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, ints, weights, write
 from tests.formats.torch.nets import EXACT, SHAPE, Of
 
 
@@ -161,3 +163,44 @@ def test_openvino_runs_finer_networks(lenet, quick) -> None:
         image = np.random.default_rng(0).random((1, channels, 50, 46), np.float32)
         one, other = (next(iter(refined.run(image, runtime=name).values())) for name in ("onnxruntime", "openvino"))
         assert worst(one, other) < 1e-5
+
+
+def test_padding_of_other_layouts_and_gates_is_as_wide_as_before(tmp_path: Path) -> None:
+    """A Pad over (n, h, w, c), and the edges of a local pool, whose amounts the cast has named already."""
+    body = (
+        "c = Conv <kernel_shape=[3,3], strides=[2,2]> (x, w1, b1)\nt = Transpose <perm=[0,2,3,1]> (c)\n"
+        "p = Pad(t, s)\nu = Transpose <perm=[0,3,1,2]> (p)\ng = GlobalAveragePool(u)\nm = Mul(u, g)\n"
+        "d = Conv <kernel_shape=[3,3], strides=[2,2]> (m, w2, b2)\nf = Flatten(d)\ny = Gemm(f, w, b)"
+    )
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w2=(4, 4, 3, 3), b2=(4,), w=(36, 5), b=(5,))
+    path = write(tmp_path / "net.onnx", body, numbers | ints(s=[0, 1, 0, 0, 0, 0, 1, 0]), opset=13)
+    model = load(path)
+    finer = model.refined(2)
+    image = np.random.default_rng(0).standard_normal((1, 3, 30, 34)).astype(np.float32)
+    grid = finer.sampling().over((30, 34))
+    found = run_cast(finer, image, finer.output())[:, : grid.rows, : grid.cols]
+    own = run_cast(model.cast(), image, "y")
+    # Away from the border, where a shift of two pixels moves no padding, the cells are the network's own.
+    assert (
+        worst(
+            found[:, 2:-2:2, 2:-2:2],
+            own[:, 1 : 1 + len(range(2, grid.rows - 2, 2)), 1 : 1 + len(range(2, grid.cols - 2, 2))],
+        )
+        < 1e-5
+    )
+
+
+def test_a_mean_of_no_channels_of_its_own_is_had_by_shifts(tmp_path: Path) -> None:
+    """Behind a mean over channels: as a convolution it would make an axis that its readers do not expect."""
+    body = (
+        TRUNK
+        + "m = ReduceMean <axes=[1], keepdims=1> (p)\nq = AveragePool <kernel_shape=[3,3], strides=[2,2]> (m)\ny = GlobalMaxPool(q)"
+    )
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS), outputs="float[1,1,1,1] y", opset=13)
+    with pytest.raises(CannotCast, match="no dilated form"):
+        load(path).refined(1)
+
+
+def test_a_network_that_only_lays_out_its_input_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", "y = Flatten(x)", {}, outputs="float[1,768] y")
+    assert [r.node for r in load(path).plan.refusals] == ["y"]

@@ -18,13 +18,15 @@ def unanswered(walk: Walk) -> list[Refusal]:
     for value in walk.draft.graph.outputs:
         old, new = walk.draft.graph.values[value], walk.draft.axes.get(walk.draft.now(value))
         one = not old.is_map or old.map_size == (1, 1)
-        if value in walk.unordered:
+        now = walk.draft.now(value)
+        if now != value and now in walk.draft.graph.inputs:
+            refused.append(Refusal(value, f"it is the input {now} itself, laid out anew: nothing is left to run"))
+        elif value in walk.unordered:
             refused.append(Refusal(value, f"the output is {old}, in an order that no map has"))
         elif one and new is not None and new.is_map and new.map_size != (1, 1):
             reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
             refused.append(Refusal(value, reason))
         elif walk.draft.dialect.ends_unread and _is_read(walk.draft, value):
-            now = walk.draft.now(value)
             refused.append(Refusal(value, f"it would be {now}, which is read within the network and so no output"))
     last = walk.draft.graph.outputs[-1]
     old, new = walk.draft.graph.values[last], walk.draft.axes.get(walk.draft.now(last))

@@ -29,6 +29,7 @@ class Editor:
         self.graph = self.model.graph
         self.static: Static = net.static
         self.touches = {node.name: node.touch for node in net.graph}
+        self.axes = net.graph.values
         self.nodes = {str(node.name): node for node in self.graph}
         self.values = {str(v.name): v for v in (*self.graph.inputs, *(o for node in self.graph for o in node.outputs))}
         self.opset = self.model.opset_imports.get("", self.model.opset_imports.get("ai.onnx", 0))
@@ -53,7 +54,11 @@ class Editor:
         node.replace_input_with(i, self.constant(f"{node.name}/{attribute}", np.array(values, np.int64)))
 
     def constant(self, name: str, values: Array) -> ir.Value:
-        """A new initializer."""
+        """A new initializer, under another name where a network has one of this name already."""
+        stem, count = name, 0
+        while name in self.graph.initializers or name in self.values:
+            count += 1
+            name = f"{stem}/{count}"
         value = ir.Value(
             name=name, shape=ir.Shape(values.shape), type=ir.TensorType(ir.DataType.from_numpy(values.dtype))
         )

@@ -13,7 +13,7 @@ from fullconv.errors import BrokenPromise, CannotCast, Refusal
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.sampled import record
-from fullconv.graph.axes import Axes
+from fullconv.graph.axes import CHANNEL, Axes, size_of, whole
 from fullconv.graph.nodes import Span
 from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered
@@ -56,7 +56,7 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     kinds = {edit.node: work.nodes[edit.node].op_type for edit in plan.edits if edit.node not in known}
     refusals = [
         *plan.refusals,
-        *(Refusal(node, f"{kind} has no dilated form") for node, kind in kinds.items() if not OPERATORS[kind].dilates),
+        *(Refusal(node, f"{kind} has no dilated form") for node, kind in kinds.items() if not _dilates(work, node)),
     ]
     if not refusals and work.opset < _FINER:
         refusals = [Refusal(node, _too_old(kind, work.opset)) for node, kind in kinds.items() if kind in _NEWER]
@@ -96,6 +96,14 @@ def _too_old(kind: str, opset: int) -> str:
     return (
         f"a finer {kind} needs operator set {_FINER}; the file has {opset}, which onnx.version_converter does not raise"
     )
+
+
+def _dilates(work: Editor, name: str) -> bool:
+    """Whether an operator has a dilated form; a mean becomes a convolution, whose channels are an axis of their own."""
+    node = work.nodes[name]
+    channels = work.axes[str(node.inputs[0].name)].axes[1]  # type: ignore[union-attr]
+    plain = channels == (whole(CHANNEL, size_of(channels)),)
+    return OPERATORS[node.op_type].dilates and (plain or node.op_type != "AveragePool")
 
 
 def _inside(node: ir.Node) -> bool:
@@ -158,9 +166,10 @@ def _pad(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
     amounts = work.ints(node, "pads", 1)
     assert amounts is not None
     named = work.ints(node, "axes", 3)
-    axes = [i % 4 for i in named] if named is not None else list(range(4))
+    before, sides = _sides(work, node, y, x)
+    axes = [i % before.rank for i in named] if named is not None else list(range(before.rank))
     for i, axis in enumerate(axes):
-        span = {2: y, 3: x}.get(axis)
+        span = sides.get(axis)
         if span is not None:
             amounts[i], amounts[i + len(axes)] = span.pad_before, span.pad_after
     work.set_ints(node, "pads", 1, amounts, by_input="pads" not in node.attributes)
@@ -173,14 +182,21 @@ def _slice(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
     assert ends is not None
     axes = axes if axes is not None else list(range(len(starts)))
     steps = steps if steps is not None else [1] * len(starts)
+    before, sides = _sides(work, node, y, x)
     for i, axis in enumerate(axes):
-        span = {2: y, 3: x}.get(axis % 4)
+        span = sides.get(axis % before.rank)
         if span is not None:
             starts[i], steps[i] = -span.pad_before, int(span.stride)
             ends[i] = span.pad_after if span.pad_after < 0 else ends[i]
     cut = {"starts": starts, "ends": ends, "axes": axes, "steps": steps}
     for i, (name, values) in enumerate(cut.items(), 1):
         work.set_ints(node, name, i, values, by_input=True)
+
+
+def _sides(work: Editor, node: ir.Node, y: Span, x: Span) -> tuple[Axes, Mapping[int | None, Span]]:
+    """The axes of a node's input, and the windows of those that are height and width."""
+    axes = work.axes[str(node.inputs[0].name)]  # type: ignore[union-attr]
+    return axes, {axes.space_axis("h"): y, axes.space_axis("w"): x}
 
 
 def _window(y: Span, x: Span) -> dict[str, list[int]]:
