@@ -113,11 +113,11 @@ def _output_of(model: Model, output: str | None, graph: Graph) -> str:
     outputs = graph.outputs
     if output is None or output in outputs:
         return model.output(output, graph)
-    named = model.plan.predicted.outputs if model.plan.predicted is not None else ()
-    if output in named:
-        return outputs[named.index(output)]
-    if output in model.graph.outputs:
-        return outputs[model.graph.outputs.index(output)]
+    names = model.plan.outputs
+    if output in names:
+        return model.output(names[output], graph)
+    if output in names.values():
+        return model.output(model.plan.untouched(output), graph)
     return model.output(output, graph)
 
 

@@ -40,6 +40,10 @@ class Plan:
     refinements: tuple[SetWindow, ...] = ()
     outputs: Mapping[str, str] = field(default_factory=dict)
 
+    def untouched(self, output: str) -> str:
+        """The untouched network's name for an output of the predicted one."""
+        return next(old for old, new in self.outputs.items() if new == output)
+
     @property
     def is_empty(self) -> bool:
         """Nothing to do: the network is fully convolutional already."""

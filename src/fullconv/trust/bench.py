@@ -78,7 +78,7 @@ def bench(
     values = np.random.default_rng(0).integers(0, 256, (1, model.image_shape[0], height, width)).astype(np.float32)
     crop = np.ascontiguousarray(values[:, :, : int(sampling.crop[0]), : int(sampling.crop[1])])
     engine = {"runtime": runtime, "precision": precision}
-    untouched = model.graph.outputs[(model.plan.predicted or model.graph).outputs.index(output)]
+    untouched = model.plan.untouched(output)
     jobs: dict[str, Callable[[], Any]] = {
         "map": lambda: run_cast(full, values, output, **engine),  # type: ignore[arg-type]
         "one": lambda: model.run(crop, outputs=[untouched], **engine),  # type: ignore[arg-type]

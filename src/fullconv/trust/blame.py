@@ -145,7 +145,7 @@ def blame(
     every = grid.rows * grid.cols
     picked = np.sort(np.random.default_rng(seed).choice(every, min(cells, every), replace=False))
     chosen = [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
-    untouched = model.graph.outputs[full.graph.outputs.index(name)]
+    untouched = model.plan.untouched(name)
     crops = run_cells(model, values, untouched, grid, chosen)
     runs = 2 + 2 * len(causes)
     found = np.zeros((len(chosen), runs), np.float64)

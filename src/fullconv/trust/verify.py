@@ -185,7 +185,7 @@ def verify(
     given = preprocess if preprocess is not None else model.preprocess
     values, _ = prepare(read_image(image), given, model.image_shape[0])
     chosen = _choose(result.grid, cells, seed)
-    name = _untouched(model, result.output)
+    name = model.plan.untouched(result.output)
     crops = run_cells(model, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
     mapped = np.stack([result.scores[:, row, col] for row, col in chosen])
     noise = _noise(model, values, name, result.grid, chosen, crops)
@@ -243,13 +243,6 @@ def _choose(grid: Grid, cells: int | Literal["all"], seed: int) -> list[tuple[in
     else:
         picked = np.sort(np.random.default_rng(seed).choice(total, cells, replace=False))
     return [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
-
-
-def _untouched(model: Model, output: str) -> str:
-    """The untouched network's name for an output of the cast."""
-    predicted = model.plan.predicted
-    assert predicted is not None, "the map was made by the cast"
-    return model.graph.outputs[predicted.outputs.index(output)]
 
 
 def _noise(model: Model, values: Array, name: str, grid: Grid, chosen: list[tuple[int, int]], crops: Array) -> float:
