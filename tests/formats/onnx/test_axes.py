@@ -104,6 +104,24 @@ def test_an_output_in_no_maps_order_is_refused(tmp_path: Path) -> None:
     assert [(r.node, "in an order that no map has" in r.reason) for r in load(path).plan.refusals] == [("y", True)]
 
 
+def test_an_activation_behind_it_is_in_no_maps_order_either(tmp_path: Path) -> None:
+    body = _MAP + "t = Transpose <perm=[0,2,1,3]> (q)\nk = Reshape(t, s)\no = Transpose <perm=[0,2,1]> (k)\ny = Relu(o)"
+    numbers = weights(**TRUNK_WEIGHTS) | ints(s=[1, 2, 2])
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,2,2] y")
+    assert [r.node for r in load(path).plan.refusals] == ["y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "opset"), [("Softmax <axis=1> (v)", 11), ("LayerNormalization <axis=1> (v, g, h)", 17)]
+)
+def test_channels_that_lie_last_are_told_by_their_axis(tmp_path: Path, name: str, opset: int) -> None:
+    """On a map of (n, h, w, c) no transposes are needed, only the axis."""
+    body = TRUNK + f"u = Transpose <perm=[0,2,3,1]> (p)\nv = ReduceMean <axes=[1,2], keepdims=0> (u)\ny = {name}"
+    numbers = weights(**TRUNK_WEIGHTS, g=(4,), h=(4,))
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,4] y", opset=opset)
+    _crops_agree(path, 4)
+
+
 def test_an_activation_stands_between_a_layout_and_its_matrix(tmp_path: Path) -> None:
     body = (
         _MAP + "t = Transpose <perm=[0,2,1,3]> (q)\nk = Reshape(t, s)\no = Transpose <perm=[0,2,1]> (k)\na = Relu(o)\n"
