@@ -230,6 +230,11 @@ INEXACT = {
     "variance pooling": (lambda: gated(VariancePool()), "local pooling"),
     "gather and excite": (lambda: gated(Of(lambda m, x: x * torch.sigmoid(F.adaptive_avg_pool2d(x, 1)))), "local pooling"),
     "group norm": (lambda: gated(nn.GroupNorm(2, 4)), "local pooling"),
+    "instance norm of large numbers": (
+        lambda: gated(Of(lambda m, x: m.n(x + 8), n=nn.InstanceNorm2d(4, affine=True))), "local pooling"
+    ),
+    "variance of large numbers": (lambda: gated(Of(lambda m, x: x * (x + 8).std((2, 3), keepdim=True))), "local pooling"),
+    "layer norm over the map": (lambda: gated(nn.LayerNorm((4, 7, 7), elementwise_affine=False)), "local pooling"),
     "padding": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten(), _linear(256)), "padding"),
     "same padding": (lambda: nn.Sequential(nn.Conv2d(3, 4, 4, padding="same"), nn.MaxPool2d(2), nn.Flatten(), _linear(256)), "padding"),
     "reflected blur pool": (
@@ -274,6 +279,8 @@ class Positions(nn.Module):
 REFUSED = {
     "attention": (lambda: nn.Sequential(trunk(), Attention()), "attention"),
     "position embeddings": (lambda: nn.Sequential(trunk(), Positions(), nn.Flatten(), _linear(196)), "a number for each position"),
+    "layer norm over rows": (lambda: gated(nn.LayerNorm(7, elementwise_affine=False)), "holds at one size only"),
+    "layer norm with a number for each position": (lambda: gated(nn.LayerNorm((4, 7, 7))), "holds at one size only"),
     "rolled windows": (
         lambda: nn.Sequential(trunk(), Of(lambda m, x: torch.roll(x, 1, 2)), nn.Flatten(), _linear(196)), "roll"
     ),

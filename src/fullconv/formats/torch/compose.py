@@ -1,6 +1,6 @@
 """Operators over the whole map in terms of means, which a cast knows how to slide.
 
-    variance     mean(x²) - mean(x)²
+    variance     mean(x²) - mean(x)², of x about its mean over the whole map: no digits are lost where the mean is large
     length       √(count · mean(x²))
     group norm   (x - mean) / √(variance + eps), the means over a group's channels too
     a block of cells as channels: view, permute, reshape   ->   pixel_unshuffle, and the channels in that order
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from fullconv.formats.torch.module import PATH, below_peak
+from fullconv.formats.torch.module import PATH, about_mean, below_peak
 from fullconv.formats.torch.operators import Call
 from fullconv.formats.torch.shapes import Known, is_size
 from fullconv.graph.axes import Axes, AxesError, size_of
@@ -92,6 +92,7 @@ def _variance(w: _Writer, call: Call) -> fx.Node | None:
     keep, count = bool(call["keepdim"]), 1
     for i in axes:
         count *= call.shape(x)[i]
+    x = w(about_mean, x, *axes)
     given = call.get("correction", None if "correction" in call else float(bool(call.get("unbiased", True))))
     less = 1.0 if given is None else float(given)
     mean = w.mean(x, axes, keep)
@@ -103,7 +104,7 @@ def _variance(w: _Writer, call: Call) -> fx.Node | None:
 def _length(w: _Writer, call: Call) -> fx.Node | None:
     x = call["self"]
     axes = _map_axes(call, x)
-    if axes is None or float(call["ord"]) not in (1.0, 2.0):
+    if axes is None or float(call["ord"]) not in (1.0, 2.0) or call.kind(x) != "float":
         return None
     count = 1
     for i in axes:
@@ -117,7 +118,7 @@ def _length(w: _Writer, call: Call) -> fx.Node | None:
 def _sum(w: _Writer, call: Call) -> fx.Node | None:
     x = call["self"]
     axes = _map_axes(call, x)
-    if axes is None:
+    if axes is None or call.kind(x) != "float":
         return None
     count = 1
     for i in axes:
@@ -125,12 +126,27 @@ def _sum(w: _Writer, call: Call) -> fx.Node | None:
     return w(aten.mul.Tensor, w.mean(x, axes, bool(call["keepdim"])), float(count))
 
 
+def _layer_norm(w: _Writer, call: Call) -> fx.Node | None:
+    """Over channels and map together, without a number for each position."""
+    whole = call.rank(call["input"]) == 4 and len(call["normalized_shape"]) == 3
+    return _grouped(w, call, 1) if whole and call["weight"] is None and call["bias"] is None else None
+
+
 def _group_norm(w: _Writer, call: Call) -> fx.Node | None:
-    x, groups = call["input"], int(call["num_groups"])
-    if call.rank(x) != 4:
-        return None
+    return _grouped(w, call, int(call["num_groups"])) if call.rank(call["input"]) == 4 else None
+
+
+def _instance_norm(w: _Writer, call: Call) -> fx.Node | None:
+    x = call["input"]
+    return _grouped(w, call, call.shape(x)[1]) if call.rank(x) == 4 and call["use_input_stats"] else None
+
+
+def _grouped(w: _Writer, call: Call, groups: int) -> fx.Node:
+    x = call["input"]
     count = call.shape(x)[1]
     sizes = [w.size(x, 0), w.size(x, 2), w.size(x, 3)]
+    if groups == count:
+        x = w(about_mean, x, *_SIDES)
     parts = x
     if groups != count:
         parts = w(aten.reshape.default, x, [sizes[0], groups, count // groups, sizes[1], sizes[2]])
@@ -224,6 +240,8 @@ _RESPELT: dict[Any, Callable[[_Writer, Call], fx.Node | None]] = {
     aten.linalg_vector_norm.default: _length,
     aten.sum.dim_IntList: _sum,
     aten.group_norm.default: _group_norm,
+    aten.instance_norm.default: _instance_norm,
+    aten.layer_norm.default: _layer_norm,
     aten.reshape.default: _blocks,
     aten.view.default: _blocks,
     aten.matmul.default: _weighted,

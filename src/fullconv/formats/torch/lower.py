@@ -149,7 +149,7 @@ class _Lower:
             raise NotLowered(f"{node.target} over numbers of less than 32 bits has no form for ONNX here")
         if not record.casts:
             return [b.value(v) for v in spelling.inputs]
-        kinds = ((v, self.known.kinds.get(v, kind) if isinstance(v, fx.Node) else kind) for v in spelling.inputs)
+        kinds = ((v, self.known.kinds.get(v, "int") if isinstance(v, fx.Node) else kind) for v in spelling.inputs)
         return [b.cast(b.value(v, have), have, kind) for v, have in kinds]
 
     def _size(self, node: fx.Node) -> Any:

@@ -57,6 +57,11 @@ def below_peak(x: torch.Tensor) -> torch.Tensor:
     return x - x.amax((2, 3), keepdim=True)
 
 
+def about_mean(x: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
+    """Numbers less their mean over the two sides of a map, which a variance does not notice: its squares stay small."""
+    return x - x.mean((rows, cols), keepdim=True)
+
+
 def module_of(program: ExportedProgram, named: Mapping[int, tuple[str, bool]] | None = None) -> fx.GraphModule:
     """The program as a module; its parameters are the program's own tensors.
 

@@ -17,7 +17,7 @@ from fullconv.formats.torch.operators import OPERATORS, Call, Spelling, Unspelt
 from fullconv.formats.torch.shapes import Known, follows_size, learn
 from fullconv.graph import spec
 from fullconv.graph.axes import BATCH, Axes, whole
-from fullconv.graph.nodes import Graph, Linear, Node, Opaque
+from fullconv.graph.nodes import Graph, Linear, Node, Opaque, Whole
 from fullconv.operators import effect_of
 from fullconv.operators.operation import Effect, Operation
 from fullconv.rasters.preprocess import Preprocess
@@ -137,7 +137,11 @@ class _Reader:
             return Effect(Opaque(why), tuple(Axes.image(shape) for shape in each))
         axes = tuple(self.axes.get(v) if isinstance(v, fx.Node) else None for v in spelling.inputs)
         names = tuple(value_of(v) if isinstance(v, fx.Node) else None for v in spelling.inputs)
-        return effect_of(Operation(spelling.op, names, axes, each, spelling.attributes, self.constants))
+        effect = effect_of(Operation(spelling.op, names, axes, each, spelling.attributes, self.constants))
+        if node.target is torch.ops.aten.layer_norm.default and isinstance(effect.touch, Whole):
+            why = f"it normalises {axes[0]} over {list(Call(node, self.known)['normalized_shape'])}, a shape that holds at one size only"
+            return Effect(Opaque(why), effect.outputs)
+        return effect
 
 
 class _Constants(Mapping[str, Any]):

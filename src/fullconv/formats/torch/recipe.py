@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from fullconv.formats.torch.module import batch_norm, below_peak, channel_conv1d
+from fullconv.formats.torch.module import about_mean, batch_norm, below_peak, channel_conv1d
 from fullconv.formats.torch.network import TorchNet
 
-_OWN = (batch_norm, below_peak, channel_conv1d)
+_OWN = (about_mean, batch_norm, below_peak, channel_conv1d)
 _HEAD = '''"""{source}, written by fullconv: a module of plain PyTorch, and load() for its weights in {weights}."""
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fullconv.formats.torch.module import below_peak
+from fullconv.formats.torch.module import about_mean, below_peak
 from fullconv.formats.torch.operators.call import Call, Emitter, NotLowered, Spelling, own, spells
 
 _REDUCTIONS = {
@@ -87,3 +87,14 @@ def peaks_off(call: Call) -> Spelling:
 
 
 own(below_peak, peaks_off)
+
+
+def about(call: Call) -> Spelling:
+    """Numbers less their mean over the map: on a map of any size it moves what a variance makes of them by nothing."""
+    axes = [int(call["rows"]), int(call["cols"])]
+    return Spelling(
+        "Relu", (call["x"],), emit=lambda b, x: b.op("Sub", x, b.op("ReduceMean", x, axes=axes, keepdims=1))
+    )
+
+
+own(about_mean, about)
