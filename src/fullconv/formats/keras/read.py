@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
+from fullconv.formats.keras.old import load_old, version_of
 from fullconv.formats.keras.safety import check
 from fullconv.formats.torch.export import export_module
 from fullconv.formats.torch.network import TorchNet
@@ -26,9 +28,9 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
     if reading.weights is not None:
         raise BadInput(f"{source}: a Keras file holds its weights; leave out --weights")
     keras = _keras()
+    note = None
     if isinstance(source, Path):
-        check(source)
-        name, model = str(source), _load(keras, source)
+        name, (model, note) = str(source), load_file(keras, source)
     else:
         name, model = source.name, source
     axes = _axes(model, name, reading)
@@ -42,7 +44,8 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
         for n in program.graph.nodes
         if n.op == "placeholder" and n.name in program.graph_signature.user_inputs
     )
-    return read_program(program, name, {given: axes}, None if any_batch else 1, named)
+    net = read_program(program, name, {given: axes}, None if any_batch else 1, named)
+    return net if note is None else replace(net, notes=(*net.notes, note))
 
 
 class _Called(nn.Module):
@@ -68,11 +71,18 @@ def _keras() -> Any:
     return keras
 
 
-def _load(keras: Any, path: Path) -> Any:
+def load_file(keras: Any, path: Path) -> tuple[Any, str | None]:
+    """The model of a file, and what a user should know of it."""
+    config = check(path)
+    version = version_of(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+            if version.startswith(("0", "1", "2")):
+                return load_old(keras, path, config, version)
+            return keras.saving.load_model(path, compile=False, safe_mode=True), None
+    except BadInput:
+        raise
     except Exception as error:  # Keras's own and Python's, as the file makes them
         raise BadInput(f"{path}: Keras {keras.__version__} cannot load it ({told(error)})") from None
 
@@ -81,4 +91,6 @@ def _axes(model: Any, name: str, reading: Reading) -> Axes:
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
-    return input_axes(list(shapes[0]), "input", name, reading.input_shape)
+    orders = {getattr(layer, "data_format", None) for layer in model._flatten_layers()} - {None}
+    last = len(orders) != 1 or "channels_last" in orders
+    return input_axes(list(shapes[0]), "input", name, reading.input_shape, last)

@@ -1,4 +1,4 @@
-"""What a Keras file may hold: layers of Keras's own and numbers. Nothing that loading would execute."""
+"""What a Keras file may hold: layers of Keras's own and numbers. Nothing that loading would execute, no other file, no flood."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ _CODE = (
 )
 
 
-def check(path: Path) -> None:
-    """Raise BadInput unless the file is a Keras model whose parts are all Keras's own."""
+_FLOOD = 64 * 2**20  # bytes of weights that a file of any size may spell out
+
+
+def check(path: Path) -> Any:
+    """The configuration of a file. Raise BadInput unless it is a Keras model whose parts are all Keras's own."""
     config = _of_archive(path) if path.suffix.lower() == ".keras" else _of_hdf5(path)
     for part in _parts(config):
         name = str(part.get("class_name"))
@@ -50,6 +53,7 @@ def check(path: Path) -> None:
             raise BadInput(
                 f"{path}: layer {called!r} is {registered}, a layer of its author's own; its code is not in the file. Load the model in Python and hand it to fullconv.load"
             )
+    return config
 
 
 def _of_archive(path: Path) -> Any:
@@ -76,9 +80,33 @@ def _of_hdf5(path: Path) -> Any:
                 raise BadInput(
                     f"{path}: {what}; save the whole model (model.save), or, for Caffe weights, name the .prototxt as the model"
                 )
+            _own_numbers(file, path)
             return json.loads(text)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, RecursionError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: truncated or damaged, not an HDF5 file of Keras ({error})") from None
+
+
+def _own_numbers(file: h5py.File, path: Path) -> None:
+    """Raise BadInput where numbers lie in another file, or are far more than the file could hold."""
+    total, todo, seen = 0, [file], set()
+    while todo:
+        group = todo.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise BadInput(
+                    f"{path}: {group.name}/{name} is a link; a model's weights lie in its own file, as numbers"
+                )
+            item = group[name]
+            if isinstance(item, h5py.Group) and item.id not in seen:
+                seen.add(item.id)
+                todo.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise BadInput(f"{path}: {item.name} lies in another file; a model's weights lie in its own")
+                total += item.nbytes
+    if total > 16 * path.stat().st_size + _FLOOD:
+        raise BadInput(f"{path}: states {total / 1e9:.1f} GB of weights, which it does not hold")
 
 
 def _parts(config: Any) -> Iterator[Mapping[str, Any]]:

@@ -64,13 +64,20 @@ def _of_program(program: ExportedProgram, source: str, reading: Reading) -> Torc
     return read_program(program, source, inputs, None if None in batches else next(iter(batches), None))
 
 
-def input_axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
-    """Axes of an input of these sizes: (n, c, h, w), or (n, h, w, c) where only that puts a plausible number of channels in place."""
+def input_axes(
+    dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None, last: bool | None = None
+) -> Axes:
+    """Axes of an input of these sizes.
+
+    Args:
+        last: channels come last, (n, h, w, c), or first; by default last where only that puts a plausible number of channels in place.
+    """
     if len(dims) != 4:
         if None in dims[1:]:
             raise BadInput(f"{source}: input {name!r} of {dims} is no image and leaves its size open")
         return Axes.image([dim or 1 for dim in dims])
-    last = dims[3] in _COLOURS and dims[1] not in _COLOURS
+    if last is None:
+        last = dims[3] in _COLOURS and dims[1] not in _COLOURS
     channels, height, width = (dims[3], dims[1], dims[2]) if last else (dims[1], dims[2], dims[3])
     if given is not None:
         if channels is not None and channels != given[0]:
