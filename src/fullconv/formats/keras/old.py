@@ -43,12 +43,10 @@ def _arguments(keras: Any) -> Callable[[str], frozenset[str] | None]:
         found = getattr(keras.layers, kind, None)
         if not (isinstance(found, type) and issubclass(found, keras.layers.Layer)):
             return None
-        own = {
-            name
-            for each in found.__mro__
-            for name in inspect.signature(each.__init__).parameters
-            if issubclass(each, keras.layers.Layer)
-        }
+        inits: list[Any] = [
+            vars(each)["__init__"] for each in found.__mro__ if "__init__" in vars(each) and each is not object
+        ]
+        own = {name for init in inits for name in inspect.signature(init).parameters}
         return _FOR_ALL | (own - {"self", "args", "kwargs", "input_shape", "input_dim"})
 
     return takes

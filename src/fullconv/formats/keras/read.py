@@ -91,6 +91,11 @@ def _axes(model: Any, name: str, reading: Reading) -> Axes:
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
-    orders = {getattr(layer, "data_format", None) for layer in model._flatten_layers()} - {None}
-    last = len(orders) != 1 or "channels_last" in orders
+    orders = [
+        getattr(layer, "data_format", None)
+        for layer in model._flatten_layers()
+        if "Flatten" not in type(layer).__name__
+    ]
+    first = next((order for order in orders if order is not None), None)  # who reads the image, or what it became
+    last = None if first is None else first == "channels_last"
     return input_axes(list(shapes[0]), "input", name, reading.input_shape, last)
