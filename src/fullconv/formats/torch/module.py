@@ -58,8 +58,11 @@ def below_peak(x: torch.Tensor) -> torch.Tensor:
 
 
 def about_mean(x: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
-    """Numbers less their mean over the two sides of a map, which a variance does not notice: its squares stay small."""
-    return x - x.mean((rows, cols), keepdim=True)
+    """Numbers less their mean over the two sides of a map, which a variance does not notice: its squares stay small.
+
+    The mean is a number that is taken off and no more: what it adds to the gradient of a variance is nothing.
+    """
+    return x - x.detach().mean((rows, cols), keepdim=True)
 
 
 def module_of(program: ExportedProgram, named: Mapping[int, tuple[str, bool]] | None = None) -> fx.GraphModule:
