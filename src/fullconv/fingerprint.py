@@ -25,8 +25,8 @@ def of_model(model: Model) -> str:
         shapes = {name: graph.values[name].shape for name in graph.inputs if graph.consumers(name) or name == image}
         lowered = model.format.lower(model.native, shapes)
     except CannotRun:  # its own framework runs it, and holds its weights
-        module = model.format.module(model.native)
-        for name, value in sorted(module.state_dict().items()) if module is not None else ():
+        framework = model.format.framework
+        for name, value in sorted(framework.module(model.native).state_dict().items()) if framework else ():
             found.update(name.encode())
             found.update(value.detach().cpu().numpy().tobytes())
         return found.hexdigest()[:32]

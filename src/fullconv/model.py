@@ -130,10 +130,10 @@ class Model:
         Raises:
             BadInput: the network is no network of PyTorch.
         """
-        found = self.format.module(self.native)
-        if found is None:
+        framework = self.format.framework
+        if framework is None:
             raise BadInput(f"{self.path}: a network of {self.format.name} is no nn.Module; load it from PyTorch")
-        return found
+        return framework.module(self.native)
 
     def sampling(self, output: str | None = None) -> Sampling:
         """Stride, crop and field of an output's cells; of a classifier, those of its cast."""
@@ -359,13 +359,11 @@ class Model:
 
     def _own_session(self, runtime: str, precision: Precision) -> Session | None:
         """The session of the network's own framework, where it is asked for or the fastest."""
-        if runtime != "torch" and not (runtime == "auto" and self.format.prefers_itself()):
+        framework = self.format.framework
+        if framework is None or (runtime != "torch" and not (runtime == "auto" and framework.is_faster())):
             return None
         if ("own", precision) not in self._sessions:
-            session = self.format.own_session(self.native, precision)
-            if session is None:
-                return None
-            self._sessions["own", precision] = session
+            self._sessions["own", precision] = framework.session(self.native, precision)
         return self._sessions["own", precision]
 
 

@@ -1,4 +1,7 @@
-"""What a format does: everything that a Model needs and that differs between Caffe, ONNX, PyTorch and Keras."""
+"""What a format does: everything that a Model needs and that differs between Caffe, ONNX, PyTorch and Keras.
+
+What only some have, a framework of their own that runs them, is a second protocol, which a format may offer.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy.typing as npt
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.runtime import Session
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 
@@ -37,11 +41,17 @@ class Reading:
     isolate: bool = False
 
 
-class Session(Protocol):
-    """A network compiled for one engine."""
+class Framework(Protocol):
+    """What only a format has whose own framework is at hand, and can run its networks."""
 
-    def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
-        """The named outputs; feeds are float32, by the network's input names."""
+    def module(self, native: Any) -> Any:
+        """The network as an nn.Module of PyTorch."""
+
+    def session(self, native: Any, precision: str) -> Session:
+        """The framework's own engine."""
+
+    def is_faster(self) -> bool:
+        """Whether it is the faster engine on this machine."""
 
 
 class Format(Protocol):
@@ -49,6 +59,7 @@ class Format(Protocol):
 
     name: str
     dialect: Dialect
+    framework: Framework | None
 
     def read(self, source: Any, reading: Reading) -> Any:
         """Read a network from a path, a name or an object of its own; BadInput or CannotRun where it cannot be."""
@@ -64,15 +75,6 @@ class Format(Protocol):
 
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""
-
-    def module(self, native: Any) -> Any:
-        """The network as an nn.Module of PyTorch, None where the format has none."""
-
-    def own_session(self, native: Any, precision: str) -> Session | None:
-        """The framework's own engine, None where the format has none here."""
-
-    def prefers_itself(self) -> bool:
-        """Whether the framework's own engine is the faster one on this machine."""
 
     def check(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         """Raise BadInput where inputs of these shapes do not fit; quick, for every new shape."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy.typing as npt
+import numpy as np
 
 from fullconv.surgery.edit import LinearToConv
 
-Array = npt.NDArray[Any]
 
+def kernel_of(matrix: Any, edit: LinearToConv, move: Callable[[Any, tuple[int, ...]], Any] = np.transpose) -> Any:
+    """(K, flattened) as (K, C, kernel_h, kernel_w): a view where the flatten was channels, y, x.
 
-def kernel_of(matrix: Array, edit: LinearToConv) -> Array:
-    """(K, flattened) as (K, C, kernel_h, kernel_w): a view where the flatten was channels, y, x."""
+    Args:
+        matrix: an array, or a framework's tensor.
+        move: orders its axes anew.
+    """
     order = edit.order
     laid_out = matrix.reshape(matrix.shape[0], *order.sizes)
-    return laid_out.transpose(0, *(axis + 1 for axis in order.permutation)).reshape(edit.weights)
+    return move(laid_out, (0, *(axis + 1 for axis in order.permutation))).reshape(edit.weights)
 
 
 def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
-from fullconv.formats.format import Reading, Session
+from fullconv.formats.format import Framework, Reading
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
@@ -26,6 +26,7 @@ class Caffe:
 
     name = "caffe"
     dialect = surgery.DIALECT
+    framework: Framework | None = None
 
     def read(self, path: Path, reading: Reading) -> CaffeNet:
         return read_network(path, reading)
@@ -55,15 +56,6 @@ class Caffe:
 
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
-
-    def module(self, native: Any) -> Any:
-        return None
-
-    def own_session(self, native: Any, precision: str) -> Session | None:
-        return None
-
-    def prefers_itself(self) -> bool:
-        return False
 
     def check(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> None:
         fitted(native, shapes)

@@ -1,4 +1,4 @@
-"""Keras behind the Format protocol: reading is its own, a network that was read is one of PyTorch."""
+"""Keras behind the Format protocol: reading is its own; a network that was read is one of PyTorch, and goes on as such."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from fullconv.formats.torch.format import Torch
 from fullconv.formats.torch.network import TorchNet
 
 
-class Keras(Torch):
+class Keras:
     """The Keras format."""
 
     name = "keras"
+
+    def __init__(self) -> None:
+        torch = Torch()
+        self.dialect, self.framework = torch.dialect, torch.framework
+        self.graph, self.batch, self.preprocess, self.notes = torch.graph, torch.batch, torch.preprocess, torch.notes
+        self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write
+        self.check, self.accepts, self.resize = torch.check, torch.accepts, torch.resize
 
     def read(self, source: Any, reading: Reading) -> TorchNet:
         return read_keras(source, reading)

@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.formats.format import Reading, Session
+from fullconv.formats.format import Framework, Reading
 from fullconv.formats.onnx.apply import ALIGNED, EDITS, apply
 from fullconv.formats.onnx.axis import SETS_AXIS
 from fullconv.formats.onnx.editor import set_free
@@ -37,6 +37,7 @@ class Onnx:
 
     name = "onnx"
     dialect = Dialect(pools_locally=True, keeps_outputs=True, edits=EDITS, sets_axis=SETS_AXIS, aligns=ALIGNED)
+    framework: Framework | None = None
 
     def read(self, source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
         net = read_network(source, reading)
@@ -56,15 +57,6 @@ class Onnx:
 
     def apply(self, native: OnnxNet, plan: Plan) -> OnnxNet:
         return apply(native, plan)
-
-    def module(self, native: Any) -> Any:
-        return None
-
-    def own_session(self, native: Any, precision: str) -> Session | None:
-        return None
-
-    def prefers_itself(self) -> bool:
-        return False
 
     def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
         whole = not native.is_cast and any(

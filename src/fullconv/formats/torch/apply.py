@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from fullconv.formats.kernel import without_ones
+from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.torch.module import channel_conv1d, module_like
 from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, parts_of, understand, value_of
 from fullconv.formats.torch.operators import Call
@@ -101,7 +101,7 @@ class _Work:
             name = str(matrix.target)
             old = self.tensors.get(name, _fetch(self.net.module, name))
             with torch.no_grad():
-                made = kernel_of(old, edit).contiguous()
+                made = kernel_of(old, edit, torch.permute).contiguous()
             self.tensors[name] = nn.Parameter(made, old.requires_grad) if isinstance(old, nn.Parameter) else made
             return matrix
         with self.graph.inserting_before(node):
@@ -242,12 +242,6 @@ class _Work:
         for gone in (*node.users, node):
             self.graph.erase_node(gone)
         self.nodes[name_of(node)] = self.nodes[name] = self.values[value] = made
-
-
-def kernel_of(matrix: torch.Tensor, edit: LinearToConv) -> torch.Tensor:
-    """(K, flattened) as (K, C, kernel_h, kernel_w)."""
-    laid_out = matrix.reshape(matrix.shape[0], *edit.order.sizes)
-    return laid_out.permute(0, *(axis + 1 for axis in edit.order.permutation)).reshape(edit.weights)
 
 
 def _matrix_and_bias(node: fx.Node, call: Call) -> tuple[fx.Node, Any]:

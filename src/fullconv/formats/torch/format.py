@@ -8,18 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput
-from fullconv.formats.format import Reading, Session
+from fullconv.formats.format import Framework, Reading
 from fullconv.formats.torch.apply import apply
 from fullconv.formats.torch.lower import lower
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
-from fullconv.formats.torch.run import TorchSession, prefers_itself
+from fullconv.formats.torch.run import TorchSession, is_faster
 from fullconv.formats.torch.write import write
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.runtime import Session
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
+
+
+class PyTorch:
+    """PyTorch as the framework of its networks."""
+
+    def module(self, native: TorchNet) -> Any:
+        return copy.deepcopy(native.module)
+
+    def session(self, native: TorchNet, precision: str) -> Session:
+        return TorchSession(native, precision)
+
+    def is_faster(self) -> bool:
+        return is_faster()
 
 
 class Torch:
@@ -27,6 +41,7 @@ class Torch:
 
     name = "torch"
     dialect = Dialect(pools_locally=True)
+    framework: Framework | None = PyTorch()
 
     def read(self, source: Any, reading: Reading) -> TorchNet:
         return read_network(source, reading)
@@ -52,15 +67,6 @@ class Torch:
 
     def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
-
-    def module(self, native: TorchNet) -> Any:
-        return copy.deepcopy(native.module)
-
-    def own_session(self, native: TorchNet, precision: str) -> Session:
-        return TorchSession(native, precision)
-
-    def prefers_itself(self) -> bool:
-        return prefers_itself()
 
     def accepts(self, native: TorchNet, feeds: Mapping[str, Any]) -> None:
         return  # floating-point numbers, whatever they are

@@ -64,6 +64,6 @@ def _array(value: torch.Tensor) -> Array:
     return np.ascontiguousarray(numbers.cpu().numpy())
 
 
-def prefers_itself() -> bool:
+def is_faster() -> bool:
     """Whether PyTorch is the faster engine here: with CUDA, against the others on the processor."""
     return torch.cuda.is_available()
