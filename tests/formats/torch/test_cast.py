@@ -96,6 +96,15 @@ def test_what_has_no_window_is_refused_and_mapped_by_crops(name: str) -> None:
     assert worst(found.scores[:, 1, 2], answers(module, values[:, :, 4:, 8:])[0][0]) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "run", [lambda x: F.pad(x, (1, 1)), lambda x: x.mean(1, keepdim=True).expand(-1, 5)], ids=["pad", "expand"]
+)
+def test_an_axis_that_cannot_be_moved_is_refused(run) -> None:
+    module = Of(lambda m, x: run(m.t(x).mean((2, 3))), t=trunk()).eval()
+    with pytest.raises(CannotCast):
+        fullconv.load(module, input_shape=SHAPE).cast()
+
+
 def test_an_uncast_network_takes_any_batch() -> None:
     module = made(EXACT["dense layers with dropout"])
     model = fullconv.load(module, input_shape=SHAPE)

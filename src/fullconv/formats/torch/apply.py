@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from fullconv.errors import CannotCast, Refusal
 from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.torch.module import channel_conv1d, module_like
 from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, parts_of, understand, value_of
@@ -149,6 +150,9 @@ class _Work:
             )
             return
         names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
+        if "dim" not in names:  # a pad or an expand counts its axes by their places
+            reason = f"{node.target} works along an axis of a vector, and has no form along channels of a map here"
+            raise CannotCast(f"{self.net.source}: cannot be cast", [Refusal(edit.node, reason)])
         place = names.index("dim")
         value: Any = [edit.axis] if isinstance(self._call(node)["dim"], list | tuple) else edit.axis
         if place < len(node.args):
