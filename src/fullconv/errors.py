@@ -21,6 +21,10 @@ class TooSmall(BadInput):
     """An image is smaller than one crop."""
 
 
+class NoWeights(BadInput):
+    """The network was read without its weights: it can be inspected and planned for, not run."""
+
+
 class MissingExtra(BadInput):
     """An optional library is needed and not installed."""
 

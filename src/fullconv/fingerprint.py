@@ -15,27 +15,34 @@ _PIECES, _PIECE = 32, 64 << 10
 
 
 def of_model(model: Model) -> str:
-    """Of a network's structure and weights."""
+    """Of a network: every operator with its attributes as an engine gets them, and every weight.
+
+    Two networks that can answer differently have different ones.
+    """
     graph = model.graph
-    image = graph.image
-    found = hashlib.sha256()
+    made = hashlib.sha256()
     for node in graph:
-        found.update(repr((node.name, node.op, node.inputs, node.outputs, node.touch)).encode())
+        made.update(repr((node.name, node.op, node.inputs, node.outputs, node.touch)).encode())
+    made.update(repr((graph.inputs, graph.outputs, [graph.values[name].shape for name in graph.inputs])).encode())
     try:
-        shapes = {name: graph.values[name].shape for name in graph.inputs if graph.consumers(name) or name == image}
+        shapes = {v: graph.values[v].shape for v in graph.inputs if graph.consumers(v) or v == graph.image}
         lowered = model.format.lower(model.native, shapes)
-    except CannotRun:  # its own framework runs it, and holds its weights
+    except CannotRun:  # its own framework runs it, and holds its operators and weights
         framework = model.format.framework
-        for name, value in sorted(framework.module(model.native).state_dict().items()) if framework else ():
-            found.update(name.encode())
-            found.update(value.detach().cpu().numpy().tobytes())
-        return found.hexdigest()[:32]
+        module = framework.module(model.native) if framework is not None else None
+        made.update(str(getattr(module, "graph", "")).encode())
+        for name, value in sorted(module.state_dict().items()) if module is not None else ():
+            made.update(name.encode())
+            made.update(value.detach().cpu().numpy().tobytes())
+        return made.hexdigest()[:32]
+    made.update(repr(sorted(lowered.opsets.items())).encode())
+    for part in (*lowered.nodes, *lowered.constants):
+        made.update(part.SerializeToString(deterministic=True))
     for name in sorted(lowered.weights):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(lowered.weights[name]).view(np.uint8).reshape(-1).data)
-    for constant in lowered.constants:
-        found.update(constant.SerializeToString(deterministic=True))
-    return found.hexdigest()[:32]
+        array = lowered.weights[name]
+        made.update(repr((name, array.shape, str(array.dtype))).encode())
+        made.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+    return made.hexdigest()[:32]
 
 
 def of_image(image: Any, size: tuple[int, int], bands: int) -> str:

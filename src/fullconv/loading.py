@@ -20,8 +20,9 @@ def load(
     input_shape: Sequence[int] | None = None,
     stages: Sequence[str] = (),
     ignore_unused_weights: bool = False,
-    global_pooling: GlobalPooling = "local",
+    global_pooling: GlobalPooling | None = None,
     isolate: bool = False,
+    check: bool | None = None,
 ) -> Model:
     """Read a network.
 
@@ -35,17 +36,19 @@ def load(
         stages: stages whose layers take part, for networks with stage rules (DIGITS writes ``deploy``).
         ignore_unused_weights: go on where the weights file has layers that the network does not.
         global_pooling: what a cast makes of statistics pooled over the whole map that act on the map (squeeze-and-excite): ``local``
-            pools the training-size window around each cell, ``global`` the whole input. Both differ from crops.
-
+            pools the training-size window around each cell, ``global`` the whole input. Both differ from crops. ``local`` by default; a
+            Model keeps its own.
         isolate: load, cast and run an ONNX network in a process of its own first, of bounded memory and time, since a hostile one may
             end the process that runs it; about a second. ``FULLCONV_ISOLATE=1`` asks for it everywhere.
+        check: whether a cast is run at several sizes and compared with this network before it is used; True by default.
 
     Raises:
         BadInput: the file is missing, damaged, or not what it claims to be.
         CannotRun: it has layers that nothing here can compute.
     """
     if isinstance(source, Model):
-        return source.pooling(global_pooling) if global_pooling != "local" else source
+        model = source if global_pooling is None else source.pooling(global_pooling)
+        return model if check is None else model.checking(check)
     shape = None
     if input_shape is not None:
         if len(input_shape) != 3 or min(input_shape) < 1:
@@ -60,10 +63,11 @@ def load(
     with guarded(path, beside) as files:
         native = found.read(source if path is None or found.name == "torch" else path, reading)
     reads(*files)
-    model = Model(native, found, path, files=files).pooling(global_pooling)
-    if path is not None:
-        model.origin = {
-            "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,
-            "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": global_pooling,
-        }  # fmt: skip
-    return model
+    pooling: GlobalPooling = global_pooling or "local"
+    origin = {
+        "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,
+        "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": pooling,
+    }  # fmt: skip
+    return Model(
+        native, found, path, pooling, files, origin=None if path is None else origin, checks=check is not False
+    )

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from fullconv.errors import BadInput, BrokenPromise, CannotCast, CannotRun
+from fullconv.errors import BadInput, BrokenPromise, CannotCast
 from fullconv.formats.format import Format
+from fullconv.formats.registry import read_back
 from fullconv.geometry.field import Field
 from fullconv.geometry.grid import Sampling, sampling
-from fullconv.geometry.lengths import fitting, misfit
-from fullconv.graph.axes import SPACE
+from fullconv.geometry.lengths import fitting
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
-from fullconv.runtimes.runtime import Precision, Session, compiler
+from fullconv.running import Runner
+from fullconv.runtimes.runtime import Precision
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 from fullconv.surgery.refine import strides
+from fullconv.system.files import unseen
 from fullconv.system.guard import guarded
+from fullconv.trust.check import Checked, check
+from fullconv.trust.reread import same_answers
 
 Array = npt.NDArray[Any]
-_MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a network was made of another.
+
+    Attributes:
+        of: the network that went in.
+        plan: by which it was cast.
+        outputs: outputs of ``of``, and what they are called now.
+        samplings: of outputs, where the graph alone does not tell them.
+        refinements: what made its map finer.
+    """
+
+    of: Model
+    plan: Plan
+    outputs: Mapping[str, str]
+    samplings: Mapping[str, Sampling] = field(default_factory=dict)
+    refinements: tuple[SetWindow, ...] = ()
 
 
 class Model:
@@ -41,18 +61,30 @@ class Model:
         path: Path | None = None,
         global_pooling: GlobalPooling = "local",
         files: Sequence[Path] = (),
+        *,
+        origin: Mapping[str, Any] | None = None,
+        checks: bool = True,
+        made: Made | None = None,
     ) -> None:
+        """Args:
+        native: the format's own network object.
+        kind: its format.
+        path: the file that it was read from.
+        global_pooling: what a cast makes of pooled statistics that act on the map, ``local`` or ``global``.
+        origin: the arguments of ``load``, by which it can be loaded again elsewhere.
+        checks: whether what is made of it (its cast, finer forms, files) is run and compared at once; put off, ``checked`` does it.
+        made: how it was made of another network, where it was.
+        """
         self.native = native
         self.format = kind
         self.path = path
         self.files = tuple(files)  # that it was read from, which are never written over
         self.global_pooling = global_pooling
-        self.origin: Mapping[str, Any] | None = None  # what it was loaded from, to load it again elsewhere
-        self.refinements: Sequence[SetWindow] = ()  # what made the map finer than the network's own
-        self._sessions: OrderedDict[Any, Session] = OrderedDict()
-        self._samplings: dict[str, Sampling] = {}
+        self.origin = origin
+        self.checks = checks
+        self._made = made
+        self._samplings: dict[str, Sampling] = dict(made.samplings) if made is not None else {}
         self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
-        self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
 
     @cached_property
     def graph(self) -> Graph:
@@ -70,9 +102,16 @@ class Model:
             raise BadInput(f"global_pooling {mode!r}: not local or global")
         if mode == self.global_pooling:
             return self
-        other = Model(self.native, self.format, self.path, mode, self.files)
-        other.origin = None if self.origin is None else {**self.origin, "global_pooling": mode}
-        return other
+        origin = None if self.origin is None else {**self.origin, "global_pooling": mode}
+        return Model(self.native, self.format, self.path, mode, self.files, origin=origin, checks=self.checks)
+
+    def checking(self, on: bool) -> Model:
+        """The same network, whose casts are checked at once, or only when asked (``checked``)."""
+        if on == self.checks:
+            return self
+        return Model(
+            self.native, self.format, self.path, self.global_pooling, self.files, origin=self.origin, checks=on
+        )
 
     @property
     def notes(self) -> Sequence[str]:
@@ -99,22 +138,58 @@ class Model:
         Raises:
             CannotCast: with every refusal.
         """
-        return self._full
+        return self._full.held()
 
     @cached_property
     def _full(self) -> Model:
+        """The cast network, not checked yet."""
         plan = self.plan
         if plan.refusals:
-            name = self.path or "the network"
-            raise CannotCast(f"{name}: cannot be cast", plan.refusals)
+            raise CannotCast(f"{self._name}: cannot be cast", plan.refusals)
         if plan.is_empty:
             return self
-        full = Model(self.format.apply(self.native, plan), self.format, self.path, self.global_pooling, self.files)
         assert plan.predicted is not None
+        outputs = dict(zip(self.graph.outputs, plan.predicted.outputs, strict=False))
+        full = self._making(self.format.apply(self.native, plan), self.format, Made(self, plan, outputs))
         difference = plan.predicted.difference(full.graph)
         if difference is not None:
-            raise BrokenPromise(f"the cast network is not the planned one: {difference}")
+            raise BrokenPromise(f"{self._name}: the cast network is not the planned one: {difference}")
         return full
+
+    def _making(self, native: Any, kind: Format, made: Made | None = None) -> Model:
+        """A network made of this one."""
+        return Model(native, kind, self.path, self.global_pooling, self.files, checks=self.checks, made=made)
+
+    def held(self) -> Model:
+        """Itself, checked where checks are on."""
+        if self.checks:
+            _ = self.checked
+        return self
+
+    @cached_property
+    def checked(self) -> Checked | None:
+        """What was seen when this cast (or finer form of one) was held against the network that it was made of; None for a network as
+        it was loaded. Runs the check where it was put off.
+
+        Raises:
+            BrokenPromise: the cast is not what its plan says.
+        """
+        if self._made is None:
+            return None
+        # Networks of their own, so that no session of the check stays.
+        of, made = self._made.of, self._made
+        before = Model(of.native, of.format, of.path, of.global_pooling)
+        after = Model(self.native, self.format, self.path, self.global_pooling, made=made)
+        return check(before, after, made.plan, self._name, made.outputs)
+
+    @property
+    def refinements(self) -> Sequence[SetWindow]:
+        """What made the map finer than the network's own."""
+        return self._made.refinements if self._made is not None else ()
+
+    @property
+    def _name(self) -> str:
+        return str(self.path or "the network")
 
     @property
     def is_fully_convolutional(self) -> bool:
@@ -155,7 +230,7 @@ class Model:
             BadInput: the stride is no divisor; those that are, are told.
             CannotCast: a node has no dilated form, with the reason.
         """
-        full = self.cast()
+        full = self._full
         name = full.output()
         sampling = self.sampling(name)
         own = [int(step) for step in sampling.stride]
@@ -165,7 +240,7 @@ class Model:
                 f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}"
             )
         if (stride, stride) == tuple(own):
-            return full
+            return full.held()
         from fullconv.formats.onnx.format import Onnx
         from fullconv.formats.onnx.refine import of_lowered, refined
 
@@ -176,14 +251,15 @@ class Model:
             lowered = full.format.lower(full.native, shapes)
             native = of_lowered(lowered, full.graph.outputs, inputs, str(self.path or "the network"))
         network, edits = refined(native, (stride, stride))
-        made = Model(network, Onnx(), self.path, self.global_pooling, self.files)
-        made.refinements = edits
         step = Fraction(stride)
-        for output in made.graph.outputs:
+        samplings = {}
+        for output in network.graph.outputs:
             old = self.sampling(output)
-            field = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
-            made._samplings[output] = Sampling((step, step), old.crop, field)
-        return made
+            finer = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
+            samplings[output] = Sampling((step, step), old.crop, finer)
+        outputs = dict(zip(self.graph.outputs, network.graph.outputs, strict=False))
+        made = Made(self, self.plan, outputs, samplings, tuple(edits))
+        return self._making(network, Onnx(), made).held()
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""
@@ -196,9 +272,11 @@ class Model:
 
     def resized(self, height: int, width: int) -> Model:
         """The same network with its input stated at another size (for files that state one)."""
-        return Model(
-            self.format.resize(self.native, height, width), self.format, self.path, self.global_pooling, self.files
-        )
+        return self._making(self.format.resize(self.native, height, width), self.format)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner(self.native, self.format, self.graph, takes_any_size=self.is_fully_convolutional)
 
     def run(
         self,
@@ -221,40 +299,22 @@ class Model:
         Raises:
             BadInput: an input is missing or has a shape that the network cannot take.
         """
-        feeds = self._feeds(inputs)
-        self.format.accepts(self.native, feeds)
-        names = tuple(outputs or self.graph.outputs)
-        batch = self.format.batch(self.native)
-        if batch is not None and any(len(value) != batch for value in feeds.values()):
-            return self._run_in_batches(feeds, names, batch, runtime, precision)
-        return self._run(feeds, names, runtime, precision)
+        return self._runner.run(inputs, outputs=outputs, runtime=runtime, precision=precision)
 
-    def _run_in_batches(
-        self, feeds: Mapping[str, Array], names: tuple[str, ...], batch: int, runtime: str, precision: Precision
+    def values(
+        self,
+        inputs: Array | Mapping[str, Array],
+        names: Sequence[str] | None = None,
+        *,
+        rewrites: bool = False,
+        double: bool = False,
     ) -> dict[str, Array]:
-        """A network of one batch size, run as often as it takes; the last batch is filled up and cut."""
-        count = len(next(iter(feeds.values())))
-        found: dict[str, list[Array]] = {name: [] for name in names}
-        for start in range(0, count, batch):
-            part = {name: value[start : start + batch] for name, value in feeds.items()}
-            short = batch - len(next(iter(part.values())))
-            if short:
-                part = {name: np.concatenate([v, np.zeros((short, *v.shape[1:]), v.dtype)]) for name, v in part.items()}
-            for name, value in self._run(part, names, runtime, precision).items():
-                if value.shape[:1] != (batch,):
-                    raise BadInput(
-                        f"output {name!r} of {value.shape} has no axis of the batch, and the network takes batches of {batch} only; "
-                        "choose another output"
-                    )
-                found[name].append(value[: batch - short])
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+        """Values inside the network, for looking closely; see ``Runner.values``."""
+        return self._runner.values(inputs, names, rewrites=rewrites, double=double)
 
-    def _run(
-        self, feeds: Mapping[str, Array], names: tuple[str, ...], runtime: str, precision: Precision
-    ) -> dict[str, Array]:
-        session = self._session({name: value.shape for name, value in feeds.items()}, names, runtime, precision)
-        found = zip(names, session.run(dict(feeds), names), strict=True)
-        return {name: self._channels_first(name, _float32(array)) for name, array in found}
+    def shapes(self, size: tuple[int, int]) -> Mapping[str, tuple[int, ...]] | None:
+        """Shapes of every value for one image of (height, width), by ONNX's own inference; see ``Runner.shapes``."""
+        return self._runner.shapes(size)
 
     def save(self, path: str | Path, weights: str | Path | None = None, *, overwrite: bool = False) -> list[Path]:
         """Write the network in its own format, weights beside it unless named; the paths written.
@@ -262,71 +322,18 @@ class Model:
         Args:
             overwrite: a file that exists and that fullconv did not write may be replaced. What the network was read from never is.
         """
+        approve = self._read_again if self.checks else unseen
         with guarded(*self.files, overwrite=overwrite):
-            return self.format.write(self.native, Path(path), None if weights is None else Path(weights))
+            return self.format.write(self.native, Path(path), None if weights is None else Path(weights), approve)
 
-    def _feeds(self, inputs: Array | Mapping[str, Array]) -> dict[str, Array]:
-        if not isinstance(inputs, Mapping):
-            image = self.graph.image or self.graph.inputs[0]
-            inputs = {image: self._channels_last(image, np.asarray(inputs))}
-        missing = [name for name in self.graph.inputs if name not in inputs and self.graph.consumers(name)]
-        unknown = [name for name in inputs if name not in self.graph.inputs]
-        if missing or unknown:
-            raise BadInput(f"inputs are {', '.join(self.graph.inputs)}; missing {missing}, unknown {unknown}")
-        feeds = {
-            name: np.ascontiguousarray(value, np.float32)
-            for name, value in inputs.items()
-            if self.graph.consumers(name)
-        }
-        for name, value in feeds.items():
-            want = self.graph.values[name].shape
-            axes = self.graph.values[name]
-            fixed = [axes.channel_axis] if axes.is_map and axes.rank == 4 else list(range(1, axes.rank))
-            if value.ndim != len(want) or any(value.shape[i] != want[i] for i in fixed) or 0 in value.shape:
-                raise BadInput(f"input {name!r} has the shape {value.shape}; the network takes {want}, with any batch")
-        return feeds
-
-    def _channels_last(self, name: str, array: Array) -> Array:
-        """(N, C, H, W) as the input takes it."""
-        axes = self.graph.values[name]
-        last = axes.rank == 4 and axes.is_map and axes.channel_axis == 3 and array.ndim == 4
-        return array.transpose(0, 2, 3, 1) if last else array
-
-    def _channels_first(self, name: str, array: Array) -> Array:
-        """A map of any layout as (N, K, rows, cols)."""
-        axes = self.graph.values.get(name)
-        if axes is None or axes.rank != 4 or not axes.is_map or array.ndim != 4:
-            return array
-        order = (0, axes.channel_axis, *(axes.space_axis(root) or 0 for root in SPACE))
-        return array if order == (0, 1, 2, 3) else array.transpose(order)
-
-    def _session(
-        self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision
-    ) -> Session:
-        own = self._own_session(runtime, precision)
-        if own is not None:
-            self._check(shapes)
-            return own
-        compile_, any_size = compiler(runtime, precision)
-        exact = (runtime, precision, names, tuple(shapes.items()))
-        general = (runtime, precision, names, None)
-        self._check(shapes)
-        for key in (general, exact):
-            if key in self._sessions:
-                self._sessions.move_to_end(key)
-                return self._sessions[key]
-        try:
-            lowered = self.format.lower(self.native, shapes)
-        except CannotRun:
-            own = self._own_session("torch", precision) if runtime == "auto" else None
-            if own is None:
-                raise
-            return own  # what has no form for other engines, its own framework runs
-        session = compile_(lowered, names, precision)
-        self._sessions[general if any_size and lowered.any_size else exact] = session
-        while len(self._sessions) > _MOST_SESSIONS:
-            self._sessions.popitem(last=False)
-        return session
+    def _read_again(self, parts: Sequence[Path]) -> None:
+        """Hold what was written against this network, before it takes its place."""
+        if self.graph.image is None:
+            return
+        made = read_back(parts, self.image_shape)
+        if made is not None:
+            kind, native = made
+            same_answers(self, Model(native, kind), str(parts[0].name))
 
     def fitting(self, size: tuple[int, int], output: str) -> tuple[int, int]:
         """The least (height, width) from an image's own on that goes through and gives every cell of the image."""
@@ -334,39 +341,3 @@ class Model:
         if key not in self._fitting:
             self._fitting[key] = fitting(self.graph, size, output, self.sampling(output).cells(size))
         return self._fitting[key]
-
-    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Whether inputs of these shapes fit, once a shape."""
-        key = tuple(shapes.items())
-        if key not in self._fit:
-            self.format.check(self.native, shapes)
-            self._check_size(shapes)
-            self._fit.add(key)
-
-    def _check_size(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        image = self.graph.image
-        if image is None or image not in shapes or not self.is_fully_convolutional:
-            return
-        axes = self.graph.values[image]
-        size = tuple(shapes[image][axes.space_axis(root) or 0] for root in SPACE)
-        if len(shapes[image]) == axes.rank:
-            why = misfit(self.graph, (size[0], size[1]))
-            if why is not None:
-                near = fitting(self.graph, (size[0], size[1]), self.graph.outputs[-1], (1, 1))
-                raise BadInput(
-                    f"an input of {size[0]}×{size[1]} does not go through the network: {why}; {near[0]}×{near[1]} does"
-                )
-
-    def _own_session(self, runtime: str, precision: Precision) -> Session | None:
-        """The session of the network's own framework, where it is asked for or the fastest."""
-        framework = self.format.framework
-        if framework is None or (runtime != "torch" and not (runtime == "auto" and framework.is_faster())):
-            return None
-        if ("own", precision) not in self._sessions:
-            self._sessions["own", precision] = framework.session(self.native, precision)
-        return self._sessions["own", precision]
-
-
-def _float32(array: Array) -> Array:
-    """Scores of a float16 network as float32; indices stay whole numbers."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array

@@ -339,3 +339,36 @@ def test_text_lines_of_help_fit_a_terminal(run: Run) -> None:
     for command in ("--help", "inspect", "cast", "map", "verify", "bench", "demo"):
         args = (command,) if command == "--help" else (command, "--help")
         assert max(map(len, run(*args).out.splitlines())) <= 120
+
+
+class TestTheCheckOfACast:
+    def test_it_is_told(self, run: Run, net, tmp_path: Path) -> None:
+        found = run("cast", net[0], "-w", net[1], "-o", tmp_path / "full.prototxt")
+        assert found.status == 0
+        assert "checked at 28×28, 32×36 and 37×35: 6 cells equal their crops, worst" in found.out
+
+    def test_in_json(self, run: Run, net) -> None:
+        data = json.loads(run("cast", net[0], "-w", net[1], "--dry-run", "--json").out)
+        assert data["checked"]["sizes"] == [[28, 28], [32, 36], [37, 35]]
+        assert data["checked"]["cells"] == 6
+        assert 0 <= data["checked"]["worst"] < 1e-5
+
+    def test_put_off(self, run: Run, net) -> None:
+        found = run("cast", net[0], "-w", net[1], "--dry-run", "--no-check")
+        assert "not checked: put off by --no-check" in found.out
+
+    def test_without_weights(self, run: Run, net) -> None:
+        assert "not checked: " in run("cast", net[0], "--dry-run").out
+
+    def test_what_fails_writes_nothing(self, run: Run, net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import fullconv.model
+        from fullconv.errors import BrokenPromise
+
+        def fails(*_: object) -> None:
+            raise BrokenPromise("they part at conv1")
+
+        monkeypatch.setattr(fullconv.model, "check", fails)
+        found = run("cast", net[0], "-w", net[1], "-o", tmp_path / "full.prototxt")
+        assert found.status not in (0, 2)
+        assert "they part at conv1" in found.err
+        assert list(tmp_path.glob("full*")) == []

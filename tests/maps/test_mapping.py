@@ -227,3 +227,19 @@ def test_nan_is_told_with_the_layer_where_it_starts(by: str) -> None:
 def test_effective_padding(quick, lenet) -> None:
     assert lenet.sampling().field.padding == (0, 0)
     assert quick.sampling().field.padding == tuple(-side for side in quick.sampling().field.offset)
+
+
+def test_an_output_of_any_order_of_axes_is_classes_rows_columns(tmp_path: Path) -> None:
+    """A network may end in (n, w, h, c) or (n, c, w, h); rows stay rows."""
+    from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
+
+    head = "f = Conv <kernel_shape=[7,7]> (p, w, b)\n"
+    numbers = weights(**TRUNK_WEIGHTS, w=(5, 4, 7, 7), b=(5,))
+    image = np.random.default_rng(0).integers(0, 256, (18, 24, 3), np.uint8)
+    plain = fullconv.load(write(tmp_path / "a.onnx", TRUNK + head + "y = Relu(f)", numbers, outputs="float[1,5,1,1] y"))
+    want = fullconv.map(plain, image, preprocess="unit").scores
+    assert want.shape == (5, 2, 5)
+    for order, shape in (([0, 3, 2, 1], "1,1,1,5"), ([0, 1, 3, 2], "1,5,1,1"), ([0, 2, 3, 1], "1,1,1,5")):
+        body = TRUNK + head + f"e = Relu(f)\ny = Transpose <perm={order}> (e)"
+        turned = fullconv.load(write(tmp_path / "b.onnx", body, numbers, outputs=f"float[{shape}] y"))
+        assert np.allclose(fullconv.map(turned, image, preprocess="unit").scores, want, atol=1e-6)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -67,11 +67,9 @@ def command(
     found = model()
     written: list[Path] = []
     if found.plan.refusals:
-        _print(found, written, as_json)
+        _print(found, None, written, as_json)
         raise SystemExit(1)
-    full = found.cast()
-    if stride is not None:
-        full = _finer(found, stride, out, input_size)
+    full = made = found.cast() if stride is None else _finer(found, stride, out, input_size)
     if input_size is not None:
         _note_steps(found, input_size)
         full = full.resized(*input_size)
@@ -82,7 +80,7 @@ def command(
     why = no_crops(found.graph)
     if why is not None and not any("gives no map" in told for told in found.notes):  # as a reader may have said
         note(f"fullconv map cannot run it: {why}")
-    _print(found, written, as_json, full.refinements)
+    _print(found, made, written, as_json)
 
 
 def _finer(model: Model, stride: int, out: str | None, size: tuple[int, int] | None) -> Model:
@@ -110,13 +108,20 @@ def _note_steps(model: Model, size: tuple[int, int]) -> None:
         )
 
 
-def _print(model: Model, written: list[Path], as_json: bool, finer: Sequence[Any] = ()) -> None:
+def _print(model: Model, made: Model | None, written: list[Path], as_json: bool) -> None:
     from fullconv.maps.ways import crops_instead
 
     plan = model.plan
+    finer = made.refinements if made is not None else ()
+    seen = made.checked if made is not None and made.checks else None
     if as_json:
         print_json(
-            {**plan.to_json(), "refinements": [str(edit) for edit in finer], "written": [str(path) for path in written]}
+            {
+                **plan.to_json(),
+                "refinements": [str(edit) for edit in finer],
+                "checked": None if seen is None else seen.to_json(),
+                "written": [str(path) for path in written],
+            }
         )
         return
     for edit in (*plan.edits, *finer):
@@ -129,5 +134,9 @@ def _print(model: Model, written: list[Path], as_json: bool, finer: Sequence[Any
     if plan.is_empty:
         tell("nothing to change: the network is fully convolutional already")
     say(plan.exactness)
+    if seen is not None:
+        say(str(seen))
+    elif made is not None and not made.checks and not plan.is_empty:
+        say("not checked: put off by --no-check")
     for path in written:
         tell(f"wrote {path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -94,10 +94,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         stages: tuple[str, ...],
         ignore_unused_weights: bool,
         global_pooling: str,
+        check: bool,
         **rest: Any,
     ) -> Any:
-        how = (model, weights, input_shape, stages, ignore_unused_weights, global_pooling)
-        return command(model=lambda: _open(*how), **rest)
+        how = {
+            "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
+            "global_pooling": global_pooling, "check": check,
+        }  # fmt: skip
+        return command(model=lambda: _open(model, how), **rest)
 
     found: Callable[..., Any] = with_model
     for option in (
@@ -108,6 +112,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Statistics of the whole map that act on the map (squeeze and excite): over the training-size window around each cell, or "
             "over the whole input.",
+        ),
+        click.option(
+            "--no-check",
+            "check",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            help="Do not run what was cast at several sizes and compare it with MODEL before it is used.",
         ),
         click.option(
             "--ignore-unused-weights", is_flag=True, help="Go on where the weights have layers that MODEL has not."
@@ -153,11 +165,11 @@ def engine_options(command: F) -> F:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-def _open(*how: Any) -> Model:
+def _open(source: str, how: Mapping[str, Any]) -> Model:
     """Load a model and tell what its reader left out or changed."""
     from fullconv.loading import load
 
-    opened = load(*how)
+    opened = load(source, **how)
     for text in opened.notes:
         note(text)
     return opened

@@ -18,6 +18,7 @@ from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
+from fullconv.system.files import Approve, unseen
 
 Array = npt.NDArray[Any]
 
@@ -85,8 +86,8 @@ class Format(Protocol):
     def resize(self, native: Any, height: int, width: int) -> Any:
         """The same network with its image input stated at another size."""
 
-    def write(self, native: Any, path: Path, weights: Path | None) -> list[Path]:
-        """Write it in its own format; the paths written."""
+    def write(self, native: Any, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
+        """Write it in its own format, once ``approve`` has seen the files; the paths written."""
 
     def preprocess(self, native: Any) -> Preprocess | None:
         """The preprocessing that the file itself states, if any."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.formats.format import Format
+from fullconv.formats.format import Format, Reading
 from fullconv.system.guard import require_file
 
 _TORCH, _KERAS = ("fullconv.formats.torch.format", "Torch"), ("fullconv.formats.keras.format", "Keras")
@@ -71,3 +72,19 @@ def _made(module: str, name: str) -> Format:
         raise MissingExtra("PyTorch is not installed; install it with: pip install 'fullconv[torch]'")
     found: Format = getattr(import_module(module), name)()
     return found
+
+
+def read_back(parts: Sequence[Path], input_shape: tuple[int, int, int]) -> tuple[Format, Any] | None:
+    """The network that files just written hold, with its format; None where they hold tensors and the code that makes a module.
+
+    Args:
+        parts: the network's file, then what lies beside it.
+        input_shape: (C, H, W) to read it at.
+    """
+    path, *beside = parts
+    if path.suffix == ".safetensors":
+        return None
+    weights = next((part for part in beside if path.suffix in (".prototxt", ".pbtxt", ".txt")), None)
+    kind = _by_suffix(path)
+    stated = None if weights is not None or path.suffix in (".prototxt", ".pbtxt", ".txt") else input_shape
+    return kind, kind.read(path, Reading(weights, stated))

@@ -105,7 +105,9 @@ def class_labels(
     graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
     name = _output_of(model, output, graph)
     axes = graph.values[name]
-    return read_labels(labels, axes.shape[1] if axes.rank == 4 and by == "cast" else classes_of(model, name))
+    if by != "cast" or axes.rank != 4:
+        return read_labels(labels, classes_of(model, name))
+    return read_labels(labels, axes.shape[axes.channel_axis if axes.is_map else 1])
 
 
 def _output_of(model: Model, output: str | None, graph: Graph) -> str:

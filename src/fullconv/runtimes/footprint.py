@@ -35,7 +35,7 @@ def footprint(
     """
     nodes = [part for node in lowered.nodes for part in by_sides(node)]
     kept = [lowered.outputs[name] for name in names]
-    known = _shapes(lowered, nodes, shapes)
+    known = value_shapes(lowered, nodes, shapes)
     if known is None:
         return None
     return _Layout(known, runtime).bytes(_leading_to(nodes, kept), kept, list(shapes))
@@ -132,8 +132,10 @@ def _leading_to(nodes: Sequence[onnx.NodeProto], kept: Sequence[str]) -> list[on
     return found[::-1]
 
 
-def _shapes(lowered: Lowered, nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape]) -> dict[str, Shape] | None:
-    """Shapes of every value that follows from the inputs."""
+def value_shapes(
+    lowered: Lowered, nodes: Sequence[onnx.NodeProto], shapes: Mapping[str, Shape]
+) -> dict[str, Shape] | None:
+    """Shapes of every value that follows from the inputs, by ONNX's own inference; None where it cannot tell one."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)) for name, shape in shapes.items()]
     inputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, a.shape) for name, a in lowered.weights.items()]
     graph = helper.make_graph(list(nodes), "footprint", inputs, [], list(lowered.constants))

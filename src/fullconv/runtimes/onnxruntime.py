@@ -43,8 +43,24 @@ def use_exact_arena(options: ort.SessionOptions) -> None:
 class OnnxRuntimeSession:
     """One InferenceSession. Weights are bound as they are and shared with the network."""
 
-    def __init__(self, lowered: Lowered, names: Sequence[str], *, live_weights: bool = False) -> None:
-        """``live_weights``: learned arrays are fed at every run, so that a change to them takes effect."""
+    def __init__(
+        self,
+        lowered: Lowered,
+        names: Sequence[str],
+        *,
+        live_weights: bool = False,
+        rewrites: bool = True,
+        prepacks: bool = True,
+    ) -> None:
+        """A session.
+
+        Args:
+            lowered: the network.
+            names: outputs wanted.
+            live_weights: learned arrays are fed at every run, so that a change to them takes effect.
+            rewrites: the engine may fuse operators; off, each runs as it is written.
+            prepacks: weights are laid out anew for many runs; off, the session is there sooner, and holds no copy of them.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         options.intra_op_num_threads = threads() or 0  # fewer where several processes share a machine
@@ -54,9 +70,13 @@ class OnnxRuntimeSession:
         # (map and crops in turn on two cores: 50 % and 90 % slower). Alone it costs nothing.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         use_exact_arena(options)
-        if any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
-            # The last level lays weights out anew within the message, which holds no more than this.
+        if not rewrites:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        elif not prepacks or any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
+            # The last level lays weights out anew, and within the message, which holds no more than this.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        if not prepacks:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         self._outputs = {name: lowered.outputs[name] for name in names}
         self._arrays: list[Array] = []
         if not live_weights:

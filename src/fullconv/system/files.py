@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.system.guard import is_own, require_writable, resolved
 
+Approve = Callable[[Sequence[Path]], None]  # raises where what was written is not what was meant
+
+
+def unseen(parts: Sequence[Path]) -> None:
+    """What was written takes its place as it is."""
+
 
 @contextmanager
-def written_whole(*targets: Path) -> Iterator[list[Path]]:
-    """Temporary paths beside the targets, which take their places together when the block ends well.
+def written_whole(*targets: Path, approve: Approve = unseen) -> Iterator[list[Path]]:
+    """Paths of the targets' names in a folder beside them, which take their places together when the block ends well.
 
-    What is written carries fullconv's mark (``system.guard``), so that it may be written again.
+    ``approve`` sees them first. What is written carries fullconv's mark (``system.guard``), so that it may be written again.
 
     Raises:
         BadInput: a target is read, or exists and is not fullconv's own; a folder cannot be written, or the disk is full. Nothing is
             left behind.
     """
-    temporary: list[Path] = []
+    folders: dict[Path, Path] = {}
     try:
         _require_distinct(targets)
         for target in targets:
             require_writable(target)
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".fullconv-", suffix=".part", dir=target.parent)
-            os.close(handle)
-            temporary.append(Path(name))
-            temporary[-1].chmod(0o666 & ~_umask())
+            if target.parent not in folders:
+                folders[target.parent] = Path(tempfile.mkdtemp(prefix=".fullconv-", dir=target.parent))
+        temporary = [folders[target.parent] / target.name for target in targets]
         yield temporary
+        approve(temporary)
         for part, target in zip(temporary, targets, strict=True):
             if not is_own(part, target.suffix):
                 raise BrokenPromise(f"{target}: was written without fullconv's mark, and could not be written again")
@@ -49,16 +56,10 @@ def written_whole(*targets: Path) -> Iterator[list[Path]]:
             f"{', '.join(repr(str(target)) for target in targets)}: is no name of a file ({error})"
         ) from None
     finally:
-        for part in temporary:
-            part.unlink(missing_ok=True)
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_distinct(targets: tuple[Path, ...]) -> None:
     if len({resolved(target) for target in targets}) < len(targets):
         raise BadInput(f"{targets[0]}: two files would be written by this name; choose another one for the weights")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.grid import Grid
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
@@ -26,11 +25,10 @@ from fullconv.model import Model
 from fullconv.rasters.pictures import read_image
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
+from fullconv.trust.compare import LAST_BIT, MARGIN
+from fullconv.trust.parting import first_difference
 
 Array = npt.NDArray[Any]
-# A difference is more than noise above this many times the measured noise: every layer adds its own, over more cells
-# than the sample. On LeNet the map differs by twice the measured noise.
-MARGIN = 32
 _NOISE_CELLS = 64
 _NOISE_DRAWS = 3
 _FLOOR = 1e-7  # of the largest score: the last bit of float32
@@ -208,7 +206,7 @@ def verify(
         threshold=threshold,
         exactness=result.exactness if precision == "fp32" else f"{result.exactness}; and {precision} rounds",
         exact=exact,
-        parts_at=first_difference(model, values, result.grid, worst, threshold)
+        parts_at=_parts_at(model, values, result.grid, worst)
         if exact and (largest > threshold or apart.any())
         else None,
         worst=worst,
@@ -274,31 +272,8 @@ def _laid_out(grid: Grid, chosen: list[tuple[int, int]], gaps: Array) -> Array:
     return out
 
 
-def first_difference(model: Model, values: Array, grid: Grid, cell: tuple[int, int], threshold: float) -> str:
-    """The first value of the network at which the crop's and the map's numbers part, for one cell.
-
-    In an exact network every value of the crop is a part of the map's: the one that starts where the crop starts.
-    """
-    full = model.cast()
+def _parts_at(model: Model, values: Array, grid: Grid, cell: tuple[int, int]) -> str:
+    """The first value of the network at which a cell's crop and the map part."""
     x0, y0, x1, y1 = (int(v) for v in grid.box(*cell))
     crop = np.ascontiguousarray(values[:, :, y0:y1, x0:x1])
-    fields = receptive_fields(full.graph)
-    names = [
-        value
-        for node in model.graph
-        for value in node.outputs
-        if value in full.graph.values
-        and value in fields
-        and model.graph.values[value].is_map
-        and model.graph.values[value] == full.graph.values[value]
-    ]
-    for name in names:
-        small, large = model.run(crop, outputs=[name])[name], full.run(values, outputs=[name])[name]
-        top, left = (int(start / step) for start, step in zip((y0, x0), fields[name].stride, strict=True))
-        part = large[:, :, top : top + small.shape[2], left : left + small.shape[3]]
-        if part.shape != small.shape:
-            return name
-        gaps, apart, _ = _gaps(part.reshape(1, -1), small.reshape(1, -1))
-        if apart.any() or float(gaps.max()) > threshold * max(1.0, _largest(small)):
-            return name
-    return "the head, behind the last map"
+    return first_difference(model, model.cast(), crop, values, (y0, x0), MARGIN * LAST_BIT)

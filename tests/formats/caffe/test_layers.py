@@ -79,11 +79,11 @@ def test_one_session_serves_every_size_unless_a_layer_is_bound_to_one() -> None:
     for size in (28, 40, 57):
         free.run(np.zeros((1, 1, size, size), np.float32))
         bound.run(np.ones((1, 2, size, size), np.float32))
-    assert len(free._sessions) == 1
-    assert len(bound._sessions) == 3
+    assert len(free._runner._sessions) == 1
+    assert len(bound._runner._sessions) == 3
     for size in (60, 61, 62):
         bound.run(np.ones((1, 2, size, size), np.float32))
-    assert len(bound._sessions) == 3  # the oldest went
+    assert len(bound._runner._sessions) == 3  # the oldest went
 
 
 @pytest.mark.parametrize(

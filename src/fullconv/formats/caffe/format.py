@@ -19,6 +19,7 @@ from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.plan import Plan, make_plan
+from fullconv.system.files import Approve, unseen
 
 
 class Caffe:
@@ -74,9 +75,9 @@ class Caffe:
                     shapes[min(i, len(shapes) - 1)].dim[2:] = [height, width]
         return native.with_message(message, native.weights)
 
-    def write(self, native: CaffeNet, path: Path, weights: Path | None) -> list[Path]:
+    def write(self, native: CaffeNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
         if path.suffix == ".onnx":
-            return _write_onnx(native, path, weights)
+            return _write_onnx(native, path, weights, approve)
         if path.suffix not in (".prototxt", ".pbtxt", ".txt"):
             raise BadInput(
                 f"{path}: a Caffe network is written as .prototxt (weights beside it as .caffemodel or .h5), or as .onnx"
@@ -86,7 +87,7 @@ class Caffe:
             raise BadInput(f"{beside}: Caffe weights are written as .caffemodel or .h5")
         if native.weights is None:
             beside = None
-        write_network(native, path, beside)
+        write_network(native, path, beside, approve)
         return [path] if beside is None else [path, beside]
 
     def preprocess(self, native: CaffeNet) -> Preprocess | None:
@@ -106,7 +107,7 @@ class Caffe:
         return notes
 
 
-def _write_onnx(net: CaffeNet, path: Path, weights: Path | None) -> list[Path]:
+def _write_onnx(net: CaffeNet, path: Path, weights: Path | None, approve: Approve) -> list[Path]:
     """The network as it is lowered for engines, its weights within; height and width are free where it is fully convolutional."""
     import onnx_ir as ir
 
@@ -124,4 +125,4 @@ def _write_onnx(net: CaffeNet, path: Path, weights: Path | None) -> list[Path]:
         axes = graph.values[str(value.name)]
         free = {0, axes.space_axis("h"), axes.space_axis("w")} if any_size else {0}
         value.shape = ir.Shape([f"{value.name}_{i}" if i in free else size for i, size in enumerate(axes.shape)])
-    return Onnx().write(made, path, weights)
+    return Onnx().write(made, path, weights, approve)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, NoWeights
 from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.placement import Placed, Placement, place
@@ -31,11 +31,12 @@ def fitted(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Placement:
     """The net placed for inputs of these shapes.
 
     Raises:
-        BadInput: it has no weights, an input is too small for a window, or a weight matrix is for another size.
+        NoWeights: it has learned layers and no weights.
+        BadInput: an input is too small for a window, or a weight matrix is for another size.
     """
     placement = place(net.message, net.source, shapes)
     if net.weights is None and any(p.learned for p in placement.layers):
-        raise BadInput(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
+        raise NoWeights(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
     for placed in placement.layers:
         for spec, array in zip(placed.learned, (net.weights or {}).get(placed.name, ()), strict=False):
             if spec.shape != array.shape:

@@ -189,8 +189,13 @@ def _scan_blob(buffer: memoryview, at: int, end: int, found: list[Array | None])
     kind = _DATA[number]
     if (stop - payload) % kind.itemsize:
         raise _Damaged(f"{stop - payload} bytes of values at byte {payload} are no whole {kind} numbers")
-    found.append(np.frombuffer(buffer[payload:stop], kind))
-    return bytes(buffer[at:start]) + bytes(buffer[stop:end])
+    rest = bytes(buffer[at:start]) + bytes(buffer[stop:end])
+    # Moved back within the buffer to where numbers of this size may lie, over the tag that was read: engines then take them as they are.
+    slip = payload % kind.itemsize
+    if slip:
+        buffer[payload - slip : stop - slip] = buffer[payload:stop]
+    found.append(np.frombuffer(buffer[payload - slip : stop - slip], kind))
+    return rest
 
 
 # Writing ------------------------------------------------------------------------------------------

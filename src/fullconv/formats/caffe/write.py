@@ -10,14 +10,14 @@ from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.text import print_prototxt
 from fullconv.formats.caffe.wire import write_caffemodel
-from fullconv.system.files import written_whole
+from fullconv.system.files import Approve, unseen, written_whole
 from fullconv.system.guard import MARK
 
 
-def write_network(net: CaffeNet, path: Path, weights: Path | None) -> None:
+def write_network(net: CaffeNet, path: Path, weights: Path | None, approve: Approve = unseen) -> None:
     """Write the prototxt to ``path`` and, where the net has them, its weights to ``weights``."""
     targets = [path] if weights is None or net.weights is None else [path, weights]
-    with written_whole(*targets) as temporary:
+    with written_whole(*targets, approve=approve) as temporary:
         if len(temporary) > 1:
             _write_weights(net, temporary[1], hdf5=targets[1].suffix in (".h5", ".hdf5"))
         temporary[0].write_text(f"# {MARK}\n{print_prototxt(net.message)}", encoding="utf-8")

@@ -24,7 +24,7 @@ from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan, make_plan
-from fullconv.system.files import written_whole
+from fullconv.system.files import Approve, unseen, written_whole
 from fullconv.system.guard import MARK
 
 Array = npt.NDArray[Any]
@@ -99,7 +99,7 @@ class Onnx:
     def resize(self, native: OnnxNet, height: int, width: int) -> OnnxNet:
         return native  # height and width are free
 
-    def write(self, native: OnnxNet, path: Path, weights: Path | None) -> list[Path]:
+    def write(self, native: OnnxNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
         if path.suffix != ".onnx":
             raise BadInput(f"{path}: an ONNX network is written as .onnx")
         size = sum(v.const_value.nbytes for v in native.model.graph.initializers.values() if v.const_value is not None)
@@ -109,21 +109,17 @@ class Onnx:
                 onnx.checker.check_model(message, full_check=True)
             except Exception as error:  # the checker's own types
                 raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
-            with written_whole(path) as (part,):
+            with written_whole(path, approve=approve) as (part,):
                 part.write_bytes(marked(message).SerializeToString())
             return [path]
         beside = weights or path.with_suffix(".onnx.data")
         if beside.parent.resolve() != path.parent.resolve():
             raise BadInput(f"{beside}: external data must lie beside the network, in {path.parent}")
-        with written_whole(path, beside) as (part, data):
+        with written_whole(path, beside, approve=approve) as (part, data):
             ir.save(native.model, part, external_data=data.name)
             with data.open("ab") as file:
                 file.write(MARK.encode())  # behind the last tensor: readers go by offset and length
             text = onnx.load(str(part), load_external_data=False)
-            for tensor in text.graph.initializer:
-                for entry in tensor.external_data:
-                    if entry.key == "location":
-                        entry.value = beside.name
             part.write_bytes(marked(text).SerializeToString())
         return [path, beside]
 

@@ -21,6 +21,7 @@ from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
+from fullconv.system.files import Approve, unseen
 
 
 class PyTorch:
@@ -74,8 +75,8 @@ class Torch:
     def resize(self, native: TorchNet, height: int, width: int) -> TorchNet:
         return native  # height and width are free
 
-    def write(self, native: TorchNet, path: Path, weights: Path | None) -> list[Path]:
-        return write(native, path, weights)
+    def write(self, native: TorchNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
+        return write(native, path, weights, approve)
 
     def preprocess(self, native: TorchNet) -> Preprocess | None:
         return native.preprocess

@@ -15,25 +15,25 @@ from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.recipe import recipe_of
-from fullconv.system.files import written_whole
+from fullconv.system.files import Approve, unseen, written_whole
 from fullconv.system.guard import MARK
 
 _SUFFIXES = (".pt2", ".onnx", ".safetensors")
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
-def write(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
+def write(net: TorchNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
     """Write a network as its file's suffix says; the paths written."""
     if path.suffix not in _SUFFIXES:
         raise BadInput(f"{path}: a PyTorch network is written as {', '.join(_SUFFIXES)}")
     if weights is not None and path.suffix != ".safetensors":
         raise BadInput(f"{weights}: weights lie within a {path.suffix} file; leave out --out-weights")
     if path.suffix == ".onnx":
-        return [_write_onnx(net, path)]
+        return [_write_onnx(net, path, approve)]
     if path.suffix == ".safetensors":
-        return _write_recipe(net, path, weights)
+        return _write_recipe(net, path, weights, approve)
     program = export_free(net)
-    with written_whole(path) as (part,):
+    with written_whole(path, approve=approve) as (part,):
         _save(program, part)
     return [path]
 
@@ -70,7 +70,7 @@ def export_free(net: TorchNet) -> torch.export.ExportedProgram:
         raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
 
 
-def _write_onnx(net: TorchNet, path: Path) -> Path:
+def _write_onnx(net: TorchNet, path: Path, approve: Approve) -> Path:
     lowered = lower(net, {})
     if net.is_cast and not lowered.any_size:
         raise BadInput(f"{path}: as ONNX the network holds for one size only; write .pt2")
@@ -83,12 +83,12 @@ def _write_onnx(net: TorchNet, path: Path) -> Path:
         onnx.checker.check_model(message, full_check=True)
     except Exception as error:  # the checker's own types
         raise BrokenPromise(f"{path}: the network would not pass ONNX's checker: {error}") from error
-    with written_whole(path) as (part,):
+    with written_whole(path, approve=approve) as (part,):
         part.write_bytes(marked(message).SerializeToString())
     return path
 
 
-def _write_recipe(net: TorchNet, path: Path, weights: Path | None) -> list[Path]:
+def _write_recipe(net: TorchNet, path: Path, weights: Path | None, approve: Approve) -> list[Path]:
     """Tensors as .safetensors, and beside them a Python file of plain PyTorch that makes the module and loads them."""
     from safetensors.torch import save_file
 
@@ -98,7 +98,7 @@ def _write_recipe(net: TorchNet, path: Path, weights: Path | None) -> list[Path]
             f"{weights}: the weights are {path} itself, and {recipe.name} beside it makes the module; leave out --out-weights"
         )
     tensors = {name: value.detach().contiguous() for name, value in net.module.state_dict().items()}
-    with written_whole(path, recipe) as (part, code):
+    with written_whole(path, recipe, approve=approve) as (part, code):
         save_file(tensors, str(part), metadata={"software": MARK})
         code.write_text(recipe_of(net, path.name), encoding="utf-8")
     return [path, recipe]
