@@ -404,6 +404,18 @@ def test_layouts_and_stacks() -> None:
     assert "positions" in reason(effect("Stack", turned, (1, 2, 4, 6, 6), axis=1, name="s"))
 
 
+def test_the_batch_stays_where_it_is() -> None:
+    two = Axes.image((2, 4, 6, 7))
+    assert "moves the batch" in reason(effect("Transpose", two, (4, 2, 6, 7), perm=[1, 0, 2, 3]))
+    assert "moves the batch" in reason(effect("Reshape", (two, np.array([8, 1, 6, 7])), (8, 1, 6, 7)))
+
+
+def test_output_padding_lies_behind() -> None:
+    given = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
+    found = effect("ConvTranspose", (axes("n c h w"), np.zeros((4, 2, 3, 3))), (1, 2, 12, 14), **given)
+    assert found.touch == Window(Span(3, Fraction(1, 2), 1, 1, 0), Span(3, Fraction(1, 2), 1, 1, 0))
+
+
 def test_moments_over_the_map() -> None:
     m = axes("n c h w")
     for kind in ("InstanceNormalization", "GroupNormalization"):

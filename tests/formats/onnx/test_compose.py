@@ -112,3 +112,16 @@ def test_other_sums_of_products_are_refused(tmp_path: Path, body: str) -> None:
         tmp_path / "net.onnx", TRUNK + body, weights(**TRUNK_WEIGHTS, k=(4,)), outputs="float[n,m] y", opset=13
     )
     assert any("Einsum has no rule" in each.reason for each in load(path).plan.refusals)
+
+
+def test_moments_over_a_batch_of_any_size_are_refused(tmp_path: Path) -> None:
+    body = "q = MeanVarianceNormalization(p)\n" + LAST
+    path = write(
+        tmp_path / "net.onnx",
+        TRUNK + body,
+        weights(**DENSE),
+        inputs="float[N,3,16,16] x",
+        outputs="float[N,5] y",
+        opset=13,
+    )
+    assert any("over the batch" in each.reason for each in load(path).plan.refusals)
