@@ -39,6 +39,7 @@ EXACT: dict[str, Parts] = {
     "Pooling k1 s2": [("Pooling", {"kernel_size": 1, "stride": 2, "round_mode": "FLOOR"})],
     "Flatten": [("Flatten", {})], "Flatten one axis": [("Flatten", {"end_axis": 1})], "Flatten space": [("Flatten", {"axis": 2})],
     "Reshape": [("Reshape", {"dims": [0, -1]})], "Reshape channels": [("Reshape", {"dims": [0, 3, 2, 4, 3]}), ("Reshape", {"dims": [0, 6, 4, 3]})],
+    "Reshape to five axes": [("Reshape", {"dims": [0, 6, 4, 3, 1]}), ("Flatten", {})],
     "Reshape a part": [("Reshape", {"axis": 1, "num_axes": 1, "dims": [2, 3]}), ("Flatten", {"axis": 1, "end_axis": 2})],
     "global": GLOBAL, "global MAX": [("Pooling", {"global_pooling": True})], "global, Softmax": [*GLOBAL, ("Softmax", {})],
     "the whole map": [("Pooling", {"kernel_h": 4, "kernel_w": 3, "stride": 3, "pool": "AVE"})],

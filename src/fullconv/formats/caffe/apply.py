@@ -128,6 +128,8 @@ class _Work:
 
 def _changed(edit: FreeShape) -> tuple[int, int, tuple[int, ...]] | None:
     """(first axis, axes, their new sizes) of the part that a reshape changes; None where kept axes do not keep their order."""
+    if all(source in (-1, i) for i, source in enumerate(edit.sources)):
+        return 0, -1, edit.shape  # a 0 copies the axis of its own place
     start = 0
     while start < len(edit.sources) and edit.sources[start] == start:
         start += 1
