@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from fullconv.errors import CannotCast, Refusal
+from fullconv.errors import BrokenPromise
 from fullconv.formats.kernel import kernel_of, without_ones
 from fullconv.formats.torch.module import channel_conv1d, module_like
-from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, parts_of, understand, value_of
-from fullconv.formats.torch.operators import Call
+from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, op_of, parts_of, understand, value_of
+from fullconv.formats.torch.operators import OPERATORS, Call
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
@@ -59,21 +59,9 @@ class _Work:
         self.tensors: dict[str, torch.Tensor] = {}
 
     def make(self, edit: Edit) -> None:
-        how: Mapping[type, Callable[[fx.Node, Any], None]] = {
-            AlignConstants: self._align,
-            ChannelsLast: self._channels_last,
-            FixWindow: self._fix_window,
-            FreeShape: self._free_shape,
-            FromChannelsFirst: self._from_channels_first,
-            GlobalToLocal: self._pool_around,
-            GlobalToSliding: self._slide,
-            LinearToConv: self._convolve,
-            RemoveLayout: self._remove,
-            SetAxis: self._set_axis,
-            SetOrder: self._set_order,
-            ToChannelsFirst: self._channels_first,
-        }
-        how[type(edit)](self.nodes[edit.node], edit)
+        if type(edit) not in _HOW:
+            raise BrokenPromise(f"{self.net.source}: {edit} is no edit that a network of PyTorch takes")
+        _HOW[type(edit)](self, self.nodes[edit.node], edit)
 
     def finish(self) -> fx.GraphModule:
         self.graph.eliminate_dead_code()
@@ -150,9 +138,6 @@ class _Work:
             )
             return
         names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
-        if "dim" not in names:  # a pad or an expand counts its axes by their places
-            reason = f"{node.target} works along an axis of a vector, and has no form along channels of a map here"
-            raise CannotCast(f"{self.net.source}: cannot be cast", [Refusal(edit.node, reason)])
         place = names.index("dim")
         value: Any = [edit.axis] if isinstance(self._call(node)["dim"], list | tuple) else edit.axis
         if place < len(node.args):
@@ -246,6 +231,29 @@ class _Work:
         for gone in (*node.users, node):
             self.graph.erase_node(gone)
         self.nodes[name_of(node)] = self.nodes[name] = self.values[value] = made
+
+
+_HOW: Mapping[type, Callable[[_Work, fx.Node, Any], None]] = {
+    AlignConstants: _Work._align,
+    ChannelsLast: _Work._channels_last,
+    FixWindow: _Work._fix_window,
+    FreeShape: _Work._free_shape,
+    FromChannelsFirst: _Work._from_channels_first,
+    GlobalToLocal: _Work._pool_around,
+    GlobalToSliding: _Work._slide,
+    LinearToConv: _Work._convolve,
+    RemoveLayout: _Work._remove,
+    SetAxis: _Work._set_axis,
+    SetOrder: _Work._set_order,
+    ToChannelsFirst: _Work._channels_first,
+}
+EDITS = frozenset(_HOW)
+# The axis of an operator is its argument ``dim``; a convolution of a vector's channels becomes one of a map's.
+SETS_AXIS = frozenset(
+    op_of(target)
+    for target in OPERATORS
+    if any(a.name == "dim" for a in getattr(getattr(target, "_schema", None), "arguments", ()))
+) | {op_of(aten.conv1d.default)}
 
 
 def _matrix_and_bias(node: fx.Node, call: Call) -> tuple[fx.Node, Any]:

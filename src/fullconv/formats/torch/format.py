@@ -9,7 +9,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.formats.format import Framework, Reading
-from fullconv.formats.torch.apply import apply
+from fullconv.formats.torch.apply import EDITS, SETS_AXIS, apply
 from fullconv.formats.torch.lower import lower
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
@@ -41,7 +41,7 @@ class Torch:
     """The PyTorch format."""
 
     name = "torch"
-    dialect = Dialect(pools_locally=True)
+    dialect = Dialect(pools_locally=True, edits=EDITS, sets_axis=SETS_AXIS)
     framework: Framework | None = PyTorch()
 
     def read(self, source: Any, reading: Reading) -> TorchNet:

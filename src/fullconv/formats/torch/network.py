@@ -115,12 +115,11 @@ class _Reader:
         kept = [(value, effect.outputs[i]) for i, value in made]
         self.axes.update(kept)
         data = [v for v in (spelling.inputs if spelling else node.all_input_nodes) if v in self.axes]
-        op = str(node.target).removeprefix("aten.").removesuffix(".default")
         linear = effect.linear and Linear(effect.linear.outputs, effect.linear.over)
         self.nodes.append(
             Node(
                 name_of(node),
-                getattr(node.target, "__name__", op) if not isinstance(node.target, torch._ops.OpOverload) else op,
+                op_of(node.target),
                 tuple(value_of(v) for v in data),
                 tuple(value_of(value) for value, _ in kept),
                 effect.touch,
@@ -142,6 +141,13 @@ class _Reader:
             why = f"it normalises {axes[0]} over {list(Call(node, self.known)['normalized_shape'])}, a shape that holds at one size only"
             return Effect(Opaque(why), effect.outputs)
         return effect
+
+
+def op_of(target: Any) -> str:
+    """What people read for an operator: ``add.Tensor``, ``relu``."""
+    if isinstance(target, torch._ops.OpOverload):
+        return str(target).removeprefix("aten.").removesuffix(".default")
+    return str(getattr(target, "__name__", target))
 
 
 class _Constants(Mapping[str, Any]):
