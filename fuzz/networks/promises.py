@@ -115,8 +115,11 @@ def _larger(
     graph, finer = way.graph, bool(way.refinements)
     name = graph.outputs[-1]
     stride = [max(1, int(step)) for step in net.sampling(name).stride]
+    sizes = [shape[1:]] if finer else []  # the cast itself was tried there
     for _ in range(2):
-        rough = (shape[1] + random.randrange(0, 2 * stride[0] + 3), shape[2] + random.randrange(1, 2 * stride[1] + 4))
+        more = random.randrange(0, 2 * stride[0] + 3), random.randrange(1, 2 * stride[1] + 4)
+        sizes.append((shape[1] + more[0], shape[2] + more[1]))
+    for rough in sizes:
         size = way.fitting(rough, name)
         image = (
             np.random.default_rng(seed + size[0] * 1000 + size[1])
