@@ -307,6 +307,16 @@ def test_resampling_by_the_cells_that_each_output_reads(
     assert found.touch == Window(span, span)
 
 
+def test_upsample_and_the_first_resize_count_from_a_cells_corner() -> None:
+    for kind, opset, inputs in (
+        ("Upsample", 9, (axes("n c h w"), np.ones(4))),
+        ("Resize", 10, (axes("n c h w"), np.ones(4))),
+    ):
+        found = effect(kind, inputs, (1, 4, 12, 14), opset=opset, mode="linear")
+        span = Span(3, Fraction(1, 2), 1, 1, 0)
+        assert found.touch == Window(span, span)
+
+
 def test_resampling_to_other_than_whole_factors() -> None:
     found = effect("Resize", (axes("n c h w"), None, np.ones(4)), (1, 4, 9, 14), mode="nearest")
     assert "no whole factor" in reason(found)
