@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
+from fullconv.formats.finer import refined as finer_network
 from fullconv.formats.format import Format
 from fullconv.formats.registry import read_back
 from fullconv.geometry.field import Field
@@ -149,8 +150,7 @@ class Model:
         if plan.is_empty:
             return self
         assert plan.predicted is not None
-        outputs = dict(zip(self.graph.outputs, plan.predicted.outputs, strict=False))
-        full = self._making(self.format.apply(self.native, plan), self.format, Made(self, plan, outputs))
+        full = self._making(self.format.apply(self.native, plan), self.format, Made(self, plan, plan.outputs))
         difference = plan.predicted.difference(full.graph)
         if difference is not None:
             raise BrokenPromise(f"{self._name}: the cast network is not the planned one: {difference}")
@@ -241,25 +241,16 @@ class Model:
             )
         if (stride, stride) == tuple(own):
             return full.held()
-        from fullconv.formats.onnx.format import Onnx
-        from fullconv.formats.onnx.refine import of_lowered, refined
-
-        native = full.native
-        if full.format.name != "onnx":
-            shapes = {value: full.graph.values[value].shape for value in full.graph.inputs}
-            inputs = {value: full.graph.values[value] for value in full.graph.inputs}
-            lowered = full.format.lower(full.native, shapes)
-            native = of_lowered(lowered, full.graph.outputs, inputs, str(self.path or "the network"))
-        network, edits = refined(native, (stride, stride))
-        step = Fraction(stride)
+        finer = finer_network(full.format, full.native, full.graph, self._name, stride)
+        graph, step = finer.format.graph(finer.native), Fraction(stride)
         samplings = {}
-        for output in network.graph.outputs:
+        for output in graph.outputs:
             old = self.sampling(output)
-            finer = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
-            samplings[output] = Sampling((step, step), old.crop, finer)
-        outputs = dict(zip(self.graph.outputs, network.graph.outputs, strict=False))
-        made = Made(self, self.plan, outputs, samplings, tuple(edits))
-        return self._making(network, Onnx(), made).held()
+            field = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
+            samplings[output] = Sampling((step, step), old.crop, field)
+        outputs = {old: new for old, new in self.plan.outputs.items() if new in graph.outputs}
+        made = Made(self, self.plan, outputs, samplings, finer.edits)
+        return self._making(finer.native, finer.format, made).held()
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""
