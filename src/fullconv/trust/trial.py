@@ -180,4 +180,4 @@ def scores_behind(graph: Graph, output: str) -> str:
         if not plain or not isinstance(node.touch, Pointwise | Layout):
             return value
         value = node.inputs[0]
-    return value
+    return output  # it is the image all along
