@@ -204,3 +204,21 @@ def test_a_mean_of_no_channels_of_its_own_is_had_by_shifts(tmp_path: Path) -> No
 def test_a_network_that_only_lays_out_its_input_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "net.onnx", "y = Flatten(x)", {}, outputs="float[1,768] y")
     assert [r.node for r in load(path).plan.refusals] == ["y"]
+
+
+def test_a_gate_behind_columns_that_a_stride_leaves_over_is_had_by_shifts(tmp_path: Path) -> None:
+    """Stride 2 over 6 columns of windows leaves one over; finer, it would be the gate's edge instead of the crop's own last window."""
+    body = (
+        TRUNK
+        + "m = MaxPool <kernel_shape=[1,1], strides=[2,2]> (c)\ng = GlobalAveragePool(m)\nh = Mul(m, g)\nf = Flatten(h)\ny = Gemm(f, w, b)"
+    )
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)), opset=13)
+    with pytest.raises(CannotCast, match="repeat cells"):
+        load(path).refined(1)
+
+
+def test_branches_of_different_steps_are_a_refusal_of_the_plan(tmp_path: Path) -> None:
+    body = TRUNK + "q = GlobalAveragePool(p)\nd = Conv <kernel_shape=[1,1], strides=[2,2]> (q, v)\ny = Add(q, d)"
+    numbers = weights(**TRUNK_WEIGHTS, v=(4, 4, 1, 1))
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,4,1,1] y", opset=13)
+    assert [r.node for r in load(path).plan.refusals] == ["Add_5"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fullconv.errors import Refusal
+from fullconv.errors import Refusal, Refused
 from fullconv.geometry.exactness import Cause, causes, free_cells
 from fullconv.geometry.grid import Grid
 from fullconv.graph import spec
@@ -126,7 +126,10 @@ def make_plan(graph: Graph, dialect: Dialect = PLAIN, global_pooling: GlobalPool
     edits, cannot = tuple(walk.draft.edits), unwritable(walk.draft)
     if cannot:
         return Plan(graph, edits, tuple(cannot), None)
-    inexact = tuple(_named(causes(spec.check(predicted)), gates))
+    try:
+        inexact = tuple(_named(causes(spec.check(predicted)), gates))
+    except Refused as error:  # branches meet that step differently
+        return Plan(graph, edits, tuple(error.refusals), None)
     return Plan(graph, edits, (), predicted, inexact, outputs=outputs)
 
 

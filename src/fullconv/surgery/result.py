@@ -86,11 +86,12 @@ def result(walk: Walk) -> tuple[Graph, Mapping[str, str]]:
 
 
 def _prune(draft: Draft) -> None:
-    """Leave out layout nodes that nothing reads any more, and what was to be done to them."""
+    """Leave out nodes that nothing reads, and what was to be done to them; of Caffe only layouts, since any end is an output."""
     read = {draft.now(v) for v in draft.graph.outputs}
     kept, gone = [], set[str]()
     for node in reversed(draft.nodes):
-        if isinstance(node.touch, Layout) and not read.intersection(node.outputs):
+        may_go = isinstance(node.touch, Layout) or not draft.dialect.ends_unread
+        if may_go and not read.intersection(node.outputs):
             gone.add(node.name)
             for value in node.outputs:
                 del draft.axes[value]

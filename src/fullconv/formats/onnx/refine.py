@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +13,9 @@ from fullconv.errors import BrokenPromise, CannotCast, Refusal
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.sampled import record
+from fullconv.geometry.field import receptive_fields
 from fullconv.graph.axes import CHANNEL, Axes, size_of, whole
-from fullconv.graph.nodes import Span
+from fullconv.graph.nodes import Graph, Span
 from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.edit import SetWindow
@@ -58,6 +59,8 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
         *plan.refusals,
         *(Refusal(node, f"{kind} has no dilated form") for node, kind in kinds.items() if not _dilates(work, node)),
     ]
+    if plan.predicted is not None:
+        refusals += [Refusal(node, _OTHER_EDGES) for node in _other_edges(work, net.graph, plan.predicted)]
     if not refusals and work.opset < _FINER:
         refusals = [Refusal(node, _too_old(kind, work.opset)) for node, kind in kinds.items() if kind in _NEWER]
     if refusals:
@@ -104,6 +107,27 @@ def _dilates(work: Editor, name: str) -> bool:
     channels = work.axes[str(node.inputs[0].name)].axes[1]  # type: ignore[union-attr]
     plain = channels == (whole(CHANNEL, size_of(channels)),)
     return OPERATORS[node.op_type].dilates and (plain or node.op_type != "AveragePool")
+
+
+_OTHER_EDGES = "its edges repeat cells, and a finer map has some behind the crop's last that are not the crop's"
+
+
+def _other_edges(work: Editor, own: Graph, finer: Graph) -> Iterator[str]:
+    """Pads that repeat or mirror a map which, finer, ends on other cells than its own last ones."""
+    before, after = receptive_fields(own), receptive_fields(finer)
+    for name, node in work.nodes.items():
+        value = str(node.inputs[0].name) if node.op_type == "Pad" and node.inputs[0] is not None else ""
+        if (
+            value not in before
+            or value not in after
+            or attribute(node, "mode", "constant") in ("constant", b"constant")
+        ):
+            continue
+        steps = zip(before[value].stride, after[value].stride, strict=True)
+        wide = [have / now for have, now in steps]
+        sizes = zip(own.values[value].map_size, finer.values[value].map_size, wide, strict=True)
+        if any(now != (have - 1) * factor + 1 for have, now, factor in sizes):
+            yield name
 
 
 def _inside(node: ir.Node) -> bool:
