@@ -21,6 +21,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="case i of a seed is always the same")
     parser.add_argument("--first", type=int, default=0, help="the case to begin with")
+    parser.add_argument("--cases", type=int, default=0, help="the most for a target; 0: as many as there is time for")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")
     parser.add_argument("--replay", type=Path, nargs="+", help="read these files alone")
     given = parser.parse_args()
@@ -30,7 +31,7 @@ def main() -> int:
 
     def one(name: str) -> tuple[str, Tally, float]:
         start = time.monotonic()
-        tally = Tally() if given.replay else fuzz(TARGETS[name], seconds, given.seed, given.first)
+        tally = Tally() if given.replay else fuzz(TARGETS[name], seconds, given.seed, given.first, given.cases)
         kept = CORPUS / name
         for path in given.replay or (sorted(kept.iterdir()) if kept.is_dir() else []):
             tally.cases += 1

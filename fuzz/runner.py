@@ -49,17 +49,18 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def fuzz(target: Target, seconds: float, seed: int, first: int = 0) -> Tally:
+def fuzz(target: Target, seconds: float, seed: int, first: int = 0, cases: int = 0) -> Tally:
     """Run cases of a target for some time.
 
     Args:
         seconds: from the first case on, after which none is begun any more.
         seed: of all cases; case i of a seed is always the same.
         first: the case to begin with.
+        cases: the most that are run, 0 for as many as there is time for.
     """
-    tally, case, clock = Tally(), first, _Clock(seconds)
+    tally, case, clock = Tally(), first, _Clock(seconds, first + cases if cases else None)
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{target.name}-") as folder:
-        while not clock.is_over:
+        while not clock.is_over(case):
             case = _one_worker(target, Path(folder), seed, case, clock, tally)
     return tally
 
@@ -69,14 +70,16 @@ class _Clock:
     """Time from the first case on: making seeds may take longer than reading them."""
 
     seconds: float
+    last: int | None = None
     end: float | None = None
 
     def start(self) -> None:
         self.end = self.end or time.monotonic() + self.seconds
 
-    @property
-    def is_over(self) -> bool:
-        return self.end is not None and time.monotonic() > self.end
+    def is_over(self, case: int) -> bool:
+        """Whether there is no time for this case, or it is one too many."""
+        late = self.end is not None and time.monotonic() > self.end
+        return late or (self.last is not None and case >= self.last)
 
 
 def _one_worker(target: Target, folder: Path, seed: int, case: int, clock: _Clock, tally: Tally) -> int:
@@ -107,7 +110,7 @@ def _one_worker(target: Target, folder: Path, seed: int, case: int, clock: _Cloc
                         _keep(target, folder, seed, case, line["kind"], line["detail"], tally)
                     case += 1
                     started = False
-                    if clock.is_over:
+                    if clock.is_over(case):
                         return case
             if not started:
                 raise RuntimeError(f"{target.name}: the worker ended before a case: {_tail(folder)}")

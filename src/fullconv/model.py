@@ -233,6 +233,10 @@ class Model:
         full = self._full
         name = full.output()
         sampling = self.sampling(name)
+        if any(step.denominator != 1 for step in sampling.stride):
+            raise BadInput(
+                f"stride {stride}: the network steps by {sampling.stride[0]}×{sampling.stride[1]} px, and only whole pixels are made finer"
+            )
         own = [int(step) for step in sampling.stride]
         if stride < 1 or any(step % stride for step in own):
             fits = [n for n in strides(min(own)) if all(step % n == 0 for step in own)]

@@ -222,3 +222,15 @@ def test_branches_of_different_steps_are_a_refusal_of_the_plan(tmp_path: Path) -
     numbers = weights(**TRUNK_WEIGHTS, v=(4, 4, 1, 1))
     path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,4,1,1] y", opset=13)
     assert [r.node for r in load(path).plan.refusals] == ["Add_5"]
+
+
+def test_a_step_that_is_no_whole_number_of_pixels_is_not_made_finer(tmp_path: Path) -> None:
+    """Cells every 4/3 pixels are no cells every pixel."""
+    body = (
+        "a = AveragePool <kernel_shape=[2,2], strides=[2,2]> (x)\nc = Conv <kernel_shape=[3,3], strides=[2,2]> (a, w1)\n"
+        'r = Resize <mode="nearest"> (c, , k)\nd = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (r, w2)\ny = GlobalAveragePool(d)'
+    )
+    numbers = weights(w1=(4, 3, 3, 3), w2=(2, 4, 3, 3)) | {"k": np.array([1, 1, 3, 1], np.float32)}
+    path = write(tmp_path / "n.onnx", body, numbers, "float[1,3,9,9] x", "float[1,2,1,1] y", 13)
+    with pytest.raises(BadInput, match="only whole pixels"):
+        fullconv.load(path).refined(1)

@@ -60,7 +60,9 @@ def try_to_load(path: Path, input_shape: Sequence[int] | None) -> None:
             import resource
 
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            bound = limit if most == resource.RLIM_INFINITY else min(limit, most)
+            resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
     try:
         ended = subprocess.run(

@@ -105,7 +105,7 @@ def check(path: Path) -> None:
                     head = member.read(2)
                 if head == b"PK" or head[:1] == b"\x80":
                     _only_tensors(archive.read(name), name, path)
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, UnicodeDecodeError, NotImplementedError) as error:
         raise BadInput(f"{path}: truncated or damaged, not a .pt2 file of torch.export ({error})") from None
 
 
