@@ -122,7 +122,7 @@ def speed(model: Model, image: np.ndarray, runs: int) -> None:
 def bare_call(full: Model, image: np.ndarray) -> Callable[[], Any]:
     """The engine's own call, of the very session that fullconv uses, with nothing around it."""
     full.run(image)
-    session = next(iter(full._sessions.values()))
+    session = next(iter(full._runner._sessions.values()))
     assert isinstance(session, OnnxRuntimeSession)
     engine, name = session._session, session._outputs["prob"]
     return lambda: engine.run([name], {"data": image})

@@ -100,7 +100,7 @@ def _check(name: str, row: Row, larger: bool) -> None:
     row.noise = max(row.noise, float(np.abs(untouched - want).max()) / scale)
     found = full.run(crop)[output]
     row.crop_error = float(np.abs(found.reshape(-1) - want).max()) / scale
-    row.engine = type(next(iter(full._sessions.values()))).__name__.removesuffix("Session")
+    row.engine = type(next(iter(full._runner._sessions.values()))).__name__.removesuffix("Session")
     if row.cast_error > EQUAL or row.crop_error > max(TOLERANCE, 2 * row.noise):
         row.verdict = "WRONG AT TRAINING SIZE" if row.cast_error > EQUAL else "ROUNDS MORE"
         return

@@ -46,6 +46,8 @@ def load(
         BadInput: the file is missing, damaged, or not what it claims to be.
         CannotRun: it has layers that nothing here can compute.
     """
+    if global_pooling not in (None, "local", "global"):
+        raise BadInput(f"global_pooling {global_pooling!r}: not local or global")
     if isinstance(source, Model):
         model = source if global_pooling is None else source.pooling(global_pooling)
         return model if check is None else model.checking(check)

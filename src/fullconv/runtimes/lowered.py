@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
 IR_VERSION = 8
+SHIFT = "fullconv.shift"  # metadata of a node: a number that is taken off a map and moves no answer
 _LARGE_WINDOW = 25  # cells from which on a pool is taken side by side
 Array = npt.NDArray[Any]
 

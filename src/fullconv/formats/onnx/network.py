@@ -24,6 +24,7 @@ from fullconv.graph import spec
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph, Node, Whole
 from fullconv.operators.operation import Effect, Operation
+from fullconv.runtimes.lowered import SHIFT
 from fullconv.system import apart
 
 _COLOURS = (1, 3, 4)  # channels by which an image of (n, h, w, c) is told from one of (n, c, h, w)
@@ -141,12 +142,17 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
 
 
 def _shifts(node: ir.Node, effect: Effect) -> Effect:
-    """A maximum over the map that is only taken off the scores that it is of, for their exponentials."""
-    if not (isinstance(effect.touch, Whole) and effect.touch.how == "max"):
+    """A maximum over the map that is only taken off the scores that it is of, for their exponentials; or a mean that says so itself."""
+    if not (isinstance(effect.touch, Whole) and effect.touch.how in ("mean", "max")):
         return effect
     takers = [use.node for use in node.outputs[0].uses()]
     only = len(takers) == 1 and takers[0].op_type == "Sub" and takers[0].inputs[0] is node.inputs[0]
-    if only and all(use.node.op_type == "Exp" for use in takers[0].outputs[0].uses()):
+    moves_nothing = (
+        SHIFT in node.metadata_props
+        if effect.touch.how == "mean"
+        else only and all(use.node.op_type == "Exp" for use in takers[0].outputs[0].uses())
+    )
+    if only and moves_nothing:
         return replace(effect, touch=Whole("shift"))
     return effect
 

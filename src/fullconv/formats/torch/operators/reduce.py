@@ -7,6 +7,7 @@ from typing import Any
 
 from fullconv.formats.torch.module import about_mean, below_peak
 from fullconv.formats.torch.operators.call import Call, Emitter, NotLowered, Spelling, own, spells
+from fullconv.runtimes.lowered import SHIFT
 
 _REDUCTIONS = {
     "mean.dim": "ReduceMean",
@@ -92,9 +93,13 @@ own(below_peak, peaks_off)
 def about(call: Call) -> Spelling:
     """Numbers less their mean over the map: on a map of any size it moves what a variance makes of them by nothing."""
     axes = [int(call["rows"]), int(call["cols"])]
-    return Spelling(
-        "Relu", (call["x"],), emit=lambda b, x: b.op("Sub", x, b.op("ReduceMean", x, axes=axes, keepdims=1))
-    )
+
+    def emit(b: Emitter, x: str) -> str:
+        mean = b.op("ReduceMean", x, axes=axes, keepdims=1)
+        b.nodes[-1].metadata_props.add(key=SHIFT, value="mean")  # so that a written file is read as what it is
+        return b.op("Sub", x, mean)
+
+    return Spelling("Relu", (call["x"],), emit=emit)
 
 
 own(about_mean, about)
