@@ -14,7 +14,7 @@ from fuzz.networks.oracle import judge
 
 from fullconv.operators import OPERATORS
 from tests.conformance.cells import CELLS
-from tests.conformance.rows import K, Row, numbers
+from tests.conformance.rows import K, Row, from_the_start, numbers
 from tests.conformance.windows import WINDOWS
 
 BIAS = np.array([0.3, -0.2, 0.1, -0.4, 0.2, 0.05], np.float32)
@@ -44,6 +44,7 @@ OTHERS = {"AdaptivePool", "Attention", "ReduceOther", "ReduceOver", "ReduceVaria
 
 def network(row: Row) -> onnx.ModelProto:
     """The row's step in a small classifier."""
+    from_the_start()
     image = np.random.default_rng(1).standard_normal((1, *SHAPE)).astype(np.float32)
     d = Draft(Random(3), row.opset, image, constants=0.0)
     value = d.add("Conv", ["x", d.constant(numbers(4, 3, 3, 3) / 5), d.constant(numbers(4))], strides=[2, 2])

@@ -297,7 +297,7 @@ def addc(call: Call) -> Spelling:
     """self + value · tensor1 · tensor2, or / tensor2."""
     value, op = float(call["value"]), "Div" if "addcdiv" in str(call.node.target) else "Mul"
     return Spelling(
-        "Add", (call["self"], call["tensor1"], call["tensor2"]),
+        "Sum", (call["self"], call["tensor1"], call["tensor2"]),
         emit=lambda b, x, y, z: b.op("Add", x, b.scaled(b.op(op, y, z), value)),
     )  # fmt: skip
 
@@ -306,6 +306,6 @@ def addc(call: Call) -> Spelling:
 def lerp(call: Call) -> Spelling:
     """self + weight · (end - self)."""
     return Spelling(
-        "Add", (call["self"], call["end"], call["weight"]),
+        "Sum", (call["self"], call["end"], call["weight"]),
         emit=lambda b, x, y, w: b.op("Add", x, b.op("Mul", w, b.op("Sub", y, x))),
     )  # fmt: skip
