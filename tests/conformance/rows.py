@@ -40,7 +40,7 @@ class Row:
 
 def from_the_start() -> None:
     """The same numbers for a row whatever rows were made before it."""
-    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
+    RNG.bit_generator.state = np.random.default_rng(2).bit_generator.state
 
 
 def numbers(*shape: int) -> np.ndarray:
