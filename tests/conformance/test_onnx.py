@@ -31,10 +31,6 @@ OPEN = {
     ReduceProd: channels without the axis
     ReduceSumSquare: channels without the axis
     ReduceLogSumExp: channels without the axis
-    Slice: a vector
-    Slice: of old
-    Pad: a vector
-    Pad: axes
     """.strip().splitlines()
 }
 ROWS = {**CELLS, **WINDOWS}
