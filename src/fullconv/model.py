@@ -120,6 +120,11 @@ class Model:
         return self.format.notes(self.native)
 
     @property
+    def recorded(self) -> Mapping[str, Sampling]:
+        """How a file that fullconv wrote says itself that its outputs sample an image (ONNX metadata ``fullconv.outputs``), by output."""
+        return self.format.recorded(self.native)
+
+    @property
     def preprocess(self) -> Preprocess | None:
         """The preprocessing that the file itself states, if any."""
         return self.format.preprocess(self.native)
@@ -215,7 +220,10 @@ class Model:
         graph = self.plan.predicted or self.graph
         name = self.output(output, graph)
         if name not in self._samplings:
-            self._samplings[name] = sampling(graph, name)
+            known, own = self.recorded.get(name), sampling(graph, name)
+            # A finer network has cells behind its crop's last, so that the crop does not follow from the graph.
+            agrees = known is not None and (known.stride, known.field) == (own.stride, own.field)
+            self._samplings[name] = known if known is not None and agrees else own
         return self._samplings[name]
 
     def refined(self, stride: int) -> Model:

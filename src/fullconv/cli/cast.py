@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     "-o",
     "out",
     type=click.Path(),
-    help="The network to write, in MODEL's own format (.prototxt say), or of Caffe as .onnx.",
+    help="The network to write; its suffix is the format: .prototxt for Caffe, .onnx for any, .pt2 or .safetensors (with a .py that makes "
+    "the module) for PyTorch and Keras.",
 )
 @click.option(
-    "--out-weights", type=click.Path(), help="Its weights (.caffemodel or .h5); beside the network by default."
+    "--out-weights",
+    type=click.Path(),
+    help="Weights of a .prototxt (.caffemodel or .h5), beside it by default; of an .onnx, a file for its tensors, within it by default.",
 )
 @click.option(
-    "--input-size", type=SIZE, help="Input size to state in the written network, HxW; MODEL's own by default."
+    "--input-size",
+    type=SIZE,
+    help="Input size that a written .prototxt states, HxW; MODEL's own by default. Other formats leave it free.",
 )
 @click.option(
     "--stride",
@@ -71,8 +76,7 @@ def command(
         raise SystemExit(1)
     full = made = found.cast() if stride is None else _finer(found, stride, out, input_size)
     if input_size is not None:
-        _note_steps(found, input_size)
-        full = full.resized(*input_size)
+        full = _resized(found, full, input_size, out)
     if out is not None and not dry_run:
         written = full.save(out, out_weights)
         if [path.suffix for path in written] in ([".prototxt"], [".pbtxt"], [".txt"]):
@@ -91,6 +95,16 @@ def _finer(model: Model, stride: int, out: str | None, size: tuple[int, int] | N
     if size is not None:
         raise BadInput("--input-size states the size of a Caffe network; an ONNX file of --stride takes any")
     return model.refined(stride)
+
+
+def _resized(model: Model, full: Model, size: tuple[int, int], out: str | None) -> Model:
+    """The cast network with its input stated at a size, where what is written states one."""
+    made = full.resized(*size)
+    if made.native is full.native or (out is not None and out.endswith(".onnx")):
+        note("--input-size changes nothing: the written network takes any height and width")
+        return full
+    _note_steps(model, size)
+    return made
 
 
 def _note_steps(model: Model, size: tuple[int, int]) -> None:

@@ -18,7 +18,7 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
     "out",
     required=True,
     type=click.Path(),
-    help="A file .tif, .geojson, .csv, .parquet, .png or .npz.",
+    help="The file to write; its suffix is the format: .tif, .geojson, .csv, .parquet, .png or .npz.",
 )
 @click.option("--class", "name", help="One class: a label, words of one, or a number; all by default.")
 @click.option(

@@ -12,6 +12,7 @@ from fullconv.cli.terminal import print_json, print_table, say, tell
 
 if TYPE_CHECKING:
     from fullconv.geometry.field import Field
+    from fullconv.geometry.grid import Sampling
     from fullconv.graph.nodes import Graph, Node
     from fullconv.model import Model
 
@@ -29,7 +30,8 @@ def command(
     """Show every node of a network, whether it can be cast, and how exact its map will be.
 
     No weights are needed. Field, stride and offset are in pixels of the image (one number where height and
-    width agree, else height × width); the offset is where cell (0, 0)'s field starts.
+    width agree, else height × width); the offset is where cell (0, 0)'s field starts. Of an ONNX file that fullconv
+    wrote, also what its metadata says of its cells.
 
     \b
     Example:
@@ -175,11 +177,12 @@ def _verdict(model: Model, problem: str | None) -> str:
         lines.append(f"fullconv map cannot run it: {why}")
     if problem is None and plan.predicted is not None:
         for output in plan.predicted.outputs:
-            lines.append(_output_line(model, output))
+            lines.append(_output_line(output, model.sampling(output)))
         lines.append(plan.exactness)
         lines += [f"branches out of step at {node}: {told}" for node, told in _steps(plan.predicted)]
     elif problem is not None:
         lines.append(problem)
+    lines += [f"its metadata (fullconv.outputs): {_output_line(*each)}" for each in model.recorded.items()]
     return "\n".join(lines)
 
 
@@ -193,8 +196,7 @@ def _steps(graph: Graph) -> list[tuple[str, str]]:
     ]
 
 
-def _output_line(model: Model, output: str) -> str:
-    sampling = model.sampling(output)
+def _output_line(output: str, sampling: Sampling) -> str:
     (height, width), (down, right), field = sampling.crop, sampling.stride, sampling.field
     return (
         f"{output}: one cell every {right} × {down} px, for a crop of {width} × {height} px; it sees {field.size[1]} × "
@@ -207,14 +209,7 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
     outputs = {}
     if plan.predicted is not None and problem is None:
         for output in plan.predicted.outputs:
-            sampling = model.sampling(output)
-            outputs[output] = {
-                "stride": [str(v) for v in sampling.stride],
-                "crop": [str(v) for v in sampling.crop],
-                "field": [str(v) for v in sampling.field.size],
-                "offset": [str(v) for v in sampling.field.offset],
-                "centre": [str(v) for v in sampling.field.centre],
-            }
+            outputs[output] = _numbers(model.sampling(output))
     return {
         "model": str(model.path),
         "inputs": {name: list(model.graph.values[name].shape) for name in model.graph.inputs},
@@ -222,6 +217,15 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
         "castable": not plan.refusals,
         "fully_convolutional": plan.is_empty,
         "outputs": outputs,
+        "recorded": {output: _numbers(sampling) for output, sampling in model.recorded.items()},
         "out_of_step": dict(_steps(plan.predicted)) if plan.predicted is not None and problem is None else {},
         **plan.to_json(),
     }
+
+
+def _numbers(sampling: Sampling) -> dict[str, list[str]]:
+    field = sampling.field
+    pairs = {
+        "stride": sampling.stride, "crop": sampling.crop, "field": field.size, "offset": field.offset, "centre": field.centre,
+    }  # fmt: skip
+    return {name: [str(side) for side in pair] for name, pair in pairs.items()}

@@ -14,6 +14,7 @@ from fullconv.cli.terminal import complain, note, print_json, progress, say, tel
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
+    from fullconv.model import Model
 
 _TOP = 5
 
@@ -27,7 +28,7 @@ _TOP = 5
     "out",
     required=True,
     type=click.Path(),
-    help="Folder for <stem>.npz and <stem>.png, or a store x.zarr.",
+    help="Folder for <stem>.npz and <stem>.png of every image; or, by the suffix .zarr, a store for one image of any size.",
 )
 @click.option(
     "--preprocess",
@@ -98,7 +99,7 @@ def command(
     _check_stems(images)
     if is_raster(images, out, context):
         if options["preprocess"] is None and (opened := options["model"]()).preprocess is None:
-            note("no --preprocess given: pixels go in raw, RGB on 0..255")
+            _note_raw(opened)
             options["model"] = lambda: opened
         run(images, out, name, options["threshold"], as_json, options)
         return
@@ -144,7 +145,7 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
         class_index(class_labels(model, options["labels"], options["output"], options["by"]), name)
     chosen = options["preprocess"] or model.preprocess
     if chosen is None:
-        note("no --preprocess given: pixels go in raw, RGB on 0..255")
+        _note_raw(model)
     steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
     scales = None if options["scales"] is None else _numbers(options["scales"])
     counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
@@ -161,6 +162,12 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
             return map_image(model, image, preprocess=chosen, scales=scales, notes=note, **keep)
 
     return run
+
+
+def _note_raw(model: Model) -> None:
+    if model.graph.image is not None:
+        colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
+        note(f"no --preprocess given: pixels go in raw, {colours}")
 
 
 def _numbers(text: str) -> list[float]:

@@ -95,11 +95,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ignore_unused_weights: bool,
         global_pooling: str,
         check: bool,
+        isolate: bool,
         **rest: Any,
     ) -> Any:
         how = {
             "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
-            "global_pooling": global_pooling, "check": check,
+            "global_pooling": global_pooling, "check": check, "isolate": isolate,
         }  # fmt: skip
         return command(model=lambda: _open(model, how), **rest)
 
@@ -112,6 +113,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Statistics of the whole map that act on the map (squeeze and excite): over the training-size window around each cell, or "
             "over the whole input.",
+        ),
+        click.option(
+            "--isolate",
+            is_flag=True,
+            help="First load, cast and run an ONNX file in a process of its own, of bounded memory and time: for files of strangers, which "
+            "may end the process that runs them. About a second more.",
         ),
         click.option(
             "--no-check",
@@ -170,6 +177,8 @@ def _open(source: str, how: Mapping[str, Any]) -> Model:
     from fullconv.loading import load
 
     opened = load(source, **how)
+    if how["isolate"] and opened.format.name != "onnx":
+        note("--isolate is for ONNX files; this network was read in this process alone")
     for text in opened.notes:
         note(text)
     return opened

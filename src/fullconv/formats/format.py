@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
@@ -94,3 +95,6 @@ class Format(Protocol):
 
     def notes(self, native: Any) -> Sequence[str]:
         """What a user should know of the reading."""
+
+    def recorded(self, native: Any) -> Mapping[str, Sampling]:
+        """How its file says that outputs sample an image, by output: what fullconv wrote there, for who runs it elsewhere."""

@@ -15,6 +15,7 @@ from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
 from fullconv.formats.format import Framework, Reading
+from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
@@ -105,6 +106,9 @@ class Caffe:
                 f"its mean file {native.transform.mean_file} is not read; give the preprocessing with --preprocess"
             )
         return notes
+
+    def recorded(self, native: CaffeNet) -> Mapping[str, Sampling]:
+        return {}  # its files have no such metadata
 
 
 def _write_onnx(net: CaffeNet, path: Path, weights: Path | None, approve: Approve) -> list[Path]:

@@ -19,6 +19,7 @@ class Keras:
         torch = Torch()
         self.dialect, self.framework = torch.dialect, torch.framework
         self.graph, self.batch, self.preprocess, self.notes = torch.graph, torch.batch, torch.preprocess, torch.notes
+        self.recorded = torch.recorded
         self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write
         self.check, self.accepts, self.resize = torch.check, torch.accepts, torch.resize
 

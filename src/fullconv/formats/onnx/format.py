@@ -19,6 +19,8 @@ from fullconv.formats.onnx.editor import set_free
 from fullconv.formats.onnx.lower import limits, lower_model
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
+from fullconv.formats.onnx.sampled import recorded
+from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
@@ -128,6 +130,9 @@ class Onnx:
 
     def notes(self, native: OnnxNet) -> Sequence[str]:
         return native.notes
+
+    def recorded(self, native: OnnxNet) -> Mapping[str, Sampling]:
+        return recorded(native.model)
 
 
 def _freed(net: OnnxNet) -> OnnxNet:

@@ -17,6 +17,7 @@ from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
 from fullconv.formats.onnx.quantised import respelt
+from fullconv.formats.onnx.sampled import recorded_crop
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.squeeze import keep_batch
 from fullconv.formats.onnx.static import Static, learn, names_read
@@ -191,7 +192,8 @@ def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None
                 f"{source}: input {name!r} holds {value.dtype}, not numbers of an image: no image classifier's input (a text model, "
                 "or one to be exported with float32 inputs)"
             )
-        read[name] = _image_axes(dims, name, source, given) if len(dims) == 4 else _plain_axes(dims, name, source)
+        crop = recorded_crop(model)
+        read[name] = _image_axes(dims, name, source, given, crop) if len(dims) == 4 else _plain_axes(dims, name, source)
     return read
 
 
@@ -201,7 +203,13 @@ def _plain_axes(dims: list[int | None], name: str, source: str) -> Axes:
     return Axes.image([dim or 1 for dim in dims])
 
 
-def _image_axes(dims: list[int | None], name: str, source: str, given: tuple[int, int, int] | None) -> Axes:
+def _image_axes(
+    dims: list[int | None],
+    name: str,
+    source: str,
+    given: tuple[int, int, int] | None,
+    crop: tuple[int, int] | None,
+) -> Axes:
     """(n, c, h, w), or (n, h, w, c) where only that puts a plausible number of channels in its place."""
     last = dims[3] in _COLOURS and dims[1] not in _COLOURS
     order = "n h w c" if last else "n c h w"
@@ -210,6 +218,8 @@ def _image_axes(dims: list[int | None], name: str, source: str, given: tuple[int
         if channels is not None and channels != given[0]:
             raise BadInput(f"{source}: input {name!r} takes {channels} channels, --input-shape says {given[0]}")
         channels, height, width = given
+    elif height is None and width is None and crop is not None:
+        height, width = crop  # as fullconv wrote it
     if channels is None or height is None or width is None:
         shown = "×".join("?" if dim is None else str(dim) for dim in dims)
         raise BadInput(

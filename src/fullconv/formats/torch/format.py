@@ -15,6 +15,7 @@ from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
 from fullconv.formats.torch.run import TorchSession, is_faster
 from fullconv.formats.torch.write import write
+from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
@@ -83,3 +84,6 @@ class Torch:
 
     def notes(self, native: TorchNet) -> Sequence[str]:
         return native.notes
+
+    def recorded(self, native: TorchNet) -> Mapping[str, Sampling]:
+        return {}  # its files have no such metadata

@@ -11,6 +11,7 @@ from torch.export import Dim
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.onnx.mark import marked
+from fullconv.formats.onnx.sampled import KEY, described
 from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
@@ -79,6 +80,8 @@ def _write_onnx(net: TorchNet, path: Path, approve: Approve) -> Path:
         raise BadInput(f"{path}: its weights are {size / 1e9:.1f} GB, more than one ONNX file holds; write .pt2")
     message = lowered.message(weights="inline", names=output_names(net))
     message = onnx.shape_inference.infer_shapes(message)
+    if net.is_cast and (text := described(net.graph, net.graph)) is not None:
+        message.metadata_props.add(key=KEY, value=text)
     try:
         onnx.checker.check_model(message, full_check=True)
     except Exception as error:  # the checker's own types
