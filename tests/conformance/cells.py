@@ -166,7 +166,8 @@ CELLS: dict[str, list[Row]] = {
     ],
     "Gather": [
         Row("channels", op("Gather", ints(2, 0, 2), axis=1)), Row("from the end", op("Gather", ints(-1, 1), axis=-3)), Row("a vector", op("Gather", ints(3, -1), axis=-1), on="vector"),
-        Row("rows", op("Gather", ints(0, 1), axis=2), "refused"),
+        Row("rows", op("Gather", ints(0, 1), axis=2), "refused"), Row("one channel", chain(op("Gather", np.array(-1), axis=-3), op("Unsqueeze", ints(1)))),
+        Row("one number", chain(op("Gather", np.array(2), axis=-1), op("Unsqueeze", ints(1))), on="vector"), Row("a row", op("Gather", np.array(0), axis=2), "refused"),
     ],
     "Split": [
         Row("channels", op("Split", ints(3, 1), axis=1, outputs=2)),

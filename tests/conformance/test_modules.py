@@ -30,7 +30,10 @@ def step(run: Callable, channels: int = 4) -> Callable[[], nn.Module]:
 WORDS: dict[str, dict[str, tuple[Callable[[], nn.Module], str]]] = {
     "AdaptivePool": {"windows of uneven size": (REFUSED["an uneven adaptive pool"][0], "refused")},
     "Attention": {"over positions": (REFUSED["attention"][0], "refused")},
-    "ReduceOther": {"the third norm of channels": (step(lambda x: x * x.norm(p=3, dim=1, keepdim=True)), "exact")},
+    "ReduceOther": {
+        f"the norm of channels of order {order}": (step(lambda x, p=order: x * torch.linalg.vector_norm(x + 0.2, p, dim=1, keepdim=True)), "exact")
+        for order in (3.0, 0, float("inf"))
+    },
     "ReduceOver": {"half of the channels gates the other": (step(lambda x: F.glu(x, dim=1)), "exact")},
     "ReduceVariance": {
         "channels": (step(lambda x: x * x.var(1, keepdim=True)), "exact"),
@@ -38,7 +41,9 @@ WORDS: dict[str, dict[str, tuple[Callable[[], nn.Module], str]]] = {
         "the map": (INEXACT["variance pooling"][0], "inexact"),
     },
     "Select": {
-        "one channel": (step(lambda x: x[:, 1]), "exact"),
+        "one channel": (step(lambda x: x[:, 1].unsqueeze(1)), "exact"),
+        "one channel without its axis, into a weight matrix": (step(lambda x: x[:, 1]), "refused"),
+        "one class": (lambda: Of(lambda m, x: m.fc(m.t(x).flatten(1))[:, -2], t=trunk(), fc=nn.LazyLinear(5)), "exact"),
         "the last": (step(lambda x: x[:, -1].unsqueeze(1) * x), "exact"),
         "each": (step(lambda x: sum(x.unbind(1)).unsqueeze(1)), "exact"),
     },
@@ -62,16 +67,7 @@ CASES = [
 CASES += [pytest.param(make, says, id=name) for name, (make, says) in SOME.items()]
 
 
-OPEN = {"ReduceOther: the third norm of channels", "Select: one channel", "Select: the last", "Select: each"}
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        pytest.param(*c.values, id=c.id, marks=[pytest.mark.xfail(reason="not mended yet")] * (c.id in OPEN))
-        for c in CASES
-    ],
-)
+@pytest.mark.parametrize(("make", "says"), CASES)
 def test_a_cast_module_keeps_every_promise(tmp_path: Path, make: Callable[[], nn.Module], says: str) -> None:
     torch.manual_seed(0)
     module = make().eval()

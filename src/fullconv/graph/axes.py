@@ -156,6 +156,8 @@ class Axes:
         """The axis of a map that is neither the batch nor height nor width."""
         known = {0, *(self.space_axis(root) for root in SPACE)}
         rest = [i for i in range(self.rank) if i not in known]
+        if self.is_map and not rest:
+            raise AxesError(f"{self} is a map without a channel axis, which a map of one channel keeps (x[:, :1])")
         if not self.is_map or len(rest) != 1:
             raise AxesError(f"{self} is no map with one channel axis")
         return rest[0]

@@ -136,14 +136,15 @@ def without(axes: Axes, axis: int) -> Axes:
 
 
 def gather(op: Operation) -> Effect:
-    """Gather of channels by constant indices."""
+    """Gather of channels by constant indices; by one number it picks a channel and drops their axis."""
     index = op.constant(1)
-    if op.axes[0] is None or index is None or index.ndim != 1:
-        return opaque(op, "it picks single positions")
+    if op.axes[0] is None or index is None or index.ndim > 1:
+        return opaque(op, "it picks positions by a tensor, not by a list that is a constant")
     declared, axis = _axis(op, 0)
     if axis == 0 or touches_space(op.first, [axis]):
         return opaque(op, f"it picks positions along the batch, height or width (axis {axis} of {op.first})")
-    out = op.first.with_axis(axis, (whole("c", int(np.size(index))),))
+    picked = (whole("c", int(np.size(index))),)
+    out = op.first.with_axis(axis, picked) if index.ndim else without(op.first, axis)
     return Effect(Pointwise(axis=axis, from_end=declared < 0), (out,))
 
 

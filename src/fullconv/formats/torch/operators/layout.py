@@ -112,7 +112,7 @@ def unbind(call: Call) -> Spelling:
     axis, count = int(call["dim"]), len(call.out)
 
     def emit(b: Emitter, x: str) -> Sequence[str]:
-        return [b.op("Squeeze", part, b.ints(axis)) for part in b.ops("Split", x, count=count, axis=axis)]
+        return [b.op("Gather", x, b.value(i, "int"), axis=axis) for i in range(count)]  # read again, each is a pick
 
     return Spelling("Select", (call["self"],), {"axis": axis}, emit)
 

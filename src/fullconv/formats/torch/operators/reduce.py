@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from fullconv.formats.torch.module import about_mean, below_peak
-from fullconv.formats.torch.operators.call import Call, Emitter, NotLowered, Spelling, own, spells
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, own, spells
 from fullconv.runtimes.lowered import SHIFT
 
 _REDUCTIONS = {
@@ -53,9 +53,14 @@ def vector_norm(call: Call) -> Spelling:
     op = {1.0: "ReduceL1", 2.0: "ReduceL2"}.get(order, "ReduceOther")
 
     def emit(b: Emitter, x: str) -> str:
-        if op == "ReduceOther":
-            raise NotLowered("no form for ONNX here")
-        return b.op(op, x, axes=axes, keepdims=keep)
+        if op != "ReduceOther":
+            return b.op(op, x, axes=axes, keepdims=keep)
+        if math.isinf(order):
+            return b.op("ReduceMax" if order > 0 else "ReduceMin", b.op("Abs", x), axes=axes, keepdims=keep)
+        if order == 0:  # how many are not zero
+            return b.op("ReduceSum", b.op("Abs", b.op("Sign", x)), b.ints(*axes), keepdims=keep)
+        powers = b.op("Pow", b.op("Abs", x), b.floats(order))
+        return b.op("Pow", b.op("ReduceSum", powers, b.ints(*axes), keepdims=keep), b.floats(1 / order))
 
     return Spelling(op, (call["self"],), {"axes": axes, "keepdims": keep}, emit)
 
