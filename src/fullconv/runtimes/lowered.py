@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.shape_inference import infer_shapes
 
 OPSET = 17
 IR_VERSION = 8
@@ -69,19 +70,28 @@ class Lowered:
                 tensor.data_location = TensorProto.EXTERNAL
                 tensor.external_data.add(key="location", value="bound-at-run-time")
                 initializers.append(tensor)
-        wanted = list(self.outputs) if names is None else list(names)
-        # The engine finds out the types by itself; a complete file states them.
-        typed = helper.make_tensor_type_proto(TensorProto.FLOAT, None) if weights == "inline" else onnx.TypeProto()
-        outputs = [onnx.ValueInfoProto(name=self.outputs[n], type=typed) for n in wanted]
-        graph = helper.make_graph(
-            [part for node in self.nodes for part in by_sides(node)], "fullconv", inputs, outputs, initializers
-        )
-        return helper.make_model(
-            graph,
+        wanted = [self.outputs[n] for n in (self.outputs if names is None else names)]
+        nodes = [part for node in self.nodes for part in by_sides(node)]
+        outputs = [onnx.ValueInfoProto(name=value) for value in wanted]
+        model = helper.make_model(
+            helper.make_graph(nodes, "fullconv", inputs, outputs, initializers),
             opset_imports=[helper.make_opsetid(*opset) for opset in self.opsets.items()],
             ir_version=IR_VERSION,
             producer_name="fullconv",
         )
+        if weights == "external":
+            _type_outputs(model, model)
+        elif weights == "inline":  # inferred without what the weights hold
+            _type_outputs(model, self.message(names=names))
+        return model
+
+
+def _type_outputs(model: onnx.ModelProto, bare: onnx.ModelProto) -> None:
+    """State what each output is made of, which a complete file does: scores, whole numbers (ArgMax), masks."""
+    inferred = {output.name: output.type.tensor_type.elem_type for output in infer_shapes(bare).graph.output}
+    for output in model.graph.output:
+        if inferred.get(output.name):
+            output.type.CopyFrom(helper.make_tensor_type_proto(inferred[output.name], None))
 
 
 def by_sides(node: onnx.NodeProto) -> list[onnx.NodeProto]:

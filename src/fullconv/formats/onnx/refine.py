@@ -33,8 +33,6 @@ def of_lowered(lowered: Lowered, outputs: Sequence[str], inputs: dict[str, Axes]
             model.graph.initializers[name].const_value = ir.tensor(np.require(array, requirements="C"), name=name)
     for name, value in zip(outputs, model.graph.outputs, strict=True):
         value.name = name
-    for value in (*model.graph.inputs, *model.graph.outputs):
-        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
     for i, node in enumerate(model.graph):
         node.name = node.name or f"{node.op_type}_{i}"
     net = replace(understand(model, source, inputs), is_cast=True)

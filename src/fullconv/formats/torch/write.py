@@ -7,14 +7,13 @@ from pathlib import Path
 
 import onnx
 import torch
-from torch.export import Dim
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.sampled import KEY, described
 from fullconv.formats.torch.lower import lower, output_names
 from fullconv.formats.torch.network import TorchNet
-from fullconv.formats.torch.quiet import told
+from fullconv.formats.torch.program import export_free
 from fullconv.formats.torch.recipe import recipe_of
 from fullconv.system.files import Approve, unseen, written_whole
 from fullconv.system.guard import MARK
@@ -43,32 +42,6 @@ def _save(program: torch.export.ExportedProgram, path: Path) -> None:
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
         torch.export.save(program, file, extra_files={MARK: ""})
-
-
-def export_free(net: TorchNet) -> torch.export.ExportedProgram:
-    """The network as an ExportedProgram; a cast one with any height and width."""
-    first = next((p for p in net.module.parameters() if p.is_floating_point()), torch.zeros(()))
-    args, dims = [], []
-    for axes in net.inputs.values():
-        shape = list(axes.shape)
-        free: dict[int, object] = {}
-        if net.batch is None:
-            shape[0], free[0] = 2, Dim.AUTO
-        if net.is_cast and axes.is_map:
-            for root in ("h", "w"):
-                place = axes.space_axis(root)
-                assert place is not None
-                free[place] = Dim.AUTO
-        args.append(torch.zeros(shape, dtype=first.dtype, device=first.device))
-        dims.append(free)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            return torch.export.export(
-                net.module, tuple(args), dynamic_shapes=(tuple(dims),) if len(dims) > 1 else tuple(dims)
-            )
-    except Exception as error:
-        raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
 
 
 def _write_onnx(net: TorchNet, path: Path, approve: Approve) -> Path:

@@ -1,0 +1,89 @@
+"""A network as a program of torch.export that is free in batch, height and width, as its file promises."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config
+
+from fullconv.errors import BadInput
+from fullconv.formats.torch.network import TorchNet
+from fullconv.formats.torch.quiet import quiet, told
+from fullconv.graph.axes import SPACE, Axes
+
+Shapes = list[tuple[int, ...]]
+
+
+def export_free(net: TorchNet) -> ExportedProgram:
+    """The network as an ExportedProgram; a cast one with any height and width.
+
+    Raises:
+        BadInput: PyTorch cannot export it, or only for fewer sizes than it takes.
+    """
+    first = next((p for p in net.module.parameters() if p.is_floating_point()), torch.zeros(()))
+    free = [_free(net, axes) for axes in net.inputs.values()]
+    shapes = _shapes(net, free, 2, lambda size: size)
+    args = tuple(torch.zeros(shape, dtype=first.dtype, device=first.device) for shape in shapes)
+    dims: Any = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in free)
+    try:
+        # Oblivious of sizes: else what is exported where the map has one cell takes images of one cell alone.
+        with warnings.catch_warnings(), torch.no_grad(), _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+            warnings.simplefilter("ignore")
+            program = torch.export.export(net.module, args, dynamic_shapes=(dims,) if len(dims) > 1 else dims)
+    except Exception as error:
+        raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
+    _hold(net, program, free, args)
+    return program
+
+
+def _free(net: TorchNet, axes: Axes) -> list[int]:
+    """The axes of an input that any size is about."""
+    sides = [axes.space_axis(root) for root in SPACE] if net.is_cast and axes.is_map else []
+    return [*([0] if net.batch is None else []), *(axis for axis in sides if axis is not None)]
+
+
+def _shapes(net: TorchNet, free: Sequence[Sequence[int]], batch: int, grow: Any) -> Shapes:
+    """Shapes of the inputs, of another size along what is free."""
+    return [
+        tuple((batch if i == 0 else grow(size)) if i in axes else size for i, size in enumerate(each.shape))
+        for each, axes in zip(net.inputs.values(), free, strict=True)
+    ]
+
+
+def _hold(net: TorchNet, program: ExportedProgram, free: Sequence[Sequence[int]], args: Sequence[torch.Tensor]) -> None:
+    """Hold a program to sizes that the network takes, without numbers: an export may fix or bound, silently, what was to be free.
+
+    Raises:
+        BadInput: it takes fewer, or answers in other shapes.
+    """
+    exported = program.module()
+    for batch, grow in ((1, lambda size: size), (2, lambda size: 2 * size), (3, lambda size: size + 1)):
+        images = [args[0].new_zeros(shape) for shape in _shapes(net, free, batch, grow)]
+        wanted, _ = _answers(net.module, images)
+        if wanted is None:
+            continue  # a size that the network itself does not take
+        given, reason = _answers(exported, images)
+        if given != wanted:
+            sizes = " and ".join("×".join(map(str, image.shape)) for image in images)
+            why = (
+                f"for {sizes}, which the network takes, it fails: {reason}"
+                if given is None
+                else f"for {sizes} it answers {given}"
+            )
+            raise BadInput(f"{net.source}: PyTorch's export of it holds for some sizes only ({why}); write it as .onnx")
+
+
+def _answers(module: torch.nn.Module, images: Sequence[torch.Tensor]) -> tuple[Shapes | None, str]:
+    """Shapes of a module's answers; None where it takes no such images, with the reason."""
+    try:
+        with quiet(), torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            found = module(*(fake.from_tensor(image) for image in images))
+    except Exception as error:  # whatever operators and guards say
+        return None, told(error)
+    parts = found if isinstance(found, tuple | list) else (found,)
+    return [tuple(int(size) for size in part.shape) for part in parts], ""
