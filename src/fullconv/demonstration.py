@@ -16,7 +16,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import map_image, prepare, run_cast
-from fullconv.rasters.pictures import read_image
+from fullconv.rasters.view import read_image
 from fullconv.render.png import save_png
 from fullconv.system.guard import require_writable
 from fullconv.trust.bench import interleaved

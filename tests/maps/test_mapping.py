@@ -171,7 +171,7 @@ def test_cells_past_the_image_are_cut() -> None:
     ("change", "told"),
     [
         ({"image": np.zeros((27, 40), np.uint8)}, "least size is 28×28"),
-        ({"image": np.zeros((40, 40, 4), np.uint8)}, "4 channels and the network takes 1"),
+        ({"image": np.zeros((40, 40, 4), np.uint8)}, "4 bands and the network takes 1"),
         ({"labels": ["a", "b"]}, "2 labels, the network has 10 classes"),
         ({"output": "nope"}, "no output is named 'nope'"),
         ({"stride": 3}, "it can step by 1, 2, 4"),

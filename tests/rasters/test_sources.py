@@ -15,9 +15,8 @@ from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.rasters import open as opening
-from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import Source, Unreadable
-from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.rasters.view import Selection, View, parse_bands, read_image
 from tests.rasters import pictures
 
 SCENE = pictures.scene()
@@ -39,6 +38,10 @@ def open_source(image) -> Source:
 def view_of(image, select: Selection | None = None) -> View:
     _opened.append(View(image, select))
     return _opened[-1]
+
+
+def pixels_of(source: Source, rows, cols, level: int = 0) -> np.ndarray:
+    return source.read(level, rows, cols, range(source.about.bands)).pixels
 
 
 WINDOWS = [
@@ -101,7 +104,9 @@ def test_windows(kind: str, tmp_path: Path) -> None:
     assert source.about.size == (700, 900)
     assert source.about.bands == 3
     for rows, cols in WINDOWS:
-        np.testing.assert_array_equal(source.read(0, rows, cols), SCENE[slice(*rows), slice(*cols)])
+        np.testing.assert_array_equal(pixels_of(source, rows, cols), SCENE[slice(*rows), slice(*cols)])
+        some = source.read(0, rows, cols, (2, 0)).pixels
+        np.testing.assert_array_equal(some, SCENE[slice(*rows), slice(*cols)][:, :, [2, 0]])
 
 
 @pytest.mark.parametrize("kind", ["strips.tif", "scene.png", "rows.tif"])
@@ -109,21 +114,21 @@ def test_what_is_stored_in_rows_is_decoded_once(kind: str, tmp_path: Path, monke
     monkeypatch.setattr(opening, "_HELD", 1000)  # as a picture too large to hold
     source = open_source(written(kind, tmp_path))
     assert source.about.in_rows
-    inner, read = source._source, []
+    inner, read = source._source._source, []  # the rows' own, behind the boundary
     original = inner.read
 
-    def counting(level, rows, cols):
+    def counting(level, rows, cols, bands):
         read.append(rows)
-        return original(level, rows, cols)
+        return original(level, rows, cols, bands)
 
     inner.read = counting
     for top in range(0, 700, 90):  # tiles overlap by 20 rows, as halos do
         rows = top, min(700, top + 110)
         for left in range(0, 900, 300):
-            found = source.read(0, rows, (left, left + 300))
+            found = pixels_of(source, rows, (left, left + 300))
             np.testing.assert_array_equal(found, SCENE[slice(*rows), left : left + 300])
     assert sum(stop - start for start, stop in read) == 700
-    np.testing.assert_array_equal(source.read(0, (5, 9), (0, 4)), SCENE[5:9, :4])
+    np.testing.assert_array_equal(pixels_of(source, (5, 9), (0, 4)), SCENE[5:9, :4])
 
 
 def test_a_slide(tmp_path: Path) -> None:
@@ -154,9 +159,7 @@ def test_mpp_takes_the_level_that_has_it_or_resamples_a_finer_one(
     assert whole.shape == (*size, 3)
     for rows, cols in (((0, 50), (0, 60)), ((33, 120), (41, 170)), ((size[0] - 40, size[0]), (size[1] - 50, size[1]))):
         part, _ = view.read(rows, cols)
-        assert (
-            np.abs(part.astype(int) - whole[slice(*rows), slice(*cols)]).max() <= 1
-        )  # a window has the same pixels as the whole
+        np.testing.assert_array_equal(part, whole[slice(*rows), slice(*cols)])  # not a rounding apart from the whole
     if mpp == 1.0:
         blocks = SCENE[::2, ::2].reshape(175, 2, 225, 2, 3).mean(axis=(1, 3))
         assert np.abs(whole - blocks).mean() < 12
@@ -249,17 +252,17 @@ def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
         across = -(-900 // width)
         row, col = 5 // across * height, 5 % across * width
         with pytest.raises(Unreadable, match=rf"the pixels {col} to {col + 10} × {row} to {row + 10} do not decode"):
-            source.read(0, (row, row + 10), (col, col + 10))
-        assert source.read(0, (0, 10), (0, 10)).shape == (10, 10, 3), reader
+            pixels_of(source, (row, row + 10), (col, col + 10))
+        assert pixels_of(source, (0, 10), (0, 10)).shape == (10, 10, 3), reader
 
 
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
-        ("x.svs", b"no slide", "not a slide that openslide opens, or truncated"),
-        ("x.tif", b"II*\0no tiff at all", "cannot be opened|not a TIFF that can be read"),
+        ("x.svs", b"no slide", "cannot be opened as a slide, or is truncated"),
+        ("x.tif", b"II*\0no tiff at all", "cannot be opened as a TIFF"),
         ("x.jp2", b"no picture", "cannot be opened"),
-        ("x.npy", b"\x93NUMPY", "not a readable .npy file"),
+        ("x.npy", b"\x93NUMPY", "cannot be opened as a .npy file"),
         ("x.png", b"no picture", "not an image that can be read"),
     ],
 )
@@ -302,7 +305,8 @@ def test_pickled_arrays_are_refused_before_anything_is_read(tmp_path: Path) -> N
     code = f"cposix\nsystem\n(S'touch {trace}'\ntR."
     (tmp_path / "x.zarr" / "0.0").write_bytes(code.encode())
     with pytest.raises(
-        BadInput, match=r"is pickled|not a Zarr image that can be read \(No Zarr data type found.*pickle"
+        BadInput,
+        match=r"is pickled|cannot be opened as a Zarr image, or is truncated \(No Zarr data type found.*pickle",
     ):
         open_source(tmp_path / "x.zarr")  # newer versions of zarr refuse it themselves
     assert not trace.exists()
@@ -347,7 +351,7 @@ def test_pictures_that_decode_whole_are_counted_whole(tmp_path: Path, monkeypatc
         if options is None:
             _write_interlaced(path, SCENE)
             assert open_source(path).about.held == held
-            np.testing.assert_array_equal(open_source(path).read(0, (90, 200), (5, 50)), SCENE[90:200, 5:50])
+            np.testing.assert_array_equal(pixels_of(open_source(path), (90, 200), (5, 50)), SCENE[90:200, 5:50])
             continue
         Image.fromarray(SCENE).save(path, **options)
         assert open_source(path).about.held == held, name
@@ -403,10 +407,10 @@ def test_npy_files_leave_no_page_behind(tmp_path: Path) -> None:
 from fullconv.rasters.open import open_source
 from fullconv.system.memory import resident_bytes
 source = open_source({str(tmp_path / "x.npy")!r})
-source.read(0, (0, 400), (0, 8000))
+source.read(0, (0, 400), (0, 8000), [0])
 before = resident_bytes()
 for row in range(0, 8000, 400):
-    source.read(0, (row, row + 400), (0, 8000))
+    source.read(0, (row, row + 400), (0, 8000), [0])
 print(resident_bytes() - before)
 """
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)

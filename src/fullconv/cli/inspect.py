@@ -69,7 +69,8 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
     from pathlib import Path
 
     from fullconv.errors import BadInput
-    from fullconv.rasters.pictures import read_image, to_picture
+    from fullconv.rasters.pictures import to_picture
+    from fullconv.rasters.view import read_image
     from fullconv.render.field import field_picture
     from fullconv.render.png import save_png
 

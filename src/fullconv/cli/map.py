@@ -212,7 +212,9 @@ def _strongest(found: ClassMap) -> list[Peak]:
     """The best cell of each of the classes that reach highest."""
     import numpy as np
 
-    highest = found.scores.max(axis=(1, 2))
+    if np.isnan(found.scores).all():
+        return []
+    highest = np.nanmax(found.scores, axis=(1, 2))
     return [found.peaks(int(i), float(highest[i]))[0] for i in np.argsort(-highest, kind="stable")[:_TOP]]
 
 

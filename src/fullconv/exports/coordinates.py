@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.geometry.place import Affine
 from fullconv.maps.classmap import ClassMap
 
 Array = npt.NDArray[Any]
-Affine = tuple[float, float, float, float, float, float]
 _PIXELS: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -29,15 +29,14 @@ class Coordinates:
 
     @staticmethod
     def of(found: ClassMap) -> Coordinates:
-        record = found.record
-        pixels = _PIXELS if record is None or record.transform is None else record.transform
+        pixels = found.place.transform or _PIXELS
         a, b, c, d, e, f = pixels
         (sy, sx), (cy, cx) = found.grid.stride, found.grid.centre0
         # Pixel i reaches from i to i + 1, its centre is i + 1/2; the square starts half a stride before the cell's centre.
         x0, y0 = float(cx + (1 - sx) / 2), float(cy + (1 - sy) / 2)
         step_x, step_y = float(sx), float(sy)
         cells = (a * step_x, b * step_y, a * x0 + b * y0 + c, d * step_x, e * step_y, d * x0 + e * y0 + f)
-        return Coordinates(cells, (a, b, c, d, e, f), None if record is None else record.crs)
+        return Coordinates(cells, (a, b, c, d, e, f), found.place.crs)
 
     @property
     def on_earth(self) -> bool:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
 from fullconv.maps.peaks import Block, highest, local_maxima
 from fullconv.results.lazy import StoredScores
 from fullconv.results.places import storage_of
@@ -61,6 +62,7 @@ class ClassMap:
         won: (rows, cols), the index of the scale with the highest score at each cell.
         image: what pictures are laid over, for a map that is read from a store.
         record: what the store says of itself; None for a map in memory.
+        place: where the image's pixels lie, as far as it says.
 
     ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
     at once.
@@ -78,6 +80,7 @@ class ClassMap:
     won: npt.NDArray[np.int16] | None = field(default=None, compare=False, repr=False)
     image: Any = field(default=None, compare=False, repr=False)
     record: Record | None = field(default=None, compare=False, repr=False)
+    place: Place = field(default_factory=Place)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -185,7 +188,8 @@ class ClassMap:
             image: the image, for a map that was loaded from a file.
             interpolate: smooth the heat between cells; off by default, since a cell is one answer.
         """
-        from fullconv.rasters.pictures import read_image, to_picture
+        from fullconv.rasters.pictures import to_picture
+        from fullconv.rasters.view import read_image
         from fullconv.render.overlay import heat_picture, top1_picture
 
         if self.record is not None:
@@ -226,6 +230,7 @@ class ClassMap:
             "by": self.by,
             "exactness": self.exactness,
             "scales": list(self.scales),
+            "place": self.place.to_json(),
             "grids": [part.grid.to_json() for part in self.parts],
         }
         with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
@@ -240,7 +245,9 @@ class ClassMap:
         record = store.record
         scores: Any = StoredScores(store)
         told = (record.output, record.by, record.exactness)
-        return ClassMap(scores, record.grid, record.labels, *told, image=image, record=record)
+        about = {name: getattr(record, name) for name in ("pixel_size", "unit", "transform", "crs")}
+        place = Place.from_json(about)
+        return ClassMap(scores, record.grid, record.labels, *told, image=image, record=record, place=place)
 
     @staticmethod
     def load(path: str | Path) -> ClassMap:
@@ -265,7 +272,10 @@ class ClassMap:
                 )
                 scales = tuple(float(scale) for scale in about.get("scales", ()))
                 won = data["won"] if parts else None
-                return ClassMap(scores, Grid.from_json(about["grid"]), *told, scales=scales, parts=parts, won=won)
+                place = Place.from_json(about.get("place", {}))
+                return ClassMap(
+                    scores, Grid.from_json(about["grid"]), *told, scales=scales, parts=parts, won=won, place=place
+                )
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # zip, zlib, numpy and its tokenizer, each with errors of its own

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,18 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput, TooSmall
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.finite import require_numbers
+from fullconv.maps.missing import without_answer
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, class_labels, way_over
 from fullconv.model import Model
-from fullconv.rasters.pictures import read_image, resized, to_channels
+from fullconv.rasters.pictures import resized, to_channels
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]
@@ -40,6 +44,9 @@ def map_image(
     scales: Sequence[float] | None = None,
     fuse: Fuse = "max",
     output: str | None = None,
+    bands: str | Sequence[int] | None = None,
+    nodata: float | None = None,
+    missing: float = 0.5,
     runtime: str = "auto",
     precision: Precision = "fp32",
     batch: int = CROP_BATCH,
@@ -61,6 +68,10 @@ def map_image(
         scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
         fuse: ``max`` or ``mean`` of each class over the scales.
         output: which output, where there are several; the last by default.
+        bands: which, from 1 on, in the network's order.
+        nodata: the value that stands for no data; the image's own where it states one. Transparent and masked pixels, and what is no
+            number, hold none either.
+        missing: share of a cell's crop above which pixels without data leave it without an answer (NaN).
         batch: crops a run.
         notes: told what was decided on the way.
         progress: told crops done, of how many.
@@ -71,6 +82,9 @@ def map_image(
     """
     model = load(model)
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
+    if not 0 <= missing <= 1:
+        raise BadInput(f"missing {missing}: a share, 0 to 1")
+    seen = see(image, bands, nodata, model.image_shape[0], notes)
     if scales is not None:
         again = {
             "by": by,
@@ -82,17 +96,86 @@ def map_image(
             "batch": batch,
         }
         return _at_scales(
-            model, image, scales, fuse, notes, preprocess=preprocess, labels=names, progress=progress, **again
+            model,
+            seen,
+            scales,
+            fuse,
+            notes,
+            preprocess=preprocess,
+            names=names,
+            missing=missing,
+            progress=progress,
+            **again,
         )
-    pixels = read_image(image)
+    return _map_seen(
+        model, seen, preprocess=preprocess, names=names, by=by, stride=stride, finer=finer, output=output, missing=missing,
+        runtime=runtime, precision=precision, batch=batch, notes=notes, progress=progress,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An image as a network reads it.
+
+    Attributes:
+        name: for people; empty for an image in memory.
+        pixels: (H, W, channels) on 0..255.
+        gone: (H, W), pixels without data; None where there are none.
+        ordered: channels are in the network's order already.
+        place: where its pixels lie.
+    """
+
+    name: str
+    pixels: Array
+    gone: npt.NDArray[np.bool_] | None
+    ordered: bool
+    place: Place
+
+    def values(
+        self, preprocess: str | Path | Preprocess | None, channels: int
+    ) -> tuple[npt.NDArray[np.float32], str | None]:
+        """(1, C, H, W) network input, zeros where there is no data, and what was done to the channels."""
+        values, remark = prepare(self.pixels, preprocess, channels, self.ordered)
+        if self.gone is not None:
+            values[:, :, self.gone] = 0  # as padding is
+        return values, remark
+
+
+def see(
+    image: Any,
+    bands: str | Sequence[int] | None = None,
+    nodata: float | None = None,
+    channels: int | None = None,
+    notes: Callable[[str], None] = lambda note: None,
+) -> Seen:
+    """Read the whole of an image, as a stream of tiles would.
+
+    Args:
+        channels: what the network takes, where that is to be held.
+    """
+    name = str(image) if isinstance(image, str | Path) else ""
+    with closing(View(image, Selection(bands=parse_bands(bands), nodata=nodata))) as view:
+        if channels is not None:
+            view.require(channels)
+        for remark in view.remarks:
+            notes(remark)
+        pixels, gone = view.read((0, view.size[0]), (0, view.size[1]))
+        return Seen(name, pixels, gone, view.ordered, view.about.place)
+
+
+def _map_seen(
+    model: Model, seen: Seen, *, preprocess: str | Path | Preprocess | None, names: tuple[str, ...], by: By, stride: int | None,
+    finer: Finer, output: str | None, missing: float, runtime: str, precision: Precision, batch: int, notes: Callable[[str], None],
+    progress: Progress,
+) -> ClassMap:  # fmt: skip
     given = preprocess if preprocess is not None else model.preprocess
-    values, told = prepare(pixels, given, model.image_shape[0])
-    if told:
-        notes(told)
+    values, remark = seen.values(given, model.image_shape[0])
+    if remark:
+        notes(remark)
     way = way_over(model, by, stride, finer, output, notes)
     full, name, sampling = way.model, way.output, way.sampling
     grid = sampling.over((values.shape[2], values.shape[3]))
-    require_room(grid, image)
+    require_room(grid, seen.name or None)
     if precision == "bf16":
         notes(_bf16_cost(full, values, name, grid, runtime))
     if by == "cast":
@@ -103,19 +186,20 @@ def map_image(
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
     scores = np.ascontiguousarray(scores, np.float32)
     require_numbers(full, values, scores)
-    return ClassMap(scores, grid, names, name, by, way.exactness, pixels)
+    if seen.gone is not None:
+        scores[:, without_answer(seen.gone, grid, missing)] = np.nan
+    return ClassMap(scores, grid, names, name, by, way.exactness, seen.pixels, place=seen.place)
 
 
 def _at_scales(
-    model: Model, image: Any, scales: Sequence[float], fuse: Fuse, notes: Callable[[str], None], **options: Any
+    model: Model, seen: Seen, scales: Sequence[float], fuse: Fuse, notes: Callable[[str], None], **options: Any
 ) -> ClassMap:
     """The image mapped at every scale at which it is as large as a crop, fused."""
     if not scales or not all(np.isfinite(s) and 0 < s <= _LARGEST_SCALE for s in scales):
         raise BadInput(f"scales {list(scales)}: must be numbers above 0, up to {_LARGEST_SCALE}")
     if fuse not in ("max", "mean"):
         raise BadInput(f"fuse {fuse!r}: not max or mean")
-    pixels = read_image(image)
-    height, width = pixels.shape[:2]
+    height, width = seen.pixels.shape[:2]
     parts, used, small = [], [], []
     told: set[str] = set()
 
@@ -127,9 +211,7 @@ def _at_scales(
     for scale in dict.fromkeys(float(s) for s in scales):
         size = max(1, round(height * scale)), max(1, round(width * scale))
         try:
-            part = map_image(
-                model, pixels if size == (height, width) else resized(pixels, *size), notes=once, **options
-            )
+            part = _map_seen(model, seen if size == (height, width) else _at_size(seen, size), notes=once, **options)
         except TooSmall as error:
             small.append((scale, error))
             continue
@@ -139,16 +221,22 @@ def _at_scales(
         raise small[-1][1]
     for scale, _ in small:
         notes(f"at scale {scale:g} the image is smaller than one crop: left out")
-    return fused(parts, used, fuse, pixels)
+    return replace(fused(parts, used, fuse, seen.pixels), place=seen.place)
+
+
+def _at_size(seen: Seen, size: tuple[int, int]) -> Seen:
+    """The image at another size; a pixel has no data where half of what it covers has none."""
+    gone = None if seen.gone is None else resized(seen.gone[:, :, None], *size)[:, :, 0] >= 0.5
+    return replace(seen, pixels=resized(seen.pixels, *size), gone=gone, place=Place())
 
 
 def prepare(
-    pixels: Array, preprocess: str | Path | Preprocess | None, channels: int
+    pixels: Array, preprocess: str | Path | Preprocess | None, channels: int, ordered: bool = False
 ) -> tuple[npt.NDArray[np.float32], str | None]:
     """(H, W, C) pixels to (1, C, H, W) network input, and what was done to the channels."""
-    fitted, told = to_channels(pixels, channels)
+    fitted, remark = to_channels(pixels, channels)
     try:
-        return Preprocess.of(preprocess).apply(fitted), told
+        return Preprocess.of(preprocess).apply(fitted, ordered=ordered), remark
     except BadInput as error:
         if isinstance(preprocess, str | Path) and str(preprocess) not in str(error):
             raise BadInput(f"{preprocess}: {error}") from None

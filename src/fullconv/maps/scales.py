@@ -38,15 +38,18 @@ def fused(parts: Sequence[ClassMap], scales: Sequence[float], how: Fuse, pixels:
         cols, has_col = _nearest(grid, part.grid, 1)
         inside = np.ix_(has_row, has_col)
         scores = part.scores[:, rows[has_row]][:, :, cols[has_col]]
+        answers = ~np.isnan(scores).any(axis=0)
         before = total[:, inside[0], inside[1]]
-        total[:, inside[0], inside[1]] = np.maximum(before, scores) if how == "max" else before + scores
-        count[inside] += 1
+        both = np.fmax(before, scores) if how == "max" else before + np.where(answers, scores, 0)
+        total[:, inside[0], inside[1]] = both
+        count[inside] += answers
         best = scores.max(axis=0)
         beats = best > top[inside]
         won[inside] = np.where(beats, i, won[inside])
         top[inside] = np.where(beats, best, top[inside])
     if how == "mean":
         total /= np.maximum(count, 1)
+    total[:, count == 0] = np.nan  # no scale has an answer there
     return replace(finest, scores=total, parts=tuple(parts), scales=tuple(scales), won=won, pixels=pixels)
 
 

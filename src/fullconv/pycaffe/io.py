@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fullconv.formats.caffe.proto import caffe_pb2
 from fullconv.formats.caffe.wire import saved_blob
-from fullconv.rasters.pictures import read_image
+from fullconv.rasters.view import read_image
 
 Array = npt.NDArray[Any]
 

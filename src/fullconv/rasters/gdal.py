@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,17 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.errors
-from rasterio.enums import ColorInterp
-from rasterio.windows import Window
+from PIL import Image
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window as Part
 
 from fullconv.errors import BadInput
-from fullconv.rasters.source import About, Array, Level, decoding
+from fullconv.geometry.place import Affine
+from fullconv.rasters.arrays import chosen
+from fullconv.rasters.pictures import FORMATS
+from fullconv.rasters.sidecars import require_harmless
+from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, cover_of, white_of
+from fullconv.rasters.turned import ORIENTATION
 
 _DRIVERS = {  # a file is what its name says, never one that another driver would run or follow elsewhere
     ".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".vrt": "VRT", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
@@ -26,37 +33,48 @@ _METRES = ("metre", "meter", "m")
 
 
 class Gdal:
-    """A raster with its georeference and overviews."""
+    """A raster with its georeference, overviews and masks, those in files beside it (.ovr, .msk) too."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        require_harmless(path)
         self._options = {"driver": _DRIVERS.get(path.suffix.lower(), "GTiff")}
         self._open: dict[int, Any] = {}
-        try:
-            main = self._level(0)
-            shapes = [(main.height, main.width, main.block_shapes[0])]
-            for level in range(1, len(main.overviews(1)) + 1):
-                coarse = self._level(level)
-                shapes.append((coarse.height, coarse.width, coarse.block_shapes[0]))
-        except rasterio.errors.RasterioError as error:
-            raise BadInput(f"{path}: cannot be opened ({' '.join(str(error).split())[:200]})") from None
-        self._colours = _palette(main)
-        mask = main.count in (2, 4) and main.colorinterp[-1] == ColorInterp.alpha
+        main = self._level(0)
+        shapes = [(main.height, main.width, main.block_shapes[0])]
+        for level in range(1, len(main.overviews(1)) + 1):
+            coarse = self._level(level)
+            shapes.append((coarse.height, coarse.width, coarse.block_shapes[0]))
+        inverted = main.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+        self._colours = None if inverted else _palette(main)  # GDAL gives such a file a palette of greys
+        self._alpha = next(
+            (i for i, kind in enumerate(main.colorinterp) if kind == ColorInterp.alpha and main.count > 1), None
+        )
+        one_nodata = len({str(value) for value in main.nodatavals}) == 1
+        self._masked = self._alpha is None and (not one_nodata or _has_mask(main))
         size, unit = _pixel_size(main)
-        placed = not main.transform.is_identity
+        self._dtype = np.dtype("uint8") if self._colours is not None else np.result_type(*main.dtypes)
+        if self._dtype.kind not in "fiu":
+            raise BadInput(f"{path}: an image must hold numbers, found {self._dtype}")
+        bits = main.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+        kind: Alpha = "mask" if self._masked else "straight" if self._alpha is not None else ""
         self.about = About(
             name=str(path),
-            bands=3 if self._colours is not None else main.count,
-            dtype="uint8" if self._colours is not None else main.dtypes[0],
+            bands=3 if self._colours is not None else main.count - (self._alpha is not None),
+            dtype=self._dtype.name,
             levels=tuple(Level(h, w, (int(tile[0]), int(tile[1]))) for h, w, tile in shapes),
             in_rows=main.driver in _ROWS or (main.compression is not None and main.block_shapes[0][1] >= main.width),
+            white=white_of(self._dtype, int(bits) if bits and self._colours is None else None),
+            inverted=inverted,
+            alpha=kind,
+            orientation=_orientation(path, main),
             pixel_size=size,
             unit=unit,
-            transform=tuple(main.transform)[:6] if placed else None,
+            transform=_transform(main),
             crs=main.crs.to_wkt() if main.crs else None,
-            nodata=None if self._colours is not None else main.nodata,
-            mask_band=mask,
+            nodata=None if self._colours is not None or not one_nodata else main.nodata,
             held=_held(path, main),
+            remarks=_remarks(str(path), main),
         )
 
     def _level(self, level: int) -> Any:
@@ -67,12 +85,19 @@ class Gdal:
                 self._open[level] = rasterio.open(self._path, **self._options, **coarser)
         return self._open[level]
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
-        with decoding(self.about.name, rows, cols, rasterio.errors.RasterioError), rasterio.Env(**_settings()):
-            bands: Array = self._level(level).read(window=window)
-        pixels: Array = bands.transpose(1, 2, 0) if self._colours is None else self._colours[bands[0]]
-        return pixels  # (H, W, bands)
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        part = Part(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
+        file = self._level(level)
+        with rasterio.Env(**_settings()):
+            cover = None if not self._masked else file.dataset_mask(window=part)
+            if self._colours is not None:
+                return Window(chosen(self._colours[file.read(1, window=part)], bands), cover)
+            own = [band + 1 + (self._alpha is not None and band >= self._alpha) for band in bands]
+            alpha = [] if self._alpha is None else [self._alpha + 1]
+            pixels: Array = file.read([*own, *alpha], window=part, out_dtype=self._dtype.name)
+        if self._alpha is not None:
+            pixels, cover = pixels[:-1], cover_of(pixels[-1])
+        return Window(pixels.transpose(1, 2, 0), cover)  # (H, W, bands)
 
     def close(self) -> None:
         for dataset in self._open.values():
@@ -84,26 +109,67 @@ class Gdal:
 def _settings() -> dict[str, Any]:
     return {
         "GDAL_CACHEMAX": _CACHE,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # files beside the image are looked for by their names
         "GDAL_PAM_ENABLED": "NO",
         "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
     }
+
+
+def _has_mask(dataset: Any) -> bool:
+    """Whether the file, or one beside it, has a mask of its own."""
+    return any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in dataset.mask_flag_enums)
+
+
+def _transform(dataset: Any) -> Affine | None:
+    if dataset.transform.is_identity:
+        return None
+    a, b, c, d, e, f = tuple(dataset.transform)[:6]
+    return a, b, c, d, e, f
+
+
+def _remarks(name: str, dataset: Any) -> tuple[str, ...]:
+    found = []
+    points, _ = dataset.gcps
+    if points and dataset.transform.is_identity:
+        found.append(
+            f"{name}: is placed by {len(points)} ground control points, which are not applied: cells have no coordinates but pixels"
+        )
+    if dataset.rpcs is not None and dataset.transform.is_identity:
+        found.append(
+            f"{name}: is placed by rational polynomials (RPC), which are not applied: cells have no coordinates but pixels"
+        )
+    if any(scale != 1 for scale in dataset.scales) or any(dataset.offsets):
+        found.append(f"{name}: states a scale and an offset of its numbers, which are not applied")
+    return tuple(found)
 
 
 def _palette(dataset: Any) -> Array | None:
     """Colours (256, 3) of a raster of indices."""
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
+    if dataset.dtypes[0] != "uint8":
+        raise BadInput(f"{dataset.name}: has a palette of {dataset.dtypes[0]}; one of 256 colours can be read")
     with suppress(ValueError):
         colours = dataset.colormap(1)
         return np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint8)
     return None
 
 
+def _orientation(path: Path, dataset: Any) -> int:
+    """How a picture is to be turned, as EXIF says; 1 of what has a place on the earth, whose transform speaks of pixels as stored."""
+    if dataset.driver not in (*_ROWS, "GTiff") or not dataset.transform.is_identity:
+        return 1
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=FORMATS) as image:
+            return int(image.getexif().get(ORIENTATION, 1))
+    return 1
+
+
 def _pixel_size(dataset: Any) -> tuple[tuple[float, float] | None, str]:
     """(y, x) in metres, where the CRS measures in them, and the unit."""
     crs = dataset.crs
-    if crs is None or not crs.is_projected:
+    if crs is None or not crs.is_projected or dataset.transform.is_identity:
         return None, ""
     factor = crs.linear_units_factor[1] if crs.linear_units.lower() not in _METRES else 1.0
     a, b, _, d, e, _ = tuple(dataset.transform)[:6]
@@ -129,7 +195,7 @@ def _is_progressive(path: Path) -> bool:
         while len(head := file.read(4)) == 4 and head[0] == 0xFF:
             if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):
                 return head[1] == 0xC2
-            file.seek(int.from_bytes(head[2:]) - 2, 1)
+            file.seek(max(0, int.from_bytes(head[2:]) - 2), 1)
     return False
 
 

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fullconv.errors import BadInput
-from fullconv.rasters.pictures import read_image
-from fullconv.rasters.source import About, Array, Level, decoding
+from fullconv.rasters.arrays import chosen
+from fullconv.rasters.pictures import decoded
+from fullconv.rasters.source import About, Array, Level, Span, Window, white_of
 
 _TILE = 512  # px; any will do
+_HEADER = 10_000  # bytes of a .npy file's header that are parsed
 
 
 class Held:
     """An array, a PIL image, or a picture small enough to hold whole."""
 
     def __init__(self, image: Any) -> None:
-        pixels = read_image(image)
-        self._pixels = pixels
-        height, width, bands = pixels.shape
-        name = str(image) if isinstance(image, str | Path) else "the image"
+        found = decoded(image)
+        self._pixels, self._cover = found.pixels, found.cover
+        height, width, bands = self._pixels.shape
         self.about = About(
-            name, bands, str(pixels.dtype), (Level(height, width, (_TILE, _TILE)),), held=0
-        )  # the process holds it already
+            str(image) if isinstance(image, str | Path) else "the image", bands, str(self._pixels.dtype),
+            (Level(height, width, (_TILE, _TILE)),), white=white_of(self._pixels.dtype), inverted=found.inverted,
+            alpha="" if found.cover is None else "straight", remarks=found.remarks,
+        )  # fmt: skip  # the process holds it already
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        return self._pixels[rows[0] : rows[1], cols[0] : cols[1]]
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        part = slice(*rows), slice(*cols)
+        return Window(chosen(self._pixels[part], bands), None if self._cover is None else self._cover[part])
 
     def close(self) -> None:
         pass
 
 
-class Npy:
-    """An array of (H, W) or (H, W, C) in a ``.npy`` file.
+class RowsInFile:
+    """A C-ordered array (H, W) or (H, W, C) that lies in a file as it is; rows of a window are read from their places.
 
-    Rows of a window are read from their places in the file: a mapping of it would count with what the kernel maps around every page
-    that is touched, several times what is read.
+    A mapping of it would count with what the kernel maps around every page that is touched, several times what is read.
     """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
+        self._path, self._shape, self._dtype, self._offset = path, shape, dtype, offset
+
+    def read(self, rows: Span, cols: Span) -> Array:
+        """(rows, cols, C), in the machine's byte order."""
+        part = np.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
+        pixel = self._dtype.itemsize * (self._shape[2] if len(self._shape) == 3 else 1)
+        with self._path.open("rb", buffering=0) as file:
+            for i, row in enumerate(range(*rows)):
+                file.seek(self._offset + (row * self._shape[1] + cols[0]) * pixel)
+                if file.readinto(part[i].view(np.uint8).reshape(-1).data) != part[i].nbytes:
+                    raise OSError("the file ends before the array does")
+        part = part if part.ndim == 3 else part[:, :, None]
+        return part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
+
+
+class Npy:
+    """An array of (H, W) or (H, W, C) in a ``.npy`` file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,33 +70,26 @@ class Npy:
             raise BadInput(
                 f"{path}: an image must be numbers of (H, W) or (H, W, C), found {array.shape} of {array.dtype}"
             )
-        self._shape, self._dtype, self._offset = array.shape, array.dtype, array.offset
-        self._by_rows = array.flags.c_contiguous
+        self._rows = RowsInFile(path, array.shape, array.dtype, array.offset) if array.flags.c_contiguous else None
         height, width = array.shape[:2]
         bands = 1 if array.ndim == 2 else array.shape[2]
-        self.about = About(str(path), bands, array.dtype.name, (Level(height, width, (1, 1)),))
+        self.about = About(
+            str(path),
+            bands,
+            array.dtype.newbyteorder("=").name,
+            (Level(height, width, (1, 1)),),
+            white=white_of(array.dtype),
+        )
 
     def _mapped(self) -> np.memmap[Any, Any]:
-        try:
-            found: np.memmap[Any, Any] = np.load(self._path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadInput(f"{self._path}: not a readable .npy file ({error})") from None
+        found: np.memmap[Any, Any] = np.load(self._path, mmap_mode="r", allow_pickle=False, max_header_size=_HEADER)
         return found
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        with decoding(self.about.name, rows, cols):
-            part = self._rows(rows, cols) if self._by_rows else np.array(self._mapped()[slice(*rows), slice(*cols)])
-        return part if part.ndim == 3 else part[:, :, None]
-
-    def _rows(self, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        part = np.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
-        pixel = self._dtype.itemsize * (self._shape[2] if len(self._shape) == 3 else 1)
-        with self._path.open("rb", buffering=0) as file:
-            for i, row in enumerate(range(*rows)):
-                file.seek(self._offset + (row * self._shape[1] + cols[0]) * pixel)
-                if file.readinto(part[i].view(np.uint8).reshape(-1).data) != part[i].nbytes:
-                    raise OSError("the file ends before the array does")
-        return part
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        if self._rows is not None:
+            return Window(chosen(self._rows.read(rows, cols), bands))
+        part = np.array(self._mapped()[slice(*rows), slice(*cols)]).astype(self.about.dtype, copy=False)
+        return Window(chosen(part if part.ndim == 3 else part[:, :, None], bands))
 
     def close(self) -> None:
         pass

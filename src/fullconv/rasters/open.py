@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,13 @@ from typing import Any
 from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
+from fullconv.rasters.blocks import Blocks, are_large
+from fullconv.rasters.boundary import opened
+from fullconv.rasters.pictures import FORMATS
+from fullconv.rasters.rows import Rows
+from fullconv.rasters.sidecars import beside, with_place
 from fullconv.rasters.source import Source
+from fullconv.rasters.turned import Turned
 from fullconv.system.guard import is_folder, reads, require_file
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi")
@@ -30,43 +38,92 @@ def open_source(image: Any) -> Source:
         MissingExtra: the library that reads it is not installed.
         BadInput: it is missing, damaged, or no image that can be read.
     """
-    from fullconv.rasters.memory import Held, Npy
+    from fullconv.rasters.memory import Held
 
     if not isinstance(image, str | Path):
         return Held(image)
     path = Path(image)
     reads(path)
     if is_folder(path):
-        return _zarr(path)
+        _require_zarr(path)
+        return _opened(path, "a Zarr image", lambda: _zarr(path))
     require_file(path, "image")
+    kind, reader = _reader(path)
+    source = _opened(path, kind, reader)
+    try:
+        source.about = with_place(source.about, path)
+    except BadInput:
+        source.close()
+        raise
+    return source
+
+
+def _opened(path: Path, kind: str, reader: Callable[[], Source]) -> Source:
+    return opened(str(path), kind, lambda: _kept(reader()))
+
+
+def _kept(source: Source) -> Source:
+    """A source of which no pixel is decoded again for every window: blocks or rows that were read are kept; and upright."""
+    about = source.about
+    turned = about.orientation in range(2, 9)
+    if about.in_rows and turned and about.orientation > 2:
+        source = Blocks(source, whole=True)  # its rows are columns, or come from the last one
+    elif are_large(source):
+        source = Blocks(source)
+    elif about.in_rows:
+        source = Rows(source)
+    return Turned(source) if turned else source
+
+
+def _reader(path: Path) -> tuple[str, Callable[[], Source]]:
+    """What a file should be, in words, and what opens it."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return Npy(path)
+        return "a .npy file", lambda: _npy(path)
     if suffix in SLIDES:
-        return _slide(path)
+        return "a slide", lambda: _slide(path)
     if suffix in _TIFF:
-        return _tiff(path)
+        return "a TIFF", lambda: _tiff(path)
     if suffix in _GDAL:
-        return _gdal(path, "JP2 and VRT files")
-    return _picture(path)
+        return "a raster", lambda: _gdal(path, "JP2 and VRT files")
+    return "a picture", lambda: _picture(path)
 
 
-def _zarr(path: Path) -> Source:
+def _npy(path: Path) -> Source:
+    from fullconv.rasters.memory import Npy
+
+    return Npy(path)
+
+
+def _require_zarr(path: Path) -> None:
     if not any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")):
         raise BadInput(
             f"{path}: is a folder and no Zarr image; name an image, or give a folder of images without -o x.zarr"
         )
+
+
+def _zarr(path: Path) -> Source:
     from fullconv.rasters.zarrs import Zarr
 
     return Zarr(path)
 
 
 def _slide(path: Path) -> Source:
+    """By tifffile where the slide is a TIFF that it gives as its vendor's program does, several times as fast; by openslide otherwise."""
+    if _reads_tiff():
+        from fullconv.rasters.tiff import Tiff, reads_slide
+
+        if reads_slide(path):
+            return Tiff(path)
     if find_spec("openslide") is None:
         raise MissingExtra(f"{path}: slides need openslide; install it with: pip install 'fullconv[slide]'")
     from fullconv.rasters.slide import Slide
 
-    return Slide(path)
+    return Blocks(Slide(path))
+
+
+def _reads_tiff() -> bool:
+    return find_spec("tifffile") is not None and find_spec("imagecodecs") is not None
 
 
 def _gdal(path: Path, what: str) -> Source:
@@ -78,25 +135,22 @@ def _gdal(path: Path, what: str) -> Source:
 
 
 def _tiff(path: Path) -> Source:
-    """By openslide where it is a vendor's slide, by rasterio where it has a place on the earth, by tifffile otherwise."""
+    """A vendor's slide as such; by rasterio where it has a place on the earth or a file of overviews beside it, by tifffile otherwise."""
     if find_spec("openslide") is not None:
-        from fullconv.rasters.slide import Slide, is_slide
+        from fullconv.rasters.slide import is_slide
 
         if is_slide(path):
-            return Slide(path)
-    readers = {"rasterio": find_spec("rasterio") is not None, "tifffile": find_spec("tifffile") is not None}
-    decodes = readers["tifffile"] and find_spec("imagecodecs") is not None
+            return _slide(path)
+    geo = find_spec("rasterio") is not None
     placed = _is_placed(path)
-    if placed and not readers["rasterio"]:
+    if placed and not geo:
         raise MissingExtra(
-            f"{path}: holds a place on the earth, a palette or missing data; install rasterio to read it: pip install 'fullconv[geo]'"
+            f"{path}: holds a place on the earth, missing data, or has overviews beside it; install rasterio to read it: pip install 'fullconv[geo]'"
         )
-    if decodes and not placed:
-        from fullconv.rasters.tiff import Tiff
-
-        return _in_rows(Tiff(path))
-    if readers["rasterio"]:
-        return _in_rows(_gdal(path, "TIFF files"))
+    if _reads_tiff() and not placed:
+        return _tiff_or_picture(path)
+    if geo:
+        return _gdal(path, "TIFF files")
     if _pixels(path) <= _HELD:
         from fullconv.rasters.memory import Held
 
@@ -106,39 +160,58 @@ def _tiff(path: Path) -> Source:
     )
 
 
+def _tiff_or_picture(path: Path) -> Source:
+    """By tifffile; colours that are neither grey nor RGB by Pillow, which converts them, where the picture is small enough to hold."""
+    from fullconv.rasters.memory import Held
+    from fullconv.rasters.tiff import OtherColours, Tiff
+
+    try:
+        return Tiff(path)
+    except OtherColours:
+        if _pixels(path) > _HELD:
+            raise
+        return Held(path)
+
+
 def _is_placed(path: Path) -> bool:
-    """Whether a TIFF holds a georeference (the tags of GeoTIFF) or a value for no data, which rasterio knows how to read; a palette too."""
-    codes = (33550, 33922, 34264, 34735, 42113, 320)
+    """Whether a TIFF holds a georeference (the tags of GeoTIFF) or a value for no data, or has files beside it, which rasterio knows how to
+    read."""
+    codes = (33550, 33922, 34264, 34735, 42113)
+    if beside(path):
+        return True
     if find_spec("tifffile") is None:
         try:
-            with Image.open(path) as image:
-                return any(
-                    code in getattr(image, "tag_v2", {}) for code in codes[:-1]
-                )  # Pillow resolves palettes itself
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+            with Image.open(path, formats=("TIFF",)) as image:
+                return any(code in getattr(image, "tag_v2", {}) for code in codes)
+        except Exception:
             return False  # its reader says what is wrong
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
             return any(code in file.pages.first.tags for code in codes)
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError):
+    except Exception:
         return False  # its reader says what is wrong
 
 
 def _picture(path: Path) -> Source:
     from fullconv.rasters.memory import Held
 
-    if _pixels(path) <= _HELD:
-        return Held(path)
-    return _in_rows(_gdal(path, f"pictures of more than {_HELD >> 20} megapixels"))
+    deep = _is_deep(path)
+    if _pixels(path) <= _HELD and not (deep and find_spec("rasterio") is not None):
+        source = Held(path)
+        if deep:
+            remark = f"{path}: holds colours of 16 bits, of which 8 are read; with rasterio all are: pip install 'fullconv[geo]'"
+            source.about = replace(source.about, remarks=(*source.about.remarks, remark))
+        return source
+    return _gdal(path, f"pictures of more than {_HELD >> 20} megapixels")
 
 
-def _in_rows(source: Source) -> Source:
-    """A source that is stored row after row keeps the rows that it has read."""
-    from fullconv.rasters.rows import Rows
-
-    return Rows(source) if source.about.in_rows else source
+def _is_deep(path: Path) -> bool:
+    """Whether a PNG holds colours of 16 bits (its header, ISO/IEC 15948, 11.2.2), of which Pillow keeps 8."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head.startswith(b"\x89PNG") and len(head) == 26 and head[24] == 16 and head[25] != 0
 
 
 def _pixels(path: Path) -> int:
@@ -146,9 +219,9 @@ def _pixels(path: Path) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 return image.width * image.height
     except Image.DecompressionBombError:
         return sys.maxsize  # more than Pillow opens
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except Exception:
         return 0

@@ -1,8 +1,9 @@
-"""Images of any kind as (H, W, C) pixels, colours as RGB, on a scale of 0..255."""
+"""Pictures that are decoded whole, and what turns pixels into a network's channels, and into pictures for people."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,61 +14,99 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fullconv.errors import BadInput
 from fullconv.system.guard import reads, require_file
 
-Pixels = npt.NDArray[Any]  # (H, W, C), uint8 or float32
+Pixels = npt.NDArray[Any]  # (H, W, C)
+_PHOTOMETRIC = 262
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # never one whose reader runs another program
 _ROWS = 64
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow and Caffe's loaders
 
 
-def read_image(source: Any) -> Pixels:
-    """A path, a PIL image, or an array of (H, W) or (H, W, C).
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture as it is stored.
 
-    Rotation by EXIF is applied, palettes are resolved, 16 bits are scaled to 0..255, transparency is laid over
-    white. Arrays of uint8 are taken as they are, uint16 is scaled, floats are taken to be on 0..255 already.
+    Attributes:
+        pixels: (H, W, C); colours as RGB, upright.
+        cover: (H, W), how much of each pixel is there, of 255; None where all of all is.
+        inverted: 0 is white.
+        remarks: what was decided or left alone, in words.
+    """
+
+    pixels: Pixels
+    cover: npt.NDArray[np.uint8] | None = None
+    inverted: bool = False
+    remarks: tuple[str, ...] = ()
+
+
+def decoded(source: Any) -> Decoded:
+    """A path, a PIL image, or an array of (H, W) or (H, W, C): EXIF's rotation applied, palettes resolved, numbers as they stand.
+
+    Raises:
+        BadInput: it is none of these, or damaged.
     """
     if isinstance(source, str | Path):
         return _read_file(Path(source))
     if isinstance(source, Image.Image):
-        return _pixels(source)
+        return _pixels(source, "the image")
     if isinstance(source, np.ndarray):
-        return _array(source)
+        return Decoded(_array(source))
     raise BadInput(f"an image must be a path, a PIL image or an array, not {type(source).__name__}")
 
 
-def _read_file(path: Path) -> Pixels:
+def _read_file(path: Path) -> Decoded:
     require_file(path, "image")
     reads(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _pixels(image)
+            warnings.simplefilter("ignore")  # of metadata that it cannot read, say, and that nothing here needs
+            with Image.open(path, formats=FORMATS) as image:
+                return _pixels(image, str(path))
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise BadInput(
-            f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; if it is none, map it tile by tile: -o x.zarr"
+            f"{path}: declares more than {limit} megapixels, which may be a decompression bomb; if it is none, install rasterio, "
+            "which reads it piece by piece: pip install 'fullconv[geo]'"
         ) from None
     except UnidentifiedImageError:
         raise BadInput(f"{path}: not an image that can be read (PNG, JPEG, TIFF and WebP can)") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadInput(f"{path}: damaged or truncated image ({error})") from None
+    except MemoryError:
+        raise BadInput(f"{path}: says that it is larger than what memory there is; it may be damaged") from None
+    except BadInput:
+        raise
+    except Exception as error:  # Pillow's decoders have errors of many kinds
+        raise BadInput(f"{path}: damaged or truncated image ({' '.join(str(error).split())[:200]})") from None
 
 
-def _pixels(image: Image.Image) -> Pixels:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return _array(np.asarray(image).astype(np.float32) / 257.0)
-    if image.mode == "F":
-        return _array(np.asarray(image))
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa"):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
-    return _array(np.asarray(image))
+def _pixels(image: Image.Image, name: str) -> Decoded:
+    remarks = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        remarks.append(f"{name}: holds {frames} pictures, the first is read")
+    if image.info.get("icc_profile"):
+        remarks.append(f"{name}: holds a colour profile, which is left alone")
+    deep = image.format == "PNG" and image.mode == "I"  # 16 bits of grey, by older versions of Pillow
+    white_is_zero = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    upright: Image.Image = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16") or upright.mode in ("I", "F"):
+        array = np.asarray(upright)
+        if deep or upright.mode.startswith("I;16"):
+            array = array.astype(np.uint16)
+        return Decoded(_array(array), None, white_is_zero, tuple(remarks))
+    if "transparency" in upright.info or upright.mode in ("LA", "PA", "La", "RGBa"):
+        grey = upright.mode in ("L", "LA", "La", "1")
+        upright = upright.convert("RGBA")
+        bands = np.asarray(upright)
+        return Decoded(bands[:, :, : 1 if grey else 3], bands[:, :, 3], False, tuple(remarks))
+    if upright.mode == "RGBA":
+        bands = np.asarray(upright)
+        return Decoded(bands[:, :, :3], bands[:, :, 3], False, tuple(remarks))
+    if upright.mode == "1":
+        upright = upright.convert("L")
+    if upright.mode not in ("L", "RGB"):
+        if upright.mode != "P":
+            remarks.append(f"{name}: holds colours as {upright.mode}, which are converted to RGB")
+        upright = upright.convert("RGB")
+    return Decoded(_array(np.asarray(upright)), None, False, tuple(remarks))
 
 
 def _array(array: npt.NDArray[Any]) -> Pixels:
@@ -75,18 +114,11 @@ def _array(array: npt.NDArray[Any]) -> Pixels:
         array = array[:, :, None]
     if array.ndim != 3 or array.size == 0:
         raise BadInput(f"an image array must have the shape (H, W) or (H, W, C), found {array.shape}")
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * 255
-    if array.dtype == np.uint16:
-        return array.astype(np.float32) / 257.0
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise BadInput(f"an image array must hold numbers, found {array.dtype}")
-    out = array.astype(np.float32, copy=False)
-    if not np.isfinite(out).all():
-        raise BadInput("an image array must be finite, found NaN or infinite values")
-    return out
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def resized(pixels: Pixels, height: int, width: int) -> Pixels:

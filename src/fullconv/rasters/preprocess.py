@@ -40,10 +40,13 @@ class Preprocess:
         if not all(np.isfinite(numbers)) or any(value == 0 for value in self.std):
             raise BadInput("preprocess: scale, mean and std must be finite, and std not 0")
 
-    def apply(self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    def apply(
+        self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32] | None = None, *, ordered: bool = False
+    ) -> npt.NDArray[np.float32]:
         """(H, W, C) pixels, colours as RGB, to (1, C, H, W) float32.
 
         Args:
+            ordered: channels are in the network's order already: bands that were chosen one by one are not turned about.
             out: (C, H, W) to be written to instead of a new array.
         """
         count = pixels.shape[2]
@@ -52,7 +55,7 @@ class Preprocess:
                 raise BadInput(
                     f"preprocess: {name} has {len(getattr(self, name))} values, the network takes {count} channel(s); choose another preprocessing"
                 )
-        if self.channels == "BGR" and count == 3:
+        if self.channels == "BGR" and count == 3 and not ordered:
             pixels = pixels[:, :, ::-1]
         if out is None:
             out = np.empty((count, *pixels.shape[:2]), np.float32)

@@ -2,70 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import openslide
 from PIL import Image
 
-from fullconv.errors import BadInput
-from fullconv.rasters.source import About, Array, Level, decoding
+from fullconv.rasters.arrays import chosen
+from fullconv.rasters.source import About, Level, Span, Window
 
 _CACHE = 32 << 20  # bytes of decoded tiles that the library keeps
+_BLOCK = 512  # px
 
 
 class Slide:
-    """A slide; what was not scanned is laid over the slide's background colour."""
+    """A slide; what was not scanned is laid over the slide's background colour, and said to be missing.
+
+    A coarser level is asked for by pixels of the finest, between which the library interpolates: a window that starts elsewhere would have
+    other pixels. So it is read in blocks on one grid (``Blocks``), each asked for in the same way whatever the window.
+    """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._slide = openslide.OpenSlide(str(path))
-        except (openslide.OpenSlideError, OSError) as error:
-            raise BadInput(f"{path}: not a slide that openslide opens, or truncated ({error})") from None
+        self._slide = openslide.OpenSlide(str(path))
         with suppress(AttributeError, openslide.OpenSlideError):
             self._slide.set_cache(openslide.OpenSlideCache(_CACHE))
         about = self._slide.properties
-        colour = about.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "ffffff")
-        self._background = tuple(int(colour[i : i + 2], 16) for i in (0, 2, 4))
-        size = None
-        with suppress(KeyError, ValueError):
-            size = float(about[openslide.PROPERTY_NAME_MPP_Y]), float(about[openslide.PROPERTY_NAME_MPP_X])
+        self._background = _background(about)
+        size = _pixel_size(about)
         self._downsamples = self._slide.level_downsamples
         self.about = About(
-            name=str(path),
-            bands=3,
-            dtype="uint8",
-            levels=tuple(
-                Level(height, width, (_side(about, i, "height"), _side(about, i, "width")))
-                for i, (width, height) in enumerate(self._slide.level_dimensions)
-            ),
-            pixel_size=size,
-            unit="micrometer" if size else "",
+            name=str(path), bands=3, dtype="uint8", white=255, alpha="mask",
+            levels=tuple(Level(height, width, (_BLOCK, _BLOCK)) for width, height in self._slide.level_dimensions),
+            pixel_size=size, unit="micrometer" if size else "",
             held=min(_CACHE, 4 * self._slide.dimensions[0] * self._slide.dimensions[1]),
-        )
+        )  # fmt: skip
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         scale = self._downsamples[level]
         corner = round(cols[0] * scale), round(rows[0] * scale)
-        size = cols[1] - cols[0], rows[1] - rows[0]
-        with decoding(self.about.name, rows, cols, openslide.OpenSlideError):
-            region = self._slide.read_region(corner, level, size)
-        if np.asarray(region.getchannel(3)).min() < 255:
+        region = self._slide.read_region(corner, level, (cols[1] - cols[0], rows[1] - rows[0]))
+        cover = np.array(region.getchannel(3))
+        if cover.min() < 255:
             under = Image.new("RGBA", region.size, (*self._background, 255))
             region = Image.alpha_composite(under, region)
-        return np.asarray(region)[:, :, :3]
+        return Window(chosen(np.asarray(region)[:, :, :3], bands), cover)
 
     def close(self) -> None:
         self._slide.close()
 
 
-def _side(about: Mapping[str, str], level: int, side: str) -> int:
-    try:
-        return int(about[f"openslide.level[{level}].tile-{side}"])
-    except (KeyError, ValueError):
-        return 256
+def _pixel_size(about: Mapping[str, str]) -> tuple[float, float] | None:
+    """(y, x) in micrometres; None where the slide says none, or what cannot be."""
+    with suppress(KeyError, ValueError):
+        size = float(about[openslide.PROPERTY_NAME_MPP_Y]), float(about[openslide.PROPERTY_NAME_MPP_X])
+        if all(isfinite(side) and side > 0 for side in size):
+            return size
+    return None
+
+
+def _background(about: Mapping[str, str]) -> tuple[int, int, int]:
+    colour = about.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "")
+    with suppress(ValueError):
+        red, green, blue = bytes.fromhex(colour)
+        return red, green, blue
+    return 255, 255, 255
 
 
 def is_slide(path: Path) -> bool:

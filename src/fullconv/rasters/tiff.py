@@ -1,8 +1,11 @@
-"""TIFF and OME-TIFF by tifffile (extra ``slide``): tiles are decoded one by one, the libraries' locks released."""
+"""TIFF, OME-TIFF and slides that are TIFF inside, by tifffile (extra ``slide``): tiles are decoded one by one, the libraries' locks released."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,61 +13,107 @@ import tifffile
 import zarr
 
 from fullconv.errors import BadInput
-from fullconv.rasters.arrays import axes_of, size_of, window_of
-from fullconv.rasters.source import About, Array, Level, decoding
+from fullconv.rasters.arrays import axes_of, chosen, size_of, window_of
+from fullconv.rasters.memory import RowsInFile
+from fullconv.rasters.microscope import significant_bits, size_of_pixel
+from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, bits_of, cover_of, white_of
+from fullconv.rasters.turned import ORIENTATION
 
-_MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
-_ALPHA = (1, 2)  # extra samples that say how much of a pixel is there
-_PER = {2: 25400.0, 3: 10000.0}  # resolution units: inch, centimetre, in micrometres
+_ALPHA: dict[int, Alpha] = {1: "premultiplied", 2: "straight"}  # kinds of extra samples
+_WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6
+_COLOURS = (_WHITE_IS_ZERO, 1, 2, _PALETTE)
+_JPEG = 7
+_PROFILE, _LARGEST_SAMPLE, _COLOUR_MAP = 34675, 281, 320
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told by what reads it
+
+
+class OtherColours(BadInput):
+    """Neither grey, RGB nor a palette."""
 
 
 class Tiff:
     """The first image of a file, with its levels."""
 
     def __init__(self, path: Path) -> None:
+        self._file = tifffile.TiffFile(path)
         try:
-            self._file = tifffile.TiffFile(path)
-        except (OSError, ValueError, tifffile.TiffFileError) as error:
-            raise BadInput(f"{path}: not a TIFF that can be read, or truncated ({error})") from None
-        try:
-            series = self._file.series[0]
-            self._series = list(series.levels)
-            self._axes = axes_of(series.shape, series.axes.replace("Q", "t").replace("I", "t"), str(path))
-            first = self._series[0].keyframe
-            levels = tuple(self._level(level) for level in self._series)
-        except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
+            self._open(path)
+        except BaseException:
             self._file.close()
-            raise BadInput(f"{path}: not a TIFF that can be read, or truncated ({error})") from None
+            raise
+
+    def _open(self, path: Path) -> None:
+        self._series = _levels(self._file)
+        series = self._series[0]
+        self._axes = axes_of(series.shape, series.axes.replace("Q", "t").replace("I", "t"), str(path))
+        page = series.keyframe
+        _require_colours(page, path)
+        self._colours = _palette(page)
+        _, _, samples = size_of(series.shape, self._axes)
+        self._alpha, kind = _alpha(page, samples)
+        bands = 3 if self._colours is not None else samples - (self._alpha is not None)
+        kinds = {(size_of(each.shape, self._axes)[2], str(each.dtype)) for each in self._series}
+        if len(kinds) != 1:
+            raise BadInput(f"{path}: its levels hold pixels of different kinds: {sorted(kinds)}")
+        dtype = np.dtype(np.uint8 if self._colours is not None else series.dtype)
+        bits = significant_bits(self._file) or bits_of(_number(page, _LARGEST_SAMPLE)) or int(page.bitspersample)
+        size = size_of_pixel(self._file, page)
         self._arrays: dict[int, Any] = {}
-        _, _, bands = size_of(series.shape, self._axes)
-        size = _pixel_size(self._file, first)
-        alpha = bands in (2, 4) and any(int(kind) in _ALPHA for kind in first.extrasamples)
+        self._rows = [self._contiguous(path, each) for each in self._series]
+        remarks = [f"{path}: holds a colour profile, which is left alone"] if _PROFILE in page.tags else []
+        if len(self._file.series) > 1 and not self._file.is_svs:
+            remarks.append(f"{path}: holds {len(self._file.series)} images, the first is read")
         self.about = About(
-            str(path), bands, str(series.dtype), levels, pixel_size=size, unit="micrometer" if size else "", mask_band=alpha,
-            in_rows=not first.is_tiled and first.compression != 1,
+            str(path), bands, dtype.name, tuple(map(self._level, self._series, self._rows)), pixel_size=size,
+            unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
+            white=white_of(dtype, None if self._colours is not None else bits), inverted=page.photometric == _WHITE_IS_ZERO,
+            orientation=int(_number(page, ORIENTATION) or 1), remarks=tuple(remarks),
         )  # fmt: skip
 
-    def _level(self, series: Any) -> Level:
+    def _level(self, series: Any, in_file: RowsInFile | None) -> Level:
         height, width, _ = size_of(series.shape, self._axes)
         page = series.keyframe
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+        if in_file is not None:
+            tile = 1, width  # rows are read from their places
         return Level(height, width, (min(tile[0], height), min(tile[1], width)))
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        with decoding(self.about.name, rows, cols, RuntimeError, tifffile.TiffFileError, ImportError):
-            page = self._series[level].keyframe
-            if (
-                page.is_tiled
-                and len(self._series[level].pages) == 1
-                and self._axes in ("yx", "yxc")
-                and page.planarconfig == 1
-            ):
-                return self._tiles(page, rows, cols)
-            if level not in self._arrays:
-                self._arrays[level] = zarr.open_array(self._series[level].aszarr(), mode="r")
-            return window_of(self._arrays[level], self._axes, rows, cols)
+    def _contiguous(self, path: Path, series: Any) -> RowsInFile | None:
+        """What reads a level whose array lies in the file as it is."""
+        page = series.keyframe
+        if (
+            series.dataoffset is None
+            or page.is_tiled
+            or self._axes not in ("yx", "yxc")
+            or page.dtype.kind not in "fiu"
+        ):
+            return None
+        dtype = np.dtype(series.dtype).newbyteorder(self._file.byteorder)
+        return RowsInFile(path, series.shape, dtype, series.dataoffset)
 
-    def _tiles(self, page: Any, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        if self._colours is not None:
+            index = self._samples(level, rows, cols, [0])[:, :, 0]
+            return Window(chosen(self._colours[index], bands))
+        if self._alpha is None:
+            return Window(self._samples(level, rows, cols, bands))
+        own = [band + (band >= self._alpha) for band in bands]
+        samples = self._samples(level, rows, cols, [*own, self._alpha])
+        return Window(samples[:, :, :-1], cover_of(samples[:, :, -1]))
+
+    def _samples(self, level: int, rows: Span, cols: Span, samples: Sequence[int]) -> Array:
+        in_file = self._rows[level]
+        if in_file is not None:
+            return chosen(in_file.read(rows, cols), samples)
+        series = self._series[level]
+        page = series.keyframe
+        if page.is_tiled and len(series.pages) == 1 and self._axes in ("yx", "yxc") and page.planarconfig == 1:
+            return chosen(self._tiles(page, rows, cols), samples)
+        if level not in self._arrays:
+            self._arrays[level] = zarr.open_array(series.aszarr(), mode="r")
+        return window_of(self._arrays[level], self._axes, rows, cols, samples)
+
+    def _tiles(self, page: Any, rows: Span, cols: Span) -> Array:
         """The window, tile by tile; a tile that the file leaves out is its fill value."""
         height, width = page.tilelength, page.tilewidth
         across = -(-page.imagewidth // width)
@@ -93,29 +142,53 @@ class Tiff:
         self._file.close()
 
 
-def _pixel_size(file: Any, page: Any) -> tuple[float, float] | None:
-    """(y, x) in micrometres, from OME's description or the resolution tags."""
-    if file.is_ome:
-        from xml.etree.ElementTree import ParseError, fromstring
+def reads_slide(path: Path) -> bool:
+    """Whether a slide is one that this reader gives as its vendor's program does: Aperio's, of whole tiles in JPEG."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = [level.keyframe for level in _levels(file)] if file.is_svs else []
+            return bool(pages) and all(page.compression == _JPEG and all(page.databytecounts) for page in pages)
+    except Exception:  # whatever is wrong is told by the reader that opens it
+        return False
 
-        try:
-            found = fromstring(file.ome_metadata)  # the standard library resolves no outside entity
-        except ParseError:
-            return None
-        for pixels in found.iter():
-            if pixels.tag.endswith("Pixels") and "PhysicalSizeX" in pixels.attrib and "PhysicalSizeY" in pixels.attrib:
-                sides = []
-                for side in ("Y", "X"):
-                    factor = _MICROMETRES.get(pixels.get(f"PhysicalSize{side}Unit", "µm"))
-                    if factor is None:
-                        return None
-                    sides.append(float(pixels.attrib[f"PhysicalSize{side}"]) * factor)
-                return sides[0], sides[1]
+
+def _levels(file: tifffile.TiffFile) -> list[Any]:
+    """Levels of the first image, the finest first; of Aperio's slides every tiled page, as its program counts."""
+    if not file.is_svs:
+        return list(file.series[0].levels)
+    pages: Any = file.pages
+    tiled = [page for page in pages if page.is_tiled]
+    return [
+        SimpleNamespace(shape=page.shape, axes=page.axes, dtype=page.dtype, keyframe=page, pages=[page], dataoffset=None, aszarr=page.aszarr)
+        for page in tiled
+    ]  # fmt: skip
+
+
+def _require_colours(page: Any, path: Path) -> None:
+    kind = int(page.photometric)
+    if kind not in _COLOURS and not (kind == _YCBCR and page.compression == _JPEG):
+        raise OtherColours(f"{path}: holds colours as {getattr(page.photometric, 'name', kind)}; convert it to RGB")
+
+
+def _palette(page: Any) -> Array | None:
+    """(colours, 3) uint8 of an image of indices."""
+    if int(page.photometric) != _PALETTE:
         return None
-    unit = _PER.get(int(getattr(page, "resolutionunit", 1)))
-    if unit is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
+    return (np.asarray(page.tags[_COLOUR_MAP].value, np.uint16).reshape(3, -1).T >> 8).astype(np.uint8)
+
+
+def _alpha(page: Any, samples: int) -> tuple[int | None, Alpha]:
+    """Which sample says how much of a pixel is there, and how."""
+    extra = [int(kind) for kind in page.extrasamples]
+    for i, kind in enumerate(extra):
+        if kind in _ALPHA and len(extra) < samples:
+            return samples - len(extra) + i, _ALPHA[kind]
+    return None, ""
+
+
+def _number(page: Any, tag: int) -> float | None:
+    if tag not in page.tags:
         return None
-    y, x = (page.tags[name].value for name in ("YResolution", "XResolution"))
-    if not (x[0] and y[0] and x[1] and y[1]) or unit * x[1] / x[0] > 25:
-        return None  # a printer's resolution, no microscope's
-    return unit * y[1] / y[0], unit * x[1] / x[0]
+    value = page.tags[tag].value
+    first = value[0] if isinstance(value, tuple) and value else value
+    return float(first) if isinstance(first, int | float) else None

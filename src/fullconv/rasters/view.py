@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from PIL import Image
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.open import open_source
-from fullconv.rasters.source import About, Array
+from fullconv.rasters.resample import Axis, resampled, strips
+from fullconv.rasters.source import About, Array, Window
 
 Mask = npt.NDArray[np.bool_]
-_SCALED = {"uint16": 1 / 257.0}  # 16 bits to 0..255, as for pictures
+_ROWS = 64  # rows whose colours are laid over white at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,16 @@ class View:
         self._source = open_source(image)
         self.select = select or Selection()
         self.about: About = self._source.about
-        self._level, self.size = self._resolution()
+        try:
+            self._level, self.size = self._resolution()
+            self._bands = self._chosen()
+        except BadInput:
+            self._source.close()
+            raise
         self._of = self.about.levels[self._level]
-        self._scale = self._of.height / self.size[0], self._of.width / self.size[1]
+        sides = zip((self._of.height, self._of.width), self.size, strict=True)
+        self._axes = tuple(Axis(length, count) for length, count in sides)
         self._resampled = self.size != (self._of.height, self._of.width)
-        self._bands = self._chosen()
         self.channels = len(self._bands)
         self._nodata = self.about.nodata if self.select.nodata is None else self.select.nodata
 
@@ -94,24 +100,55 @@ class View:
     def _chosen(self) -> tuple[int, ...]:
         have = self.about.bands
         if self.select.bands is None:
-            return tuple(range(have - 1 if self.about.mask_band else have))
+            return tuple(range(have))
         wrong = [band for band in self.select.bands if not 1 <= band <= have]
         if wrong or not self.select.bands:
             raise BadInput(f"{self.about.name}: has bands 1 to {have}, not {', '.join(map(str, wrong)) or 'none'}")
         return tuple(band - 1 for band in self.select.bands)
 
     @property
+    def ordered(self) -> bool:
+        """Whether the channels are in the network's order already, so that no preprocessing turns RGB into BGR."""
+        return self.select.bands is not None
+
+    def require(self, channels: int) -> None:
+        """BadInput where no rule gives a network its channels."""
+        if self.channels == channels or {self.channels, channels} == {1, 3}:
+            return
+        raise BadInput(
+            f"{self.about.name}: has {self.channels} bands and the network takes {channels}; choose with --bands (bands=), "
+            f"{','.join(str(i + 1) for i in range(channels))} say"
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was decided about the pixels, or left alone, in words."""
+        about, own = self.about, []
+        if about.white not in (0, 255) and about.dtype != "bool":
+            own.append(f"{about.name}: numbers of {about.dtype} are taken as 0 to {about.white:,}, scaled to 0..255")
+        elif about.dtype not in ("uint8", "bool"):
+            own.append(f"{about.name}: numbers of {about.dtype} are taken as they stand")
+        if about.inverted:
+            own.append(f"{about.name}: states that 0 is white; it is read so")
+        if self._resampled and min(axis.scale for axis in self._axes) < 1 - 1e-9:
+            factor = max(1 / axis.scale for axis in self._axes)
+            own.append(
+                f"{about.name}: its finest pixels are {factor:.3g} times as large as the network is to read them: what is between them is interpolated"
+            )
+        return (*about.remarks, *own)
+
+    @property
     def tile(self) -> tuple[int, int]:
-        """(height, width) of the source's own tiles, in pixels of this resolution; (1, 1) where no pixel is decoded twice."""
+        """(height, width) of the source's own blocks, in pixels of this resolution; (1, 1) where no pixel is decoded twice."""
         if self.in_rows:
             return 1, 1
-        height, width = (max(1, round(t / s)) for t, s in zip(self._of.tile, self._scale, strict=True))
+        height, width = (max(1, round(t / axis.scale)) for t, axis in zip(self._of.tile, self._axes, strict=True))
         return min(height, self.size[0]), min(width, self.size[1])
 
     @property
     def may_miss(self) -> bool:
         """Whether pixels may stand for no data."""
-        return self._nodata is not None or self.about.mask_band or self.about.dtype.startswith("float")
+        return self._nodata is not None or bool(self.about.alpha) or self.about.dtype.startswith("float")
 
     @property
     def in_rows(self) -> bool:
@@ -121,11 +158,17 @@ class View:
     def stage_bytes(self, height: int, width: int) -> int:
         """Bytes that reading a window takes."""
         height, width = min(height, self.size[0]), min(width, self.size[1])
-        each = self.about.bands * np.dtype(self.about.dtype).itemsize
-        pixels = height * self._scale[0] * width * self._scale[1]
-        band = height * self.size[1] * each if self.in_rows else 0
-        scaled = pixels * self.channels * 4 if self._resampled or self.about.dtype != "uint8" else 0
-        return int(pixels * each + band + scaled) + self.about.held
+        each = self.channels * np.dtype(self.about.dtype).itemsize + bool(self.about.alpha)
+        sides = [axis.needs(0, count) for axis, count in zip(self._axes, (height, width), strict=True)]
+        raw = sides[0][1] * sides[1][1] if self._resampled else height * width
+        band = (sides[0][1] if self._resampled else height) * self._of.width * each if self.in_rows else 0
+        own = 1 if self.about.dtype == "uint8" else 4
+        seen = height * width * self.channels * own if self._resampled or own == 4 else 0
+        strip = 0
+        if self._resampled:  # a strip as stored, one as wide as seen, and one product of each
+            first = self._axes[0].needs(0, min(height, strips((0, height))[0][1]))
+            strip = 4 * (self.channels + 1) * (first[1] * (2 * sides[1][1] + 2 * width) + 3 * 128 * width)
+        return int(raw * each + band + seen + strip) + self.about.held
 
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.
@@ -135,58 +178,69 @@ class View:
         """
         rows, cols = ((max(0, a), min(b, length)) for (a, b), length in zip((rows, cols), self.size, strict=True))
         if self._resampled:
-            return self._read_resampled(rows, cols)
-        raw = self._source.read(self._level, rows, cols)
-        missing = self._missing(raw)
-        return self._scaled(raw, missing), missing
+            return self._between(rows, cols)
+        return self._finished(self._source.read(self._level, rows, cols, self._bands))
 
-    def _read_resampled(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
-        """A window between levels: a triangle filter over the pixels that each one covers, with the pixels around the window."""
-        outer, box = [], []
-        for (start, stop), scale, length in zip(
-            (rows, cols), self._scale, (self._of.height, self._of.width), strict=True
-        ):
-            low, high = start * scale, stop * scale
-            margin = ceil(max(scale, 1.0)) + 1
-            outer.append((max(0, floor(low) - margin), min(length, ceil(high) + margin)))
-            box.append((low - outer[-1][0], min(high, length) - outer[-1][0]))
-        raw = self._source.read(self._level, outer[0], outer[1])
-        missing = self._missing(raw)
-        pixels = self._scaled(raw, missing)
-        size = cols[1] - cols[0], rows[1] - rows[0]
-        around = box[1][0], box[0][0], box[1][1], box[0][1]
-        planes = [_resize(pixels[:, :, i], size, around) for i in range(pixels.shape[2])]
-        found = np.stack(planes, axis=2)
-        if pixels.dtype == np.uint8:
-            found = np.rint(found).clip(0, 255).astype(np.uint8)
-        gone = None if missing is None else _resize(missing, size, around) >= 0.5
-        return found, gone
+    def _between(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
+        """A window between levels; what is missing has no weight in what is made of pixels beside it."""
+        vertical, horizontal = self._axes
+        wide = horizontal.needs(*cols)
+        high = vertical.needs(*rows)
+        raw = self._source.read(self._level, high, wide, self._bands)
+        whole = np.uint8 if self.about.dtype == "uint8" else np.float32
+        out = np.empty((rows[1] - rows[0], cols[1] - cols[0], self.channels), whole)
+        gone = np.zeros(out.shape[:2], np.bool_) if self.may_miss else None
+        for part in strips(rows):
+            need = vertical.needs(*part)
+            strip = slice(need[0] - high[0], need[1] - high[0])
+            cover = None if raw.cover is None else raw.cover[strip]
+            pixels, missing = self._finished(Window(raw.pixels[strip], cover))
+            values = pixels.astype(np.float32)
+            if missing is not None:
+                there = (~missing).astype(np.float32)[:, :, None]
+                values = np.concatenate([values * there, there], axis=2)
+            made = resampled(values, (need[0], wide[0]), (vertical, horizontal), part, cols)
+            if missing is not None:
+                share = made[:, :, -1:]
+                made = np.divide(made[:, :, :-1], share, out=np.zeros_like(made[:, :, :-1]), where=share > 0)
+                assert gone is not None, "what may not miss has no missing pixels"
+                gone[part[0] - rows[0] : part[1] - rows[0]] = share[:, :, 0] < 0.5
+            into = out[part[0] - rows[0] : part[1] - rows[0]]
+            into[...] = np.rint(made).clip(0, 255) if whole == np.uint8 else made
+        return out, gone if gone is not None and gone.any() else None
 
-    def _missing(self, raw: Array) -> Mask | None:
-        """Pixels without data: of the stated value in all bands read, masked, or no numbers."""
-        found: Any = None
-        read = raw[:, :, list(self._bands)]
+    def _finished(self, window: Window) -> tuple[Array, Mask | None]:
+        """Pixels on 0..255, and which of them hold no data: those of a stated value are 0, transparent ones white."""
+        pixels, cover = self._scaled(window.pixels), window.cover
+        missing = self._without_data(window.pixels)
+        if missing is not None:
+            pixels = pixels.copy() if pixels.base is not None or not pixels.flags.writeable else pixels
+            pixels[missing] = 0
+        if cover is not None and (cover < 255).any():
+            if self.about.alpha != "mask":
+                pixels = _over_white(pixels, cover, self.about.alpha == "premultiplied")
+            missing = cover == 0 if missing is None else missing | (cover == 0)
+        return pixels, missing if missing is not None and missing.any() else None
+
+    def _without_data(self, read: Array) -> Mask | None:
+        """Pixels of the stated value in all bands read, or no numbers."""
+        gone: Any = None
         if self._nodata is not None:
-            found = np.all(np.isnan(read) if np.isnan(self._nodata) else np.equal(read, self._nodata), axis=2)
-        if self.about.mask_band:
-            empty: Mask = raw[:, :, -1] == 0
-            found = empty if found is None else found | empty
+            gone = np.all(np.isnan(read) if np.isnan(self._nodata) else np.equal(read, self._nodata), axis=2)
         if read.dtype.kind == "f":
             broken = ~np.isfinite(read).all(axis=2)
             if broken.any():
-                found = broken if found is None else found | broken
-        return found if found is not None and found.any() else None  # of (H, W)
+                gone = broken if gone is None else gone | broken
+        return gone if gone is not None and gone.any() else None  # of (H, W)
 
-    def _scaled(self, raw: Array, missing: Mask | None) -> Array:
-        pixels = raw if self._bands == tuple(range(raw.shape[2])) else raw[:, :, list(self._bands)]
-        if pixels.dtype != np.uint8:
-            factor = 255.0 if pixels.dtype == np.bool_ else _SCALED.get(str(pixels.dtype), 1.0)
-            pixels = pixels.astype(np.float32)
-            if factor != 1:
-                pixels *= np.float32(factor)
-        if missing is not None and pixels.dtype != np.uint8:
-            pixels[missing] = 0
-        return pixels
+    def _scaled(self, pixels: Array) -> Array:
+        white, inverted = self.about.white, self.about.inverted
+        if pixels.dtype == np.uint8 and white == 255:
+            return 255 - pixels if inverted else pixels
+        values = pixels.astype(np.float32)
+        if white not in (0, 255):
+            values /= np.float32(white / 255)
+        return np.subtract(np.float32(255), values, out=values) if inverted else values
 
     def in_original(self, grid: Grid) -> Grid:
         """A grid over this resolution as one over the image's finest."""
@@ -205,8 +259,7 @@ class View:
         chosen = about.levels[level]
         if chosen.height * chosen.width > 64 * longest * longest:
             return None
-        raw = self._source.read(level, (0, chosen.height), (0, chosen.width))
-        pixels = self._scaled(raw, self._missing(raw))
+        pixels, _ = self._finished(self._source.read(level, (0, chosen.height), (0, chosen.width), self._bands))
         from fullconv.rasters.pictures import to_picture
 
         picture = to_picture(pixels)
@@ -217,10 +270,25 @@ class View:
         self._source.close()
 
 
-def _resize(plane: Array, size: tuple[int, int], box: tuple[float, float, float, float]) -> Array:
-    """One plane (H, W): what of it lies in ``box`` (x0, y0, x1, y1) at ``size`` (width, height)."""
-    image = Image.fromarray(plane.astype(np.float32))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+def read_image(image: Any, select: Selection | None = None) -> Array:
+    """The whole of an image as the network reads it: a path, a PIL image, or an array of (H, W) or (H, W, C); (H, W, channels) on 0..255.
+
+    Rotation by EXIF is applied, palettes are resolved, unsigned numbers of 16 bits are scaled to 0..255, transparency is laid over white;
+    other numbers are taken as they stand, and what is no number is 0.
+    """
+    with closing(View(image, select)) as view:
+        return view.read((0, view.size[0]), (0, view.size[1]))[0]
+
+
+def _over_white(pixels: Array, cover: npt.NDArray[np.uint8], premultiplied: bool) -> Array:
+    """(H, W, C) on 0..255, laid over white by how much of each pixel is there; a few rows at a time."""
+    out = np.empty_like(pixels)
+    for row in range(0, len(pixels), _ROWS):
+        share = cover[row : row + _ROWS, :, None].astype(np.float32) / np.float32(255)
+        part = pixels[row : row + _ROWS].astype(np.float32)
+        part = (part if premultiplied else part * share) + 255 * (1 - share)
+        out[row : row + _ROWS] = np.rint(part).clip(0, 255) if out.dtype == np.uint8 else part
+    return out
 
 
 def parse_bands(given: str | Sequence[int] | None) -> tuple[int, ...] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
-import zarr.errors
 
 from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, size_of, window_of
-from fullconv.rasters.source import About, Array, Level, decoding
+from fullconv.rasters.source import About, Level, Span, Window, bits_of, white_of
 
 _MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
@@ -20,31 +21,31 @@ class Zarr:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
-        try:
-            found = zarr.open(str(path), mode="r")
-            self._arrays, named, size = self._levels(found)
-        except (OSError, ValueError, KeyError, TypeError, IndexError, zarr.errors.BaseZarrError) as error:
-            raise BadInput(
-                f"{path}: not a Zarr image that can be read ({' '.join(str(error).split())[:200]})"
-            ) from None
+        self._bits: int | None = None
+        self._arrays, named, size = self._levels(zarr.open(str(path), mode="r"))
         for array in self._arrays:
             self._require_plain(array)
         first = self._arrays[0]
-        self._axes = axes_of(first.shape, named, self.name)
+        self._axes = axes_of(first.shape, named or _named(first), self.name)
         levels = []
         for array in self._arrays:
             height, width, bands = size_of(array.shape, self._axes)
-            tile = size_of(array.shards or array.chunks, self._axes)
-            levels.append(Level(height, width, tile[:2]))
+            tile = size_of(array.chunks, self._axes)[:2]
+            levels.append(Level(height, width, (min(tile[0], height), min(tile[1], width))))
+        kinds = {(size_of(array.shape, self._axes)[2], str(array.dtype)) for array in self._arrays}
+        if len(kinds) != 1:
+            raise BadInput(f"{self.name}: its levels hold pixels of different kinds: {sorted(kinds)}")
         _, _, bands = size_of(first.shape, self._axes)
+        self._dtype = np.dtype(first.dtype).newbyteorder("=")
         self.about = About(
-            self.name, bands, str(first.dtype), tuple(levels), pixel_size=size, unit="micrometer" if size else ""
-        )
+            self.name, bands, self._dtype.name, tuple(levels), pixel_size=size, unit="micrometer" if size else "",
+            white=white_of(self._dtype, self._bits),
+        )  # fmt: skip
 
     def _levels(self, found: Any) -> tuple[list[Any], str | None, tuple[float, float] | None]:
         if isinstance(found, zarr.Array):
             return [found], None, None
-        about = dict(found.attrs)
+        about: Any = dict(found.attrs)
         scales = about.get("ome", about).get("multiscales")
         if not scales:
             names = [name for name, _ in found.arrays()]
@@ -57,6 +58,7 @@ class Zarr:
         axes = image.get("axes", [])
         letters = "".join(axis["name"] if isinstance(axis, dict) else axis for axis in axes) or None
         arrays = [found[level["path"]] for level in image["datasets"]]
+        self._bits = _bits(about.get("ome", about).get("omero"))
         return arrays, letters, _pixel_size(image, axes)
 
     def _require_plain(self, array: Any) -> None:
@@ -76,9 +78,8 @@ class Zarr:
                 f"{self.name}: the array {array.name or ''} {what}; an image is numbers, and pickled code is never run"
             )
 
-    def read(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
-        with decoding(self.name, rows, cols, RuntimeError, KeyError):
-            return window_of(self._arrays[level], self._axes, rows, cols)
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        return Window(window_of(self._arrays[level], self._axes, rows, cols, bands).astype(self._dtype, copy=False))
 
     def close(self) -> None:
         self._arrays = []
@@ -92,3 +93,20 @@ def _pixel_size(image: dict[str, Any], axes: list[Any]) -> tuple[float, float] |
             if isinstance(axis, dict) and axis.get("unit") in _MICROMETRES:
                 sizes[axis["name"]] = float(scale) * _MICROMETRES[axis["unit"]]
     return (sizes["y"], sizes["x"]) if {"y", "x"} <= sizes.keys() else None
+
+
+def _named(array: Any) -> str | None:
+    """The axes' letters, where an array of Zarr v3 names its dimensions y, x and c."""
+    names = getattr(array.metadata, "dimension_names", None) or ()
+    letters = "".join(name for name in names if isinstance(name, str) and len(name) == 1).lower()
+    return letters if len(letters) == len(array.shape) and {"y", "x"} <= set(letters) <= set("tczyxs") else None
+
+
+def _bits(omero: Any) -> int | None:
+    """Bits that count, where the windows in which channels are shown say it: 0 to 4,095, say."""
+    windows = [channel.get("window") or {} for channel in (omero or {}).get("channels", ())]
+    most = {window.get("max") for window in windows}
+    if len(most) != 1 or any(window.get("min") for window in windows):
+        return None
+    (largest,) = most
+    return bits_of(float(largest)) if isinstance(largest, int | float) else None

@@ -168,10 +168,8 @@ def _about(page: on.Canvas, found: Subject, y: float) -> None:
     if found.exactness:
         lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))
     y = on.text_lines(page, y + 8, lines)
-    record = found.record
-    if record is not None and record.pixel_size is not None:
-        on.scale_bar(
-            page, y + 10, record.pixel_size[1], {"micrometer": "um", "meter": "m"}.get(record.unit, record.unit)
-        )
+    place = found.place
+    if place.pixel_size is not None:
+        on.scale_bar(page, y + 10, place.pixel_size[1], {"micrometer": "µm", "meter": "m"}.get(place.unit, place.unit))
     else:
         on.scale_bar(page, y + 10)

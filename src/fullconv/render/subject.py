@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
 
 Box = tuple[float, float, float, float]
 
@@ -28,17 +29,6 @@ class Best(Protocol):
     @property
     def box(self) -> Box:
         """Its crop in pixels (x0, y0, x1, y1), half-open."""
-
-
-class Scaled(Protocol):
-    """How large a pixel of the image is."""
-
-    @property
-    def pixel_size(self) -> tuple[float, float] | None:
-        """(y, x), None where it is not known."""
-
-    @property
-    def unit(self) -> str: ...
 
 
 class Part(Protocol):
@@ -70,7 +60,7 @@ class Subject(Part, Protocol):
     def parts(self) -> Sequence[Part]: ...
 
     @property
-    def record(self) -> Scaled | None: ...
+    def place(self) -> Place: ...
 
     @property
     def top1(self) -> npt.NDArray[np.intp]: ...

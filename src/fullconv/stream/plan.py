@@ -115,7 +115,7 @@ def plan_stream(
     """
     way = way_over(model, job.by, job.stride, job.finer, job.output, notes)
     channels = model.image_shape[0]
-    require_bands(view, channels)
+    view.require(channels)
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
     lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
@@ -146,17 +146,6 @@ def _warm(way: Way, job: Job, channels: int) -> int:
     way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
     give_back()
     return resident_bytes() + _THREADS
-
-
-def require_bands(view: View, channels: int) -> None:
-    """BadInput where no rule gives the network its channels."""
-    have = view.channels
-    if have == channels or {have, channels} == {1, 3}:
-        return
-    raise BadInput(
-        f"{view.about.name}: has {have} bands and the network takes {channels}; choose with --bands (bands=), "
-        f"{','.join(str(i + 1) for i in range(channels))} say"
-    )
 
 
 def default_budget() -> int:

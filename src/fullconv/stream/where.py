@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.geometry.grid import Grid
-from fullconv.rasters.pictures import read_image
 from fullconv.rasters.source import About
+from fullconv.rasters.view import read_image
 from fullconv.system.guard import reads, require_file
 
 Array = npt.NDArray[Any]
@@ -145,18 +145,3 @@ def blank(pixels: Array) -> Mask:
     low, high = pixels.min(axis=2), pixels.max(axis=2)
     found: Mask = ((low >= _BRIGHT) & (high - low <= _APART)) | (high <= _DARK)
     return found
-
-
-def share_of(
-    mask: Mask, rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp], crop: tuple[int, int]
-) -> npt.NDArray[np.float64]:
-    """Share of True pixels in each crop: rows and cols are the crops' first pixels; what lies outside the mask does not count."""
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
-    sums[1:, 1:] = mask
-    for axis in (0, 1):
-        np.cumsum(sums, axis=axis, out=sums)
-    y0, x0 = np.clip(rows, 0, mask.shape[0]), np.clip(cols, 0, mask.shape[1])
-    y1, x1 = np.clip(rows + crop[0], 0, mask.shape[0]), np.clip(cols + crop[1], 0, mask.shape[1])
-    inside = sums[np.ix_(y1, x1)] - sums[np.ix_(y0, x1)] - sums[np.ix_(y1, x0)] + sums[np.ix_(y0, x0)]
-    area = np.outer(y1 - y0, x1 - x0)
-    return inside / np.maximum(area, 1)

@@ -18,13 +18,14 @@ from fullconv.geometry.grid import Grid
 from fullconv.maps.crops import run_crops
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.mapping import run_cast
+from fullconv.maps.missing import share_of
 from fullconv.maps.ways import Way
 from fullconv.rasters.pictures import to_channels
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import NO_CLASS, Store
 from fullconv.stream.job import Job
-from fullconv.stream.where import BLANK_SHARE, Where, blank, share_of, where_of
+from fullconv.stream.where import BLANK_SHARE, Where, blank, where_of
 from fullconv.tiling.tiles import Tile
 
 Array = npt.NDArray[Any]
@@ -111,7 +112,7 @@ class Worker:
         height, width = pixels.shape[:2]
         fitted, _ = to_channels(pixels, self._channels)
         inside = values[:, :height, :width]
-        self.job.preprocess.apply(fitted, inside)
+        self.job.preprocess.apply(fitted, inside, ordered=self.view.ordered)
         if missing is not None:
             inside[:, missing] = 0  # as padding is
         values[:, height:], values[:, :, width:] = 0, 0

@@ -32,9 +32,8 @@ from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Whole
 from fullconv.loading import load
 from fullconv.maps.crops import run_cells
-from fullconv.maps.mapping import prepare
+from fullconv.maps.mapping import see
 from fullconv.model import Model
-from fullconv.rasters.pictures import read_image
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.trust.switches import Switch, windows_behind, with_switches
@@ -137,7 +136,7 @@ def blame(
     full = model.cast()
     name = full.output(output)
     given = preprocess if preprocess is not None else model.preprocess
-    values, _ = prepare(read_image(image), given, model.image_shape[0])
+    values, _ = see(image).values(given, model.image_shape[0])
     grid = model.sampling(name).over((values.shape[2], values.shape[3]))
     if grid.rows < 1 or grid.cols < 1:
         raise BadInput("the image is smaller than one crop")

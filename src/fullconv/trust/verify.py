@@ -20,9 +20,8 @@ from fullconv.geometry.grid import Grid
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, run_cells
-from fullconv.maps.mapping import map_image, prepare
+from fullconv.maps.mapping import map_image, see
 from fullconv.model import Model
-from fullconv.rasters.pictures import read_image
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
 from fullconv.trust.compare import LAST_BIT, MARGIN
@@ -181,8 +180,8 @@ def verify(
         model, image, preprocess=preprocess, labels=labels, output=output, runtime=runtime, precision=precision
     )
     given = preprocess if preprocess is not None else model.preprocess
-    values, _ = prepare(read_image(image), given, model.image_shape[0])
-    chosen = _choose(result.grid, cells, seed)
+    values, _ = see(image).values(given, model.image_shape[0])
+    chosen = _choose(np.logical_not(np.isnan(result.scores).any(axis=0)), cells, seed)
     name = model.plan.untouched(result.output)
     crops = run_cells(model, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
     mapped = np.stack([result.scores[:, row, col] for row, col in chosen])
@@ -234,13 +233,15 @@ def _largest(scores: Array) -> float:
     return float(np.abs(scores[np.isfinite(scores)]).max(initial=0.0))
 
 
-def _choose(grid: Grid, cells: int | Literal["all"], seed: int) -> list[tuple[int, int]]:
-    total = grid.rows * grid.cols
-    if cells == "all" or cells >= total:
-        picked = np.arange(total)
-    else:
-        picked = np.sort(np.random.default_rng(seed).choice(total, cells, replace=False))
-    return [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
+def _choose(answers: Array, cells: int | Literal["all"], seed: int) -> list[tuple[int, int]]:
+    """Some of the cells that have an answer, (rows, cols)."""
+    every = np.flatnonzero(answers)
+    if not len(every):
+        raise BadInput("no cell of the map has an answer to be compared: the image holds no data")
+    picked = every
+    if cells != "all" and cells < len(every):
+        picked = every[np.sort(np.random.default_rng(seed).choice(len(every), cells, replace=False))]
+    return [(int(i) // answers.shape[1], int(i) % answers.shape[1]) for i in picked]
 
 
 def _noise(model: Model, values: Array, name: str, grid: Grid, chosen: list[tuple[int, int]], crops: Array) -> float:

@@ -1,0 +1,141 @@
+"""Files beside an image that say where it lies: world files (.tfw, .jgw, .pgw, ...), .aux.xml and .prj; and what such files may say.
+
+Georeference that the image itself holds comes first. Files that GDAL opens by itself (.ovr, .msk) are looked at before it does: they must
+be the TIFFs that they should be, since it would open anything under these names, and go where it points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+from fullconv.errors import BadInput
+from fullconv.geometry.place import Affine
+from fullconv.rasters.source import About
+from fullconv.system.guard import reads
+
+_LARGEST = 4 << 20  # bytes of a sidecar that is parsed
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OPENED = (".ovr", ".msk", ".ovr.msk", ".msk.ovr")
+
+
+def with_place(about: About, path: Path) -> About:
+    """What is known of an image, with its place by the files beside it where it says none itself."""
+    if about.transform is not None:
+        return about
+    aux = _aux(path)
+    transform = _stated(aux, path) or _world(path)
+    if transform is None and aux is None:
+        return about
+    nodata = about.nodata if about.nodata is not None else _nodata(aux)
+    if transform is None:
+        return replace(about, nodata=nodata)
+    crs = about.crs or _text(aux, "SRS") or _text_of(path.with_suffix(".prj"))
+    remark = f"{about.name}: its place is taken from a file beside it"
+    return replace(about, transform=transform, crs=crs, nodata=nodata, remarks=(*about.remarks, remark), orientation=1)
+
+
+def beside(path: Path) -> bool:
+    """Whether a file lies beside an image that GDAL knows how to use: overviews or a mask."""
+    return any(_exists(_more(path, suffix)) for suffix in _OPENED)
+
+
+def require_harmless(path: Path) -> None:
+    """BadInput where a file that GDAL would open beside an image is not what its name says."""
+    for suffix in _OPENED:
+        other = _more(path, suffix)
+        if _exists(other):
+            reads(other)
+            with other.open("rb") as file:
+                if file.read(4) not in _TIFF:
+                    raise BadInput(
+                        f"{other}: lies beside {path.name} and is no TIFF, which overviews and masks are; remove it"
+                    )
+
+
+def _more(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _world_names(path: Path) -> Iterator[Path]:
+    """x.tfw, x.tifw and x.wld of x.tif, in lower and upper case."""
+    letters = path.suffix[1:]
+    short = letters[:1] + letters[-1:] + "w" if len(letters) > 2 else letters + "w"
+    for suffix in (short, letters + "w", "wld"):
+        yield path.with_suffix("." + suffix.lower())
+        yield path.with_suffix("." + suffix.upper())
+
+
+def _world(path: Path) -> Affine | None:
+    """Six numbers, a line each: x per column, y per column, x per row, y per row, and the centre of the first pixel."""
+    for name in _world_names(path):
+        text = _text_of(name)
+        if text is None:
+            continue
+        try:
+            a, d, b, e, x, y = (float(line.replace(",", ".")) for line in text.split()[:6])
+        except ValueError:
+            raise BadInput(f"{name}: a world file holds six numbers, a line each; mend or remove it") from None
+        return a, b, x - a / 2 - b / 2, d, e, y - d / 2 - e / 2
+    return None
+
+
+def _aux(path: Path) -> Element | None:
+    text = _text_of(_more(path, ".aux.xml"))
+    if text is None:
+        return None
+    try:
+        return fromstring(text)  # the standard library resolves no outside entity
+    except ParseError as error:
+        raise BadInput(f"{_more(path, '.aux.xml')}: not XML that can be read ({error}); mend or remove it") from None
+
+
+def _stated(aux: Element | None, path: Path) -> Affine | None:
+    text = _text(aux, "GeoTransform")
+    if text is None:
+        return None
+    try:
+        c, a, b, f, d, e = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(
+            f"{_more(path, '.aux.xml')}: its GeoTransform is {text[:80]!r}, not six numbers; mend or remove it"
+        ) from None
+    return a, b, c, d, e, f
+
+
+def _nodata(aux: Element | None) -> float | None:
+    """The value that all bands state."""
+    values = [] if aux is None else [each.findtext("NoDataValue") for each in aux.iter("PAMRasterBand")]
+    try:
+        stated = {None if value is None else float(value) for value in values}
+    except ValueError:
+        return None
+    return stated.pop() if len(stated) == 1 else None
+
+
+def _text(aux: Element | None, name: str) -> str | None:
+    found = None if aux is None else aux.findtext(name)
+    return found.strip() or None if found else None
+
+
+def _text_of(path: Path) -> str | None:
+    if not _exists(path):
+        return None
+    reads(path)
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(
+                f"{path}: a file of {path.stat().st_size >> 20} MB is no world file or description; remove it"
+            )
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
