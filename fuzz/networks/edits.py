@@ -134,7 +134,7 @@ def _constant(model: onnx.ModelProto, random: Random) -> None:
     elif roll < 0.85:
         array = array.astype(random.choice([np.float16, np.float64, np.int64, np.float32]))
     else:
-        array = array[:1]
+        array = array.ravel()[:1] if array.ndim == 0 else array[:1]
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), tensor.name))
 
 

@@ -69,6 +69,12 @@ def _reduction(kind: str) -> list[Row]:
         Row("channels from the end", chain(op(kind, ints(-3), keepdims=1), op("Tanh")), opset=new),
         Row("a vector", gated(op(kind, axes=[-1], keepdims=1), "Add"), on="vector", opset=old),
         Row("channels without the axis", chain(op(kind, axes=[1], keepdims=0), op("Flatten")), opset=old),
+        Row(
+            "a pooled map's channels, without the axis",
+            chain(op(kind, axes=[1], keepdims=0), op("Flatten")),
+            on="pooled",
+            opset=old,
+        ),
         Row("a row alone", op(kind, axes=[3], keepdims=1), "exact" if how else "refused", opset=old) if how else None,
         Row("channels and map", op(kind, ints(1, 2, 3), keepdims=1), "refused", opset=new)
         if kind != "ReduceProd"
@@ -167,7 +173,11 @@ CELLS: dict[str, list[Row]] = {
     "Gather": [
         Row("channels", op("Gather", ints(2, 0, 2), axis=1)), Row("from the end", op("Gather", ints(-1, 1), axis=-3)), Row("a vector", op("Gather", ints(3, -1), axis=-1), on="vector"),
         Row("rows", op("Gather", ints(0, 1), axis=2), "refused"), Row("one channel", chain(op("Gather", np.array(-1), axis=-3), op("Unsqueeze", ints(1)))),
-        Row("one number", chain(op("Gather", np.array(2), axis=-1), op("Unsqueeze", ints(1))), on="vector"), Row("a row", op("Gather", np.array(0), axis=2), "refused"),
+        Row("one, without the axis", op("Gather", np.array(2), axis=1)),
+        Row("one of a vector, without the axis", gated(chain(op("Gather", np.array(-2), axis=-1), op("Unsqueeze", ints(1)))), on="vector"),
+        Row("one of a pooled map, without the axis", chain(op("Gather", np.array(1), axis=-3), op("Flatten")), on="pooled"),
+        Row("one number", chain(op("Gather", np.array(2), axis=-1), op("Unsqueeze", ints(1))), on="vector"),
+        Row("one row, without the axis", op("Gather", np.array(2), axis=2), "refused"),
     ],
     "Split": [
         Row("channels", op("Split", ints(3, 1), axis=1, outputs=2)),

@@ -19,20 +19,6 @@ from tests.conformance.windows import WINDOWS
 
 BIAS = np.array([0.3, -0.2, 0.1, -0.4, 0.2, 0.05], np.float32)
 SHAPE = (3, 13, 12)  # 6×5 cells behind the convolution
-OPEN = {
-    line.strip()
-    for line in """
-    ReduceMean: channels without the axis
-    ReduceMax: channels without the axis
-    ReduceMin: channels without the axis
-    ReduceSum: channels without the axis
-    ReduceL1: channels without the axis
-    ReduceL2: channels without the axis
-    ReduceProd: channels without the axis
-    ReduceSumSquare: channels without the axis
-    ReduceLogSumExp: channels without the axis
-    """.strip().splitlines()
-}
 ROWS = {**CELLS, **WINDOWS}
 # Words of our own, for operators of other formats; the tables of PyTorch and Keras have them.
 OTHERS = {"AdaptivePool", "Attention", "ReduceOther", "ReduceOver", "ReduceVariance", "Select", "Stack"}
@@ -60,24 +46,14 @@ def network(row: Row) -> onnx.ModelProto:
 CASES = [pytest.param(k, row, id=f"{k}: {row.label}") for k, rows in ROWS.items() for row in rows]
 
 
-@pytest.mark.parametrize(("kind", "row"), [case for case in CASES if case.id not in OPEN])
+@pytest.mark.parametrize(("kind", "row"), CASES)
 def test_a_cast_keeps_every_promise(kind: str, row: Row) -> None:
-    keeps_every_promise(kind, row)
-
-
-def keeps_every_promise(kind: str, row: Row) -> None:
     model = network(row)
     assert kind in {node.op_type for node in model.graph.node}
     verdict = judge(model, SHAPE, False, Random(0))
     assert verdict.kind == row.says, verdict
     if row.says == "exact" and OPERATORS[kind].dilates and row.opset >= 11:
         assert verdict.finer, "no finer map was had"
-
-
-@pytest.mark.xfail(reason="not mended yet")
-@pytest.mark.parametrize(("kind", "row"), [case for case in CASES if case.id in OPEN])
-def test_what_is_open(kind: str, row: Row) -> None:
-    keeps_every_promise(kind, row)
 
 
 def test_every_record_has_a_row() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from random import Random
 
-import pytest
 from fuzz.networks.edits import edited
 from fuzz.networks.generate import Drawn, network
 from fuzz.networks.oracle import judge
@@ -32,7 +31,6 @@ def holds(drawn: Drawn, seed: int) -> None:
     assert not verdict.is_finding, f"{verdict.kind}: {verdict.detail} (python -m fuzz networks finds and reduces such)"
 
 
-@pytest.mark.xfail(reason="not mended yet")
 @SOME
 @given(st.integers(0, 2**32 - 1))
 def test_random_networks(seed: int) -> None:
@@ -42,7 +40,6 @@ def test_random_networks(seed: int) -> None:
     holds(drawn, seed)
 
 
-@pytest.mark.xfail(reason="not mended yet")
 @SOME
 @given(st.integers(0, 2**32 - 1))
 def test_random_edits(seed: int) -> None:

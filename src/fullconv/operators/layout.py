@@ -12,14 +12,30 @@ from fullconv.operators.space import touches_space
 
 def reshape(op: Operation) -> Effect:
     """Flatten, Reshape, Squeeze, Unsqueeze: the same values in another shape."""
-    shape = op.shape()
+    shape, named = op.shape(), op.ints("axes", 1) if op.kind in ("Squeeze", "Unsqueeze") else None
     try:
-        out = op.first.reshape(shape)
+        out = op.first.reshape(shape) if named is None or not op.first.is_map else _by_place(op, named)
     except AxesError as error:
         return opaque(op, str(error))
     if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == ():
         out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
     return _moved(op, Layout(fixed=_fixes(op, out)), out)
+
+
+def _by_place(op: Operation, named: list[int]) -> Axes:
+    """Axes of one that come or go by their places, since a map's own sides of one cell stay where they are."""
+    axes = op.first
+    if op.kind == "Unsqueeze":
+        rank = axes.rank + len(named)
+        for i in sorted(i % rank for i in named):
+            axes = axes.unsqueeze(i)
+        return axes
+    gone = sorted({axes.index(i) for i in named}, reverse=True)
+    if any(atom.is_space for i in gone for atom in axes.axes[i]):
+        return axes.reshape(op.shape())
+    for i in gone:
+        axes = without(axes, i) if i else axes.squeeze(i)
+    return axes
 
 
 def _batch(axes: Axes) -> Axis:

@@ -13,10 +13,15 @@ def channels_of(axis: Axis) -> Axis:
 
 
 def as_map(vector: Axes, like: Axes) -> Axes:
-    """A vector's axes as those of a map: (n, channels..., h, w), or in ``like``'s order where it has the same channels."""
+    """A vector's axes as those of a map: (n, channels..., h, w), or in ``like``'s order where it has the same channels.
+
+    A map without channels (their largest, say) gets an axis of one, as the vector has it.
+    """
     kept = [channels_of(axis) for axis in vector.axes[1:] if channels_of(axis)]
     spaces = {i for i in range(like.rank) if i in (like.space_axis("h"), like.space_axis("w"))}
     own = [axis for i, axis in enumerate(like.axes) if i and i not in spaces]
+    if not own and vector.rank > 1:
+        return like.unsqueeze(1)
     if kept in (own, []):
         return like
     height, width = like.map_size
@@ -29,7 +34,10 @@ def free_shape(node: Node, before: Axes, after: Axes, reason: str) -> FreeShape:
     found = (copied.get(i) for i in range(after.rank))
     sources = tuple(-1 if source is None else source for source in found)
     shape = tuple(0 if source >= 0 else size for size, source in zip(after.shape, sources, strict=True))
-    return FreeShape(node.name, shape, sources, reason)
+    made = tuple(i for i, source in enumerate(sources) if source < 0)
+    only = tuple(source for source in sources if source >= 0) == tuple(range(before.rank))
+    added = made if only and all(shape[i] == 1 for i in made) else ()
+    return FreeShape(node.name, shape, sources, reason, added)
 
 
 def pooled_size(touch: Touch, axes: Axes) -> tuple[int, int]:

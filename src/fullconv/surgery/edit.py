@@ -127,12 +127,14 @@ class FreeShape:
     Attributes:
         shape: numbers of the new shape, 0 where a dimension is the input's.
         sources: for each new axis the input's axis that it copies, or -1.
+        added: places of axes of one, where those are all that it adds.
     """
 
     node: str
     shape: tuple[int, ...]
     sources: tuple[int, ...]
     reason: str
+    added: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         stated = all((size >= 1) == (source < 0) for size, source in zip(self.shape, self.sources, strict=False))

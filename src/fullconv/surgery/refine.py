@@ -41,13 +41,13 @@ def strides(own: int) -> list[int]:
     return [n for n in range(1, own + 1) if own % n == 0]
 
 
-def refine(graph: Graph, stride: tuple[int, int], means: frozenset[str], maxima: frozenset[str]) -> Refinement:
+def refine(graph: Graph, stride: tuple[int, int], means: Mapping[str, bool], maxima: frozenset[str]) -> Refinement:
     """Plan a finer map.
 
     Args:
         graph: of a cast network, at training size.
         stride: (y, x) pixels from cell to cell wanted; divisors of the network's own.
-        means: nodes that pool the mean of what lies inside the input, which become a sum over a count.
+        means: nodes that pool a mean, and whether it is of what lies inside the input alone; they become a sum over a count.
         maxima: nodes that pool the largest, whose padding cannot be as wide as their kernel.
     """
     steps: dict[str, Pair] = {}
@@ -71,7 +71,7 @@ def refine(graph: Graph, stride: tuple[int, int], means: frozenset[str], maxima:
             if made != node.touch and node.name in maxima and _pads_wide(made):
                 nodes.extend(_apart(node, made))
             else:
-                nodes.extend(_nodes(node, made, node.name in means and made != node.touch))
+                nodes.extend(_nodes(node, made, means.get(node.name) if made != node.touch else None))
         else:
             out = known[0]
             nodes.append(node)
@@ -148,11 +148,24 @@ def counted(value: str) -> tuple[str, str, str]:
     return f"{value}/ones", f"{value}/count", f"{value}/sum"
 
 
-def _nodes(node: Node, touch: Window, mean: bool) -> list[Node]:
-    """The node with its new window; a mean that does not count padding as a sum over a count of the cells inside."""
-    if not (mean and any(s.pad_before or s.pad_after for s in (touch.y, touch.x))):
+def is_sum(touch: Window) -> bool:
+    """Whether a mean of this window is written as a sum over a count: an average has no dilation, and no padding behind as wide as its own."""
+    return (touch.y.dilation, touch.x.dilation) != (1, 1) or bool(touch.y.pad_after or touch.x.pad_after)
+
+
+def counts_inside(touch: Window, inside: bool) -> bool:
+    """Whether the count of a sum is another one at the border."""
+    return inside and any(s.pad_before or s.pad_after for s in (touch.y, touch.x))
+
+
+def _nodes(node: Node, touch: Window, inside: bool | None) -> list[Node]:
+    """The node with its new window; a mean (``inside`` tells of what) as a sum over a count."""
+    if inside is None or not is_sum(touch):
         return [replace(node, touch=_touch(node, touch))]
     ones, count, total = counted(node.outputs[0])
+    if not counts_inside(touch, inside):
+        mean = Node(f"{node.name}/mean", "Div", (total,), node.outputs, Pointwise())
+        return [replace(node, touch=touch, outputs=(total,)), mean]
     channel = f"{ones}/channel"
     return [
         Node(channel, "Slice", node.inputs[:1], (channel,), Pointwise(axis=1)),

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from fullconv.errors import BrokenPromise
 from fullconv.formats.kernel import kernel_of, without_ones
-from fullconv.formats.onnx.axis import set_axis
+from fullconv.formats.onnx.axis import AXES_AS_INPUT, set_axis
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.sampled import record
@@ -131,6 +131,12 @@ def _align(work: Editor, node: ir.Node, edit: AlignConstants) -> None:
 
 
 def _free_shape(work: Editor, node: ir.Node, edit: FreeShape) -> None:
+    if edit.added:
+        source = node.inputs[0]
+        assert source is not None
+        made = work.replace(node, "Unsqueeze", [source], {}, str(node.name))
+        work.set_ints(made, "axes", 1, edit.added, by_input=work.opset >= AXES_AS_INPUT["Unsqueeze"])
+        return
     if node.op_type != "Reshape":
         source = node.inputs[0]
         assert source is not None

@@ -21,7 +21,12 @@ _REDUCTIONS = frozenset(
     {f"Reduce{how}" for how in ("L1", "L2", "Max", "Mean", "Min", "Prod", "Sum", "LogSum", "LogSumExp", "SumSquare")}
 )
 SETS_AXIS = _BY_ATTRIBUTE | _REDUCTIONS | {"Expand", "Pad", "Slice"}
-_AXES_AS_INPUT = {"ReduceSum": 13, "Slice": 10, "Pad": 18}  # the operator set from which on axes are an input
+AXES_AS_INPUT = {
+    "ReduceSum": 13,
+    "Slice": 10,
+    "Pad": 18,
+    "Unsqueeze": 13,
+}  # the operator set from which on axes are an input
 _PADS_AS_INPUT = 11
 
 
@@ -48,7 +53,7 @@ def set_axis(
     if kind in _BY_ATTRIBUTE:
         node.attributes["axis"] = ir.AttrInt64("axis", axis)
     elif kind in _REDUCTIONS:
-        work.set_ints(node, "axes", 1, [axis], by_input=work.opset >= _AXES_AS_INPUT.get(kind, 18))
+        work.set_ints(node, "axes", 1, [axis], by_input=work.opset >= AXES_AS_INPUT.get(kind, 18))
     elif kind == "Slice":
         _slice(work, node, axis, old, len(before))
     elif kind == "Pad":
@@ -69,7 +74,7 @@ def _slice(work: Editor, node: ir.Node, axis: int, old: int | None, rank: int) -
     assert ends is not None
     axes = [i % rank for i in axes] if axes is not None else list(range(len(starts)))
     at = axes.index(old) if old is not None else 0
-    by_input = work.opset >= _AXES_AS_INPUT["Slice"]
+    by_input = work.opset >= AXES_AS_INPUT["Slice"]
     cut = {"starts": starts[at], "ends": ends[at], "axes": axis, "steps": 1 if steps is None else steps[at]}
     for i, (name, value) in enumerate(cut.items(), 1):
         if by_input or name != "steps":

@@ -37,8 +37,6 @@ def composed(model: ir.Model, graph: Graph, static: Static, inputs: Mapping[str,
     """The model spelt otherwise, None where nothing is, or where the two do not answer alike."""
     if not any(_may_be(node) for node in model.graph):
         return None
-    if any(value.dtype in (ir.DataType.FLOAT16, ir.DataType.DOUBLE) for value in model.graph.inputs):
-        return None  # its numbers are not those that are written here
     spelt = model.clone()
     return spelt if _respell(spelt, graph, static) and _agree(model, spelt, inputs) else None
 
@@ -60,6 +58,8 @@ def _respell(model: ir.Model, graph: Graph, static: Static) -> bool:
         if make is None or source is None or len(node.outputs) != 1:
             continue
         axes = graph.values.get(str(source.name))
+        if node.op_type not in _NARROW and static.kind(str(source.name)) == np.float16:
+            continue  # its squares are too large for it, and what is left of their difference too little
         made = None if axes is None else make(_Writer(model, static, node), source, axes)
         if made is None:
             continue
@@ -116,8 +116,10 @@ class _Writer:
         self.count += 1
         return f"{self.node.name}/{self.count}"
 
-    def number(self, values: Any, kind: Any = np.float32) -> ir.Value:
-        array, name = np.asarray(values, kind), self._name()
+    def number(self, values: Any, kind: Any = None) -> ir.Value:
+        """A constant, of the type of the node's own numbers where none is given."""
+        own = self.static.kind(input_name(self.node, 0) or "")
+        array, name = np.asarray(values, kind or own), self._name()
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         value.shape, value.type = ir.Shape(array.shape), ir.TensorType(ir.DataType.from_numpy(array.dtype))
         self.graph.register_initializer(value)
@@ -305,6 +307,7 @@ def _einsum(w: _Writer, x: ir.Value, axes: Axes) -> Made | None:
     return None
 
 
+_NARROW = ("Einsum", "ReduceMin")  # spelt otherwise in half precision too
 _RESPELT: Mapping[str, Callable[[_Writer, ir.Value, Axes], Made | None]] = {
     "ReduceSum": _reduction,
     "ReduceL1": _reduction,

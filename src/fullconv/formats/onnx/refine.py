@@ -15,11 +15,11 @@ from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.sampled import record
 from fullconv.geometry.field import receptive_fields
 from fullconv.graph.axes import CHANNEL, Axes, size_of, whole
-from fullconv.graph.nodes import Graph, Span
+from fullconv.graph.nodes import Graph, Span, Window
 from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.edit import SetWindow
-from fullconv.surgery.refine import counted, refine
+from fullconv.surgery.refine import counted, counts_inside, is_sum, refine
 
 _FINER = 11  # the operator set from which on MaxPool has dilations, and Slice and Pad take their numbers as inputs
 _LARGEST = 2**31 - 1  # bytes of one message, which is how an operator set is raised
@@ -48,7 +48,7 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     """
     net = _raised(net)
     work = Editor(net)
-    means = frozenset(name for name, node in work.nodes.items() if _inside(node))
+    means = {name: _inside(node) for name, node in work.nodes.items() if node.op_type == "AveragePool"}
     maxima = frozenset(name for name, node in work.nodes.items() if node.op_type == "MaxPool")
     plan = refine(net.graph, stride, means, maxima)
     known = {refusal.node for refusal in plan.refusals}
@@ -130,7 +130,7 @@ def _other_edges(work: Editor, own: Graph, finer: Graph) -> Iterator[str]:
 
 def _inside(node: ir.Node) -> bool:
     """Whether it is an average pool that does not count padding."""
-    return node.op_type == "AveragePool" and not attribute(node, "count_include_pad", 0)
+    return not attribute(node, "count_include_pad", 0)
 
 
 def _plain(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
@@ -149,7 +149,8 @@ def _max(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
     source = node.inputs[0]
     assert source is not None
     amounts = np.array([0, 0, y.pad_before, x.pad_before, 0, 0, y.pad_after, x.pad_after], np.int64)
-    lowest = np.array(np.finfo(np.float32).min, np.float32)
+    kind = work.static.kind(str(source.name))
+    lowest = np.array((np.finfo if kind.kind == "f" else np.iinfo)(kind).min, kind)
     parts = [source, work.constant(f"{node.name}/pads", amounts), work.constant(f"{node.name}/lowest", lowest)]
     pad = work.insert(node, "Pad", parts, {}, f"{source.name}/padded/{node.name}")
     made = pad.producer()
@@ -160,25 +161,32 @@ def _max(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
 
 
 def _mean(work: Editor, node: ir.Node, y: Span, x: Span) -> None:
-    """A dilated mean: every channel convolved with equal weights; over the cells inside, where padding is not counted."""
-    if (y.dilation, x.dilation) == (1, 1) and not (y.pad_after or x.pad_after):
+    """A dilated mean: every channel convolved with equal weights, over their count; over the cells inside, where padding is not counted.
+
+    The weights are a power of two and the count is divided by it, so that the sum stays small and no number is rounded.
+    """
+    touch = Window(y, x)
+    if not is_sum(touch):
         _plain(work, node, y, x)
         return
     source, out, name = node.inputs[0], str(node.outputs[0].name), str(node.name)
     assert source is not None
-    channels = work.static.shapes[str(source.name)][1]
-    inside = any((y.pad_before, y.pad_after, x.pad_before, x.pad_after)) and _inside(node)
-    share = 1.0 if inside else 1 / (y.kernel * x.kernel)
-    kernel = work.constant(f"{name}/kernel", np.full((channels, 1, y.kernel, x.kernel), share, np.float32))
+    kind, channels = work.static.kind(str(source.name)), work.static.shapes[str(source.name)][1]
+    cells = y.kernel * x.kernel
+    share = 2.0 ** -int(np.log2(cells))
+    kernel = work.constant(f"{name}/kernel", np.full((channels, 1, y.kernel, x.kernel), share, kind))
     window = {"kernel_shape": [y.kernel, x.kernel], **_window(y, x)}
+    ones, count, total = counted(out)
+    inside = counts_inside(touch, _inside(node))
     made = work.replace(node, "Conv", [source, kernel], {**window, "group": channels}, name)
     if not inside:
+        over = work.constant(f"{name}/cells", np.array(cells * share, kind))
+        work.behind(made, [ir.node("Div", [made.outputs[0], over], name=f"{name}/mean")], total)
         return
     # The cells inside are counted on ones made of the values (x to the power of 0), so that they are as many at any size.
-    ones, count, total = counted(out)
     first = [work.constant(f"{name}/first{i}", np.array([n], np.int64)) for i, n in enumerate((0, 1, 1))]
     channel = work.insert(made, "Slice", [source, *first], {}, f"{ones}/channel")
-    zero, one = work.constant(f"{name}/zero", np.zeros((), np.float32)), np.ones((1, 1, y.kernel, x.kernel), np.float32)
+    zero, one = work.constant(f"{name}/zero", np.zeros((), kind)), np.full((1, 1, y.kernel, x.kernel), share, kind)
     filled = work.insert(made, "Pow", [channel, zero], {}, ones)
     counts = work.insert(made, "Conv", [filled, work.constant(f"{name}/one", one)], window, count)
     work.behind(made, [ir.node("Div", [made.outputs[0], counts], name=f"{name}/mean")], total)

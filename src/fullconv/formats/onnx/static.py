@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Static:
     constants: numbers of the values that do not flow, at training size.
     uniform: those of ``sized`` that are one and the same number everywhere, whatever the size.
     larger: shapes on larger images, of those values around ``sized`` ones that can be computed there; one mapping an image.
+    kinds: types of the numbers of values that are computed.
     """
 
     shapes: Mapping[str, Shape]
@@ -46,6 +47,11 @@ class Static:
     constants: Mapping[str, Array]
     uniform: frozenset[str] = frozenset()
     larger: tuple[Mapping[str, Shape], ...] = ()
+    kinds: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+
+    def kind(self, value: str) -> np.dtype[Any]:
+        """Type of a value's numbers; an input's are the image's."""
+        return self.kinds.get(value, np.dtype(np.float32))
 
 
 def learn(model: ir.Model, inputs: Mapping[str, Shape], source: str) -> Static:
@@ -68,7 +74,9 @@ def learn(model: ir.Model, inputs: Mapping[str, Shape], source: str) -> Static:
         if initializer.const_value is not None:
             constants[name] = initializer.const_value.numpy()
     known = {name: _shape(value) for name, value in (*computed.items(), *constants.items())}
-    return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants)
+    kinds = {name: value.dtype for name, value in computed.items() if isinstance(value, np.ndarray)}
+    kinds |= {str(v.name): v.dtype.numpy() for v in model.graph.inputs if v.dtype is not None}
+    return Static({**known, **inputs}, frozenset(flowing), frozenset(sized), constants, kinds=kinds)
 
 
 def _shape(value: Any) -> Shape:

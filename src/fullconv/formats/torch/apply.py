@@ -156,6 +156,9 @@ class _Work:
     def _free_shape(self, node: fx.Node, edit: FreeShape) -> None:
         source = node.args[0]
         assert isinstance(source, fx.Node)
+        if len(edit.added) == 1:
+            self._replace(node, aten.unsqueeze.default, (source, edit.added[0]), name_of(node))
+            return
         with self.graph.inserting_before(node):
             shape = [
                 size if axis < 0 else self.graph.call_function(aten.sym_size.int, (source, axis))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import fx
 
@@ -33,7 +34,7 @@ def view(call: Call) -> Spelling:
 def reshape(call: Call) -> Spelling:
     """The same values in another shape, by axes: it follows from the input's."""
     x, out = call["self"], call.out[0]
-    name = str(call.node.target)
+    name, kind, named = str(call.node.target), "Flatten", dict[str, Any]()
     if "flatten.using" in name:
         start, end = (int(call[k]) % call.rank(x) for k in ("start_dim", "end_dim"))
 
@@ -46,6 +47,7 @@ def reshape(call: Call) -> Spelling:
             return b.op("Reshape", v, b.op("Concat", *parts, axis=0))
     elif "unsqueeze" in name:
         axis = int(call["dim"]) % len(out)
+        kind, named = "Unsqueeze", {"axes": [axis]}
 
         def emit(b: Emitter, v: str) -> str:
             return b.op("Unsqueeze", v, b.ints(axis))
@@ -62,7 +64,7 @@ def reshape(call: Call) -> Spelling:
         def emit(b: Emitter, v: str) -> str:
             return b.op("Reshape", v, b.ints(-1, *out[1:]))
 
-    return Spelling("Flatten", (x,), {}, emit)
+    return Spelling(kind, (x,), named, emit)
 
 
 @spells(
