@@ -17,7 +17,8 @@ def reshape(op: Operation) -> Effect:
         out = op.first.reshape(shape) if named is None or not op.first.is_map else _by_place(op, named)
     except AxesError as error:
         return opaque(op, str(error))
-    if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == ():
+    flat = any(atom.is_space and atom.size > 1 for atom in out.atoms)  # a map's cells in a row are no channels
+    if out.rank == 4 and not out.is_map and out.axes[2] == out.axes[3] == () and not flat:
         out = Axes((*out.axes[:2], *Axes.image((1, 1, 1, 1)).axes[2:]))
     return _moved(op, Layout(fixed=_fixes(op, out)), out)
 

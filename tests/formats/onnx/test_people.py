@@ -339,3 +339,13 @@ def test_a_map_of_any_order_is_given_as_rows_and_columns(tmp_path: Path, order: 
     expected = original(out, IMAGE)[0].transpose(np.argsort(order))
     assert expected.shape == (1, 5, 5, 3)
     np.testing.assert_allclose(model.cast().run(IMAGE)["y"], expected, atol=1e-6)
+
+
+def test_an_output_that_no_image_changes_is_written_as_it_is(tmp_path: Path) -> None:
+    body = TRUNK + "f = Flatten(p)\ny = Gemm(f, w, b)\nz = Reshape(b, s)"
+    numbers = weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,)) | ints(s=[1, 5])
+    path = write(tmp_path / "net.onnx", body, numbers, outputs="float[1,5] y, float[1,5] z")
+    (out,) = load(path).cast().save(tmp_path / "full.onnx")
+    made = ort.InferenceSession(out).run(["y", "z"], {"x": np.ones((1, 3, 18, 18), np.float32)})
+    assert made[0].shape == (1, 5, 2, 2)
+    assert made[1].tolist() == [numbers["b"].tolist()]

@@ -124,17 +124,23 @@ class Editor:
     def finish(self, predicted: Graph) -> ir.Model:
         """Drop what nothing reads any more, and set height and width free."""
         common.RemoveUnusedNodesPass()(self.model)
-        set_free(self.model, predicted)
+        set_free(self.model, predicted, self.static)
         if any(value.name is None for node in self.graph for value in node.outputs):
             raise BrokenPromise("a value lost its name")
         return self.model
 
 
-def set_free(model: ir.Model, graph: Graph) -> None:
+def set_free(model: ir.Model, graph: Graph, static: Static) -> None:
     """Height and width of inputs and outputs are free; shapes within are left to whoever runs it."""
     for node in model.graph:
         for value in node.outputs:
             value.shape = None
+    for value in model.graph.outputs:
+        name = str(value.name)
+        if name in graph.values:
+            value.shape = ir.Shape([None, *graph.values[name].shape[1:]])
+        elif name not in static.sized and name in static.shapes:  # no image changes it
+            value.shape = ir.Shape(static.shapes[name])
     for value in (*model.graph.inputs, *model.graph.outputs):
         axes = graph.values.get(str(value.name))
         if axes is not None and axes.is_map:

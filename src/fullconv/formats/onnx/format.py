@@ -137,5 +137,5 @@ class Onnx:
 
 def _freed(net: OnnxNet) -> OnnxNet:
     """A fully convolutional network takes any size, whatever its file states."""
-    set_free(net.model, net.graph)
+    set_free(net.model, net.graph, net.static)
     return net
