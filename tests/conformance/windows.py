@@ -21,6 +21,7 @@ WINDOWS: dict[str, list[Row]] = {
         Row("padded", op("Conv", numbers(3, C, 3, 3) / 6, pads=[1, 1, 1, 1]), "inexact"), Row("padded on the left", op("Conv", numbers(3, C, 3, 3) / 6, pads=[0, 1, 0, 0]), "inexact"),
         Row("SAME_UPPER", op("Conv", numbers(3, C, 3, 3) / 6, strides=[2, 2], auto_pad="SAME_UPPER"), "inexact"), Row("SAME_LOWER", op("Conv", numbers(3, C, 2, 2) / 4, auto_pad="SAME_LOWER"), "inexact"),
         Row("VALID", op("Conv", numbers(3, C, 3, 3) / 6, auto_pad="VALID")), Row("the whole map", op("Conv", numbers(3, C, H, W) / 11)), Row("behind a pool", op("Conv", numbers(3, C, 1, 1)), on="pooled"),
+        Row("over a map laid out as one cell", chain(op("Reshape", ints(0, -1, 1, 1)), op("Conv", numbers(3, C * H * W, 1, 1) / 11, numbers(3)))),
     ],
     "ConvTranspose": [
         Row("by two", op("ConvTranspose", numbers(C, 3, 2, 2), strides=[2, 2]), "inexact"), Row("by one", op("ConvTranspose", numbers(C, 3, 3, 3) / 4, pads=[2, 2, 2, 2])),
@@ -68,6 +69,7 @@ WINDOWS: dict[str, list[Row]] = {
         Row("a vector", op("Reshape", ints(0, -1))), Row("by its size", op("Reshape", ints(1, C * H * W))), Row("to tokens and back", chain(tokens, op("Relu"), op("Reshape", ints(0, C, H, W)))),
         Row("channels in groups", chain(op("Reshape", ints(0, 2, 2, H, W)), op("Transpose", perm=[0, 2, 1, 3, 4]), op("Reshape", ints(0, C, H, W)))),
         Row("zero kept", op("Reshape", ints(1, -1), allowzero=1)), Row("a pooled map", op("Reshape", ints(-1, C)), on="pooled"),
+        Row("one cell, and a matrix", chain(op("Reshape", ints(0, -1, 1, 1)), op("Tanh"))), Row("one cell, pooled", chain(op("Reshape", ints(0, -1, 1, 1)), op("GlobalMaxPool")), "refused"),
     ],
     "Squeeze": [Row("a pooled map", op("Squeeze", ints(2, 3)), on="pooled"), Row("from the end, of old", op("Squeeze", axes=[-1, -2]), on="pooled", opset=11)],
     "Unsqueeze": [Row("a vector and back", chain(op("Unsqueeze", ints(2, 3)), op("Conv", numbers(3, K, 1, 1))), on="vector"), Row("of old", chain(op("Unsqueeze", axes=[1]), op("Relu")), on="vector", opset=11)],

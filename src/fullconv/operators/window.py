@@ -80,8 +80,10 @@ def _window(op: Operation, kernel: list[int], transposed: bool) -> Effect:
 
 def global_pool(op: Operation) -> Effect:
     """GlobalAveragePool, GlobalMaxPool."""
-    if op.kind == "GlobalLpPool" or not channels_first(op.first):
-        return opaque(op, f"{op.kind} has no rule here")
+    if not channels_first(op.first):
+        return opaque(op, f"a pool over {op.first}, which is no map of (n, c, h, w)")
+    if op.kind == "GlobalLpPool":
+        return opaque(op, "a norm over the whole map, which has no sliding form here")
     return Effect(Whole("mean" if "Average" in op.kind else "max"), (op.first.with_size(1, 1),))
 
 

@@ -25,6 +25,8 @@ def unanswered(walk: Walk) -> list[Refusal]:
             refused.append(Refusal(value, f"the output is {old}, in an order that no map has"))
         elif one and new is not None and new.is_map and new.map_size != (1, 1):
             reason = f"the pooled statistic that {value} comes from gates the map too, so that it has no one place"
+            if old.spans_space(range(1, old.rank)):
+                reason = f"the output is {old}, the cells of a crop's map in a row; cells of a larger map overlap"
             refused.append(Refusal(value, reason))
         elif walk.draft.dialect.ends_unread and _is_read(walk.draft, value):
             refused.append(Refusal(value, f"it would be {now}, which is read within the network and so no output"))

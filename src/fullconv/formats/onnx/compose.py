@@ -5,6 +5,7 @@
     variance             mean(x²) - mean²
     normalisations       (x - mean) / √(mean(x²) - mean² + eps); over groups the means of their channels too
     Einsum               the dense layer or 1×1 convolution that it is
+    1×1 convolution      the dense layer that it is, over a map laid out as one cell
 
 Files spell group normalisation as an operator, or as an instance normalisation between two reshapes. The model keeps its meaning at training
 size; only its graph is spelt otherwise.
@@ -35,17 +36,20 @@ _AXES_AS_INPUT = 18  # the operator set from which on means have their axes as a
 
 def composed(model: ir.Model, graph: Graph, static: Static, inputs: Mapping[str, Axes]) -> ir.Model | None:
     """The model spelt otherwise, None where nothing is, or where the two do not answer alike."""
-    if not any(_may_be(node) for node in model.graph):
+    if not any(_may_be(node, graph) for node in model.graph):
         return None
     spelt = model.clone()
     return spelt if _respell(spelt, graph, static) and _agree(model, spelt, inputs) else None
 
 
-def _may_be(node: ir.Node) -> bool:
-    """Whether a node may be spelt otherwise: a mean is, where it is one of squares."""
+def _may_be(node: ir.Node, graph: Graph) -> bool:
+    """Whether a node may be spelt otherwise: a mean is, where it is one of squares, a convolution where it is a dense layer."""
     source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
     if node.op_type == "ReduceMean":
         return source is not None and source.op_type in ("Mul", "Pow")
+    if node.op_type == "Conv":
+        axes = graph.values.get(input_name(node, 0) or "")
+        return axes is not None and _is_one_cell(axes)
     return node.op_type in _RESPELT
 
 
@@ -307,7 +311,23 @@ def _einsum(w: _Writer, x: ir.Value, axes: Axes) -> Made | None:
     return None
 
 
-_NARROW = ("Einsum", "ReduceMin")  # spelt otherwise in half precision too
+def _is_one_cell(axes: Axes) -> bool:
+    """Whether it is a whole map laid out as the channels of one cell."""
+    return axes.rank == 4 and axes.axes[2:] == ((), ()) and any(a.is_space and a.size > 1 for a in axes.axes[1])
+
+
+def _dense(w: _Writer, x: ir.Value, axes: Axes) -> Made | None:
+    """A 1×1 convolution over a map that was laid out as one cell, (n, c·h·w, 1, 1): a dense layer."""
+    kernel, bias = w.constant(1), w.node.inputs[2] if len(w.node.inputs) > 2 else None
+    made = w.shape(w.node.outputs[0])
+    if kernel is None or not _is_one_cell(axes) or kernel.shape[1:] != (axes.shape[1], 1, 1) or made[2:] != (1, 1):
+        return None
+    flat = [w("Flatten", x, axis=1), w.number(kernel.reshape(kernel.shape[:2]).T)]
+    dense = w("Gemm", *flat, *([] if bias is None else [bias]))
+    return w.node.outputs[0], w("Reshape", dense, w.number([0, -1, 1, 1], np.int64))
+
+
+_NARROW = ("Conv", "Einsum", "ReduceMin")  # spelt otherwise in half precision too
 _RESPELT: Mapping[str, Callable[[_Writer, ir.Value, Axes], Made | None]] = {
     "ReduceSum": _reduction,
     "ReduceL1": _reduction,
@@ -319,4 +339,5 @@ _RESPELT: Mapping[str, Callable[[_Writer, ir.Value, Axes], Made | None]] = {
     "GroupNormalization": _group,
     "MeanVarianceNormalization": _mean_variance,
     "Einsum": _einsum,
+    "Conv": _dense,
 }
