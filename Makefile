@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	$(PIP) -e '.[dev,dask,geo,keras,openvino,parquet,slide,torch]'
+	$(PIP) -e '.[dev,dask,geo,keras,openvino,parquet,slide,torch,xarray]'
 	$(PIP) --no-deps timm torchvision
 	@touch $@
 

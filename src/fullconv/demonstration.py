@@ -16,6 +16,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import map_image, prepare, run_cast
+from fullconv.maps.peaks import best_apart
 from fullconv.rasters.view import read_image
 from fullconv.render.png import save_png
 from fullconv.system.guard import require_writable
@@ -109,14 +110,10 @@ def demo(out: str | Path = "demo") -> DemoResult:
 def find_digits(result: ClassMap, threshold: float = THRESHOLD) -> list[Peak]:
     """Peaks of every digit; of two nearer than half a crop the better one."""
     every = [peak for label in result.labels if label != NOTHING for peak in result.peaks(label, threshold)]
-    kept: list[Peak] = []
-    apart = float(result.grid.crop[0]) / 2
-    for peak in sorted(every, key=lambda p: -p.score):
-        x, y = result.centre(peak.row, peak.col)
-        near = (result.centre(p.row, p.col) for p in kept)
-        if all(max(abs(x - other[0]), abs(y - other[1])) >= apart for other in near):
-            kept.append(peak)
-    return kept
+    half = float(result.grid.crop[0]) / 4
+    centres = [result.centre(peak.row, peak.col) for peak in every]
+    boxes = [(x - half, y - half, x + half, y + half) for x, y in centres]
+    return [every[i] for i in best_apart(boxes, [peak.score for peak in every], 0.0)]
 
 
 def count(finds: list[Peak], truth: list[dict[str, Any]]) -> tuple[int, int, int]:

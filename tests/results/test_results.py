@@ -172,9 +172,9 @@ def test_a_damaged_store(maps, tmp_path: Path) -> None:
     about = json.loads((copy / "zarr.json").read_text())
     about["attributes"]["fullconv"]["format"] = "fullconv map store 99"
     (copy / "zarr.json").write_text(json.dumps(about))
-    with pytest.raises(BadInput, match="'fullconv map store 99', not 'fullconv map store 1'"):
+    with pytest.raises(BadInput, match="'fullconv map store 99', not 'fullconv map store 2'"):
         ClassMap.load(copy)
-    about["attributes"]["fullconv"]["format"] = "fullconv map store 1"
+    about["attributes"]["fullconv"]["format"] = "fullconv map store 2"
     del about["attributes"]["fullconv"]["grid"]
     (copy / "zarr.json").write_text(json.dumps(about))
     with pytest.raises(BadInput, match="its attributes are damaged"):

@@ -24,6 +24,16 @@ def picture(path: Path, height: int = 1500, width: int = 1300) -> Path:
     return path
 
 
+def marks(out) -> dict[str, str]:
+    """Tiles of a result that are done, by name."""
+    from fullconv.results.places import storage_of
+    from fullconv.results.store import Store
+
+    storage = storage_of(out)
+    run = Store.record_of(storage).run
+    return dict(storage.marks(run)) if run else {}
+
+
 def digest(folder: Path) -> dict[str, str]:
     """Every file of a result, with its hash."""
     return {

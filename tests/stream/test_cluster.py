@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,11 @@ import pytest
 import fullconv
 from fullconv import map_raster, version
 from fullconv.errors import BadInput
-from fullconv.stream import cluster
+from fullconv.results.places import storage_of
+from fullconv.results.record import Record
+from fullconv.results.store import Store
+from fullconv.stream import cluster, worker
+from fullconv.stream.work import Worker
 from tests.stream import runs
 
 distributed = pytest.importorskip("distributed")
@@ -24,6 +29,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of processes that are killed on purpose
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+def unfinished(record: Record) -> Record:
+    return replace(record, finished=False)
+
+
 HOW = {"preprocess": "unit", "memory": 205 << 20}
 
 
@@ -94,12 +105,13 @@ def test_a_tile_that_is_marked_is_not_done_again(alone, tmp_path: Path, monkeypa
     from fullconv.stream.run import job_of
 
     job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")
-    tile = next(iter(found.record.tiles))
-    shape = (1, *found.record.tiles.shape)
-    first = cluster.do_tile(job, tile, shape)
-    worker, _ = cluster._worker_of(job, shape)
-    monkeypatch.setattr(type(worker), "load", lambda *args: pytest.fail("it is marked"))
-    assert cluster.do_tile(job, tile, shape).mark == first.mark
+    store = Store.create(storage_of(tmp_path / "y.zarr"), unfinished(found.record))
+    job = replace(job, out=str(tmp_path / "y.zarr"))
+    tile, shape = next(iter(found.record.tiles)), (1, *found.record.tiles.shape)
+    first = worker.do_tile(job, store.record.run, tile, shape)
+    assert list(store.done()) == [tile.name]
+    monkeypatch.setattr(Worker, "load", lambda *args: pytest.fail("it is marked"))
+    assert worker.do_tile(job, store.record.run, tile, shape).name == first.name
 
 
 def test_a_worker_that_finds_another_network_or_image_does_nothing(
@@ -112,16 +124,16 @@ def test_a_worker_that_finds_another_network_or_image_does_nothing(
     found = map_raster(model, image, tmp_path / "x.zarr", **HOW)
     job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")
     tile, shape = next(iter(found.record.tiles)), (1, *found.record.tiles.shape)
+    store = Store.create(storage_of(tmp_path / "x.zarr"), unfinished(found.record))
     np.save(image, np.zeros((300, 300), np.uint8))
-    cluster._open.clear()
     with pytest.raises(
         BadInput, match=r"x\.npy: the image that a worker finds there is another one than the run began with"
     ):
-        cluster.do_tile(job, tile, shape)
+        worker.do_tile(job, store.record.run, tile, shape)
     runs.picture(image, 300, 300)
     monkeypatch.setattr("fullconv.fingerprint.of_model", lambda model: "another")
     with pytest.raises(BadInput, match="the network that a worker finds there is another one"):
-        cluster.do_tile(job, tile, shape)
+        worker.do_tile(job, store.record.run, tile, shape)
 
 
 def test_what_is_in_memory_only_is_refused(alone, tmp_path: Path) -> None:
@@ -159,7 +171,6 @@ def test_an_object_store(alone, tmp_path: Path) -> None:
 
 def test_an_object_store_goes_on_too(alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fullconv.results.remote import Remote
-    from fullconv.stream.work import Worker
 
     image, _ = alone
     url = f"memory://{tmp_path.name}/y.zarr"
@@ -175,16 +186,18 @@ def test_an_object_store_goes_on_too(alone, tmp_path: Path, monkeypatch: pytest.
         patched.setattr(Worker, "keep", failing)
         with pytest.raises(MemoryError):
             map_raster(runs.digits(), image, url, **HOW)
-    assert set(Remote(url).marks()) == set(count[:3])
+    assert set(runs.marks(url)) == set(count[:3])
     with (
         Remote(url).lock(),
-        pytest.raises(BadInput, match="another process writes it, or ended less than 120 seconds ago"),
+        pytest.raises(
+            BadInput, match=r"another process writes it \(process \d+ on .*\), or ended less than 120 seconds ago"
+        ),
     ):
         map_raster(runs.digits(), image, url, **HOW)
     found = map_raster(runs.digits(), image, url, **HOW)
     expected = map_raster(runs.digits(), image, tmp_path / "x.zarr", **HOW)
     np.testing.assert_array_equal(np.asarray(found.scores), np.asarray(expected.scores))
-    assert not Remote(url).marks()
+    assert not runs.marks(url)
 
 
 class _Refusing(BaseHTTPRequestHandler):

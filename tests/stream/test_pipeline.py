@@ -47,7 +47,7 @@ class Slow:
             self.scores += 1
             self.most = max(self.most, self.scores)
         self._stage("run", loaded.tile)
-        return Done(loaded.tile, None, None, "")
+        return Done(loaded.tile, None, None, {})
 
     def keep(self, done: Done) -> None:
         self._stage("keep", done.tile)
@@ -78,5 +78,7 @@ def test_what_fails_stops_all_and_is_told(stage: str) -> None:
     with pytest.raises(OSError, match=stage):
         run_tiles(worker, range(100), SHAPE, told.append)
     assert [done.tile for done in told] == worker.kept == list(range(len(told))), "what is told is kept"
+    if stage != "keep":
+        assert worker.kept == [0, 1, 2, 3], "those before it are kept"
     assert len(told) <= 4
     assert threading.active_count() < 20

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -66,7 +68,7 @@ def test_stopped_by_the_keyboard(undisturbed, tmp_path: Path) -> None:
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on from there" in error
-    done_before = len(Local(out).marks())
+    done_before = len(runs.marks(out))
     assert done_before >= 1
     again = subprocess.run(runs.command(image, out, "--json"), capture_output=True, text=True)
     assert again.returncode == 0
@@ -89,9 +91,9 @@ def test_only_tiles_that_are_not_done_are_done(tmp_path: Path, monkeypatch: pyte
     how = {"preprocess": "unit", "memory": 205 << 20}
     with pytest.raises(MemoryError):
         map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
-    assert set(Local(tmp_path / "x.zarr").marks()) <= set(count[:2])
+    assert set(runs.marks(tmp_path / "x.zarr")) == set(count[:2]), "what was run before is kept"
     monkeypatch.setattr(Worker, "run", lambda self, loaded: (count.append(loaded.tile.name), original(self, loaded))[1])
-    marked = len(Local(tmp_path / "x.zarr").marks())
+    marked = len(runs.marks(tmp_path / "x.zarr"))
     seen = len(count)
     map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
     found = map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
@@ -114,7 +116,7 @@ def test_a_disk_that_fills_loses_nothing(at: str, tmp_path: Path, monkeypatch: p
             patched.setattr("fullconv.results.store.encoded", _raising(full, after=2, then=encoded))
         with pytest.raises(BadInput, match="the disk is full; free some space and give the same command again"):
             map_raster(model, image, tmp_path / "x.zarr", **how)
-    kept = len(Local(tmp_path / "x.zarr").marks())
+    kept = len(runs.marks(tmp_path / "x.zarr"))
     assert kept == len(whole.record.tiles) if at == "levels" else kept >= 1
     map_raster(model, image, tmp_path / "x.zarr", **how)
     assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
@@ -147,12 +149,12 @@ def test_a_mark_follows_the_fsync_of_what_it_marks(tmp_path: Path, monkeypatch: 
     marked = []
     mark = Local.mark
 
-    def checking(self: Local, name: str, text: str) -> None:
+    def checking(self: Local, run: str, name: str, text: str) -> None:
         chunks = {str(p) for p in self.path.glob("0/c/*/*/*")}
         assert chunks <= settled, "every chunk that is there has reached the disk"
         assert {str(Path(p).parent) for p in chunks} <= settled, "and so have the folders that name them"
         marked.append(name)
-        mark(self, name, text)
+        mark(self, run, name, text)
         assert any(p.endswith("/done") for p in settled)
 
     monkeypatch.setattr(os, "fsync", watching)
@@ -207,15 +209,19 @@ def test_a_result_of_another_request_is_not_mixed_in(change: dict, told: str, tm
 
 def test_of_another_model_image_or_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenet) -> None:
     image = runs.picture(tmp_path / "x.npy", 300, 300)
-    map_raster(runs.digits(), image, tmp_path / "x.zarr")
+    made = map_raster(runs.digits(), image, tmp_path / "x.zarr").record.version
     with pytest.raises(BadInput, match=r"model: digits.prototxt is another one than lenet.prototxt, or has changed"):
         map_raster(lenet, image, tmp_path / "x.zarr")
     np.save(tmp_path / "x.npy", np.zeros((300, 300), np.uint8))
     with pytest.raises(BadInput, match=r"image: x.npy is another one than x.npy, or has changed"):
         map_raster(runs.digits(), image, tmp_path / "x.zarr")
     runs.picture(tmp_path / "x.npy", 300, 300)
-    monkeypatch.setattr(version, "__version__", "9.9")
-    with pytest.raises(BadInput, match=r"version: .*, now 9\.9"):
+    with monkeypatch.context() as patched:
+        patched.setattr(version, "__version__", "9.9")
+        again = map_raster(runs.digits(), image, tmp_path / "x.zarr")
+        assert again.record.version == made, "a finished map stays what it is through an upgrade"
+    monkeypatch.setattr(version, "NUMERICS", 99)
+    with pytest.raises(BadInput, match="how fullconv computes: another version of it made that result"):
         map_raster(runs.digits(), image, tmp_path / "x.zarr")
 
 
@@ -262,36 +268,46 @@ def test_an_image_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Worker, "load", touching)
     with pytest.raises(BadInput, match=r"x\.npy: has changed while it was read"):
         map_raster(runs.digits(), image, tmp_path / "x.zarr", memory=200 << 20)
-    assert len(Local(tmp_path / "x.zarr").marks()) <= 2
+    assert len(runs.marks(tmp_path / "x.zarr")) <= 2
 
 
 def test_pixels_that_do_not_decode(tmp_path: Path) -> None:
-    """By default the run stops and says where; told to skip, it leaves the tile without answers and lists it."""
+    """By default the run stops and says where; told to skip, the block's own pixels are missing, and its tile is listed."""
     import tifffile
 
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, pictures.scene(1024, 1024, 1)[:, :, 0], tile=(128, 128), compression="deflate")
+    clean = shutil.copy(path, tmp_path / "clean.tif")
     with tifffile.TiffFile(path) as file:
         offset, count = file.pages.first.dataoffsets[36], file.pages.first.databytecounts[36]
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(b"\0" * count)
     model, how = runs.digits(), {"preprocess": "unit", "memory": 195 << 20}
-    with pytest.raises(
-        BadInput, match=r"do not decode .*; the tiles before it are kept. With --on-error skip it is left out"
-    ):
+    with pytest.raises(BadInput, match=r"do not decode .*; the tiles before it are kept\. --on-error skip"):
         map_raster(model, path, tmp_path / "x.zarr", **how)
-    assert Local(tmp_path / "x.zarr").marks()
+    before = runs.marks(tmp_path / "x.zarr")
     found = map_raster(model, path, tmp_path / "y.zarr", on_error="skip", **how)
     assert found.record.failed
     bad = {name for name, _ in found.record.failed}
-    assert all("do not decode" in reason for _, reason in found.record.failed)
-    scores = np.asarray(found.scores)
-    for tile in found.record.tiles:
-        part = scores[:, slice(*tile.y.cells), slice(*tile.x.cells)]
-        assert np.isnan(part).all() if tile.name in bad else not np.isnan(part).any()
-    x0, y0, x1, y1 = next(tile for tile in found.record.tiles if tile.name in bad).box()
-    assert x0 < 5 * 128
-    assert x1 > 4 * 128
-    assert y0 < 5 * 128
-    assert y1 > 4 * 128
+    for _, reason in found.record.failed:
+        edges = re.search(r"the pixels (\d+) to (\d+) × (\d+) to (\d+) do not decode", reason)
+        assert edges
+        assert all(512 <= int(edge) <= 640 for edge in edges.groups()), "no more than the block is told"
+    order = [tile.name for tile in found.record.tiles]
+    assert before
+    assert set(before) == set(order[: order.index(min(bad, key=order.index))]), "all before it are kept"
+    whole = tifffile.imread(clean)
+    expected = np.asarray(map_raster(model, whole, tmp_path / "z.zarr", **how).scores)
+    scores, grid = np.asarray(found.scores), found.grid
+    step, crop = int(grid.stride[0]), int(grid.crop[0])
+    hurt = np.zeros(whole.shape)
+    hurt[512:640, 512:640] = 1
+    share = np.array(
+        [
+            [hurt[r * step : r * step + crop, c * step : c * step + crop].mean() for c in range(grid.cols)]
+            for r in range(grid.rows)
+        ]
+    )
+    assert (np.isnan(scores[0]) == (share > 0.5)).all(), "the block's own pixels are missing, and nothing else"
+    np.testing.assert_allclose(scores[:, share == 0], expected[:, share == 0], atol=2e-6)

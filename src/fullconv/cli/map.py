@@ -212,10 +212,9 @@ def _strongest(found: ClassMap) -> list[Peak]:
     """The best cell of each of the classes that reach highest."""
     import numpy as np
 
-    if np.isnan(found.scores).all():
-        return []
-    highest = np.nanmax(found.scores, axis=(1, 2))
-    return [found.peaks(int(i), float(highest[i]))[0] for i in np.argsort(-highest, kind="stable")[:_TOP]]
+    highest = np.fmax.reduce(found.scores, axis=(1, 2))  # cells without an answer are NaN
+    order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")[:_TOP]
+    return [peak for i in order if (peak := found.highest(int(i))) is not None]
 
 
 def _print(found: ClassMap, image: Path, name: str | None, threshold: float, peaks: list[Peak]) -> None:

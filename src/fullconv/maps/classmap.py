@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,20 +16,21 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
-from fullconv.maps.peaks import Block, highest, local_maxima
-from fullconv.results.lazy import StoredScores
+from fullconv.maps.labels import class_index, read_labels
+from fullconv.maps.peaks import Block, best_apart, highest, local_maxima
+from fullconv.results.lazy import HeldScores, StoredScores
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK, guarded, is_folder, reads, require_file
-from fullconv.system.parse import whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
+__all__ = ["Box", "ClassMap", "Peak", "Scores", "class_index", "read_labels"]
 _FORMAT = "fullconv class map 1"
 _OVERLAP = 0.3  # intersection over union above which two boxes are one find
 
@@ -116,27 +116,22 @@ class ClassMap:
 
     @cached_property
     def top1(self) -> npt.NDArray[np.intp]:
-        """The winning class of every cell, (rows, cols)."""
-        if self.record is None:
-            winners: npt.NDArray[np.intp] = self.scores.argmax(axis=0)
-            return winners
-        found = np.zeros((self.grid.rows, self.grid.cols), np.intp)
+        """The winning class of every cell, (rows, cols); -1 where no class has an answer."""
+        found = np.full((self.grid.rows, self.grid.cols), -1, np.intp)
         for top, left, part in self.winning():
-            found[top : top + part.shape[0], left : left + part.shape[1]] = np.maximum(part, 0)
+            found[top : top + part.shape[0], left : left + part.shape[1]] = part
         return found
 
-    @property
-    def _stored(self) -> Any:
-        """The scores of a map in a store, which know their pieces."""
-        return self.scores
+    @cached_property
+    def _pieces(self) -> HeldScores | StoredScores:
+        """The scores, wherever they lie, as what knows its pieces and winners."""
+        scores: Any = self.scores
+        return scores if isinstance(scores, StoredScores) else HeldScores(scores)
 
     def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
         """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""
-        if self.record is None:
-            yield 0, 0, np.where(np.isnan(self.scores).any(axis=0), -1, self.top1)
-            return
-        for rows, cols in self._stored.blocks():
-            yield rows.start, cols.start, self._stored.winners(rows, cols)[0]
+        for rows, cols in self._pieces.blocks():
+            yield rows.start, cols.start, self._pieces.winners(rows, cols)[0]
 
     @property
     def best(self) -> Peak:
@@ -149,10 +144,7 @@ class ClassMap:
 
     def blocks(self, i: int) -> Iterator[Block]:
         """One class's scores as (first row, first column, scores): whole, or piece by piece from a store."""
-        if self.record is None:
-            yield 0, 0, self.scores[i]
-            return
-        for rows, cols in self._stored.blocks():
+        for rows, cols in self._pieces.blocks():
             yield rows.start, cols.start, self.scores[i, rows, cols]
 
     def highest(self, name: str | int) -> Peak | None:
@@ -162,7 +154,7 @@ class ClassMap:
         return None if found is None else self._peak(i, *found)
 
     def peaks(self, name: str | int, threshold: float = 0.5, distance: float | None = None) -> list[Peak]:
-        """Local maxima of one class, best first.
+        """Local maxima of one class, best first: cells that no neighbour exceeds; neighbours of one score are one.
 
         Args:
             threshold: least score.
@@ -172,7 +164,7 @@ class ClassMap:
         """
         if self.parts:
             every = [peak for part in self.parts for peak in part.peaks(name, threshold, distance)]
-            return _without_overlaps(every)
+            return [every[i] for i in best_apart([p.box for p in every], [p.score for p in every], _OVERLAP)]
         i = self.class_index(name)
         apart = [distance if distance is not None else float(side) / 2 for side in self.grid.crop]
         reach = [max(1, int(np.ceil(a / float(s)))) for a, s in zip(apart, self.grid.stride, strict=True)]
@@ -207,6 +199,24 @@ class ClassMap:
             if name is None
             else heat_picture(self, self.class_index(name), picture, interpolate)
         )
+
+    def to_xarray(self) -> Any:
+        """The scores as an ``xarray.DataArray`` of (class, y, x), labelled, each cell at its centre in pixels of the image.
+
+        Of a map in a store, scores are read when they are asked for.
+
+        Raises:
+            MissingExtra: xarray is not installed (extra ``xarray``).
+        """
+        from fullconv.maps.labelled import labelled
+
+        return labelled(self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: what the map is of, and a picture of a small one."""
+        from fullconv.maps.shown import as_html
+
+        return as_html(self)
 
     def _arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {f"{prefix}scores": self.scores}
@@ -254,7 +264,7 @@ class ClassMap:
         """Read what ``save`` wrote, or a store that ``map_raster`` wrote, of which only what is asked for is read."""
         if "://" in str(path) or is_folder(Path(path)):
             reads(path)
-            return ClassMap.of_store(Store.open(storage_of(path), read_only=True))
+            return ClassMap.of_store(Store.open(storage_of(path)))
         source = Path(path)
         require_file(source)
         reads(source)
@@ -280,84 +290,3 @@ class ClassMap:
             raise
         except Exception as error:  # zip, zlib, numpy and its tokenizer, each with errors of its own
             raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
-
-
-def _without_overlaps(peaks: list[Peak]) -> list[Peak]:
-    """Non-maximum suppression by box (ONNX's), best first."""
-    if not peaks:
-        return []
-    import onnxruntime as ort
-    from onnx import TensorProto, helper
-
-    inputs = [
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("boxes", TensorProto.FLOAT, [1, None, 4]), ("scores", TensorProto.FLOAT, [1, 1, None]),
-            ("most", TensorProto.INT64, [1]), ("overlap", TensorProto.FLOAT, [1]),
-        )
-    ]  # fmt: skip
-    node = helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap"], ["kept"])
-    kept = helper.make_tensor_value_info("kept", TensorProto.INT64, [None, 3])
-    graph = helper.make_graph([node], "overlaps", inputs, [kept])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    boxes = np.array([[[y0, x0, y1, x1] for x0, y0, x1, y1 in (peak.box for peak in peaks)]], np.float32)
-    feeds = {
-        "boxes": boxes,
-        "scores": np.array([[[peak.score for peak in peaks]]], np.float32),
-        "most": np.array([len(peaks)], np.int64),
-        "overlap": np.array([_OVERLAP], np.float32),
-    }
-    (found,) = session.run(None, feeds)
-    return [peaks[int(i)] for i in found[:, 2]]
-
-
-def class_index(labels: Sequence[str], name: str | int) -> int:
-    """Index of a class by label, by the one label that contains the words, or by number.
-
-    Raises:
-        BadInput: no class or several classes answer to the name.
-    """
-    if isinstance(name, int):
-        if 0 <= name < len(labels):
-            return name
-        raise BadInput(f"class {name}: there are {len(labels)} classes, 0 to {len(labels) - 1}")
-    if name in labels:
-        return list(labels).index(name)
-    number = whole_number(name)
-    if number is not None and number < len(labels):
-        return number
-    words = [i for i, label in enumerate(labels) if name.lower() in label.lower()]
-    if len(words) == 1:
-        return words[0]
-    if words:
-        shown = "; ".join(labels[i] for i in words[:5])
-        more = " ..." if len(words) > 5 else ""
-        raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{more}; name one whole")
-    close = get_close_matches(name, labels, 3, 0.5) or list(labels[:5])
-    raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)")
-
-
-def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    """Labels from a file of one a line, or as given; numbers where there are none."""
-    if given is None:
-        return tuple(map(str, range(classes)))
-    if isinstance(given, str | Path):
-        path = Path(given)
-        require_file(path, "labels")
-        reads(path)
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: not a readable text file ({error})") from None
-        labels = [line.strip() for line in lines]
-        while labels and not labels[-1]:
-            labels.pop()
-        where = str(path)
-    else:
-        labels, where = [str(label) for label in given], "labels"
-    if len(labels) != classes:
-        raise BadInput(
-            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order"
-        )
-    return tuple(labels)

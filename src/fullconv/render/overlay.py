@@ -74,7 +74,7 @@ def top1_picture(
         drawn: a coarser grid, its winners (rows, cols), -1 without an answer, and how many cells of the map each class wins.
     """
     if drawn is None:
-        winners = np.where(np.isnan(found.scores).any(axis=0), -1, found.top1)
+        winners = found.top1
         drawn = found.grid, winners, np.bincount(winners[winners >= 0], minlength=len(found.labels))
     grid, winners, counts = drawn
     classes = np.flatnonzero(counts)

@@ -1,21 +1,29 @@
-"""A result in a folder. A chunk is renamed into place, and a mark follows the fsync of what it marks."""
+"""A result in a folder. A chunk is renamed into place, and a mark follows the fsync of what it marks.
+
+What a run writes is made in a folder of its own, ``.fullconv/RUN``, which is there from the moment the store is and goes with it. A
+rename from there is the one way to any place of the store: where another run's store has taken its place, the folder is not
+there, and nothing that the older run writes, removes or marks arrives.
+"""
 
 from __future__ import annotations
 
 import glob
-import json
+import hashlib
 import os
 import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from fullconv.errors import BadInput
-from fullconv.results.storage import WORK
+from fullconv.results.storage import WORK, Replaced
+from fullconv.system.files import settle
 from fullconv.system.guard import require_apart, require_folder
+from fullconv.system.lock import locked
+
+_LONGEST = 100  # characters of a name that is put into the names of files beside it
 
 
 class Local:
@@ -28,43 +36,67 @@ class Local:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def zarr(self, read_only: bool = False) -> Any:
+    def arrays(self, run: str) -> str:
+        return ""
+
+    def zarr(self, run: str = "") -> Any:
         from zarr.storage import LocalStore
 
-        return LocalStore(self.path, read_only=read_only)
+        if not run:
+            return LocalStore(self.path, read_only=True)
+        from fullconv.results.staged import Staged
 
-    def create(self, build: Callable[[Any], None]) -> None:
-        from zarr.storage import LocalStore
+        return Staged(self.path, self._parts(run), self._replaced)
 
+    def create(self, run: str, files: Mapping[str, bytes]) -> None:
+        self._require_itself()
         require_folder(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for left in self.path.parent.glob(
-            f".{glob.escape(self.path.name)}.*.part"
-        ):  # of a creation that a kill cut short
+        stem = f".{self._short}."
+        for left in self.path.parent.glob(f"{glob.escape(stem)}*.part"):  # of a creation that a kill cut short
             shutil.rmtree(left, ignore_errors=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent))
+        fresh = self.path.with_name(f"{stem}{token_hex(4)}.part")
         try:
-            fresh.chmod(0o777 & ~_umask())
-            build(LocalStore(fresh))
-            for found in [*fresh.rglob("*"), fresh]:
-                _settle(found)
+            fresh.mkdir()
+            for key, data in files.items():
+                _write(fresh / key, data)
+            for folder in (fresh / WORK / run / "done", fresh / WORK / run / "part"):
+                folder.mkdir(parents=True)
+            for each in [*fresh.rglob("*"), fresh]:
+                settle(each)
             if self.path.exists():
-                old = fresh.with_name(f"{fresh.stem}.old.part")
+                old = fresh.with_name(f"{stem}{token_hex(4)}.old.part")
                 self.path.rename(old)
                 fresh.rename(self.path)
-                shutil.rmtree(old)
+                shutil.rmtree(old, ignore_errors=True)
             else:
                 fresh.rename(self.path)
-            _settle(self.path.parent)
+            settle(self.path.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+    def resume(self, run: str, files: Mapping[str, bytes]) -> None:
+        self._require_itself()
+        require_folder(self.path)
+        for folder in (self._parts(run), self._done(run)):
+            folder.mkdir(parents=True, exist_ok=True)
+            settle(folder.parent)
+        for left in self._parts(run).iterdir():
+            left.unlink(missing_ok=True)
+        for key, data in files.items():
+            if not (self.path / key).exists():
+                _write(self.path / key, data)
+        settle(self.path)
+
+    def commit(self, run: str, root: bytes) -> None:
+        self._place(run, self.path / "zarr.json", root)
 
     def settle(self, keys: Iterable[str]) -> None:
         folders = set()
         for key in keys:
             path = self.path / key
             with suppress(FileNotFoundError):  # a chunk of fill values alone is not stored
-                _settle(path)
+                settle(path)
             folders.add(path.parent)
         above = {
             parent
@@ -74,102 +106,99 @@ class Local:
         }
         for folder in above:
             with suppress(FileNotFoundError):
-                _settle(folder)
+                settle(folder)
 
-    def mark(self, name: str, text: str) -> None:
-        folder = self.path / WORK / "done"
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            for each in (folder.parent, self.path):
-                _settle(each)
-        part = folder / f".{name}.{os.getpid()}"
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / name)
-        _settle(folder)
+    def sizes(self, run: str) -> Callable[[str], int]:
+        def size(key: str) -> int:
+            try:
+                return (self.path / key).stat().st_size
+            except FileNotFoundError:
+                return 0
 
-    def mark_of(self, name: str) -> str | None:
+        return size
+
+    def mark(self, run: str, name: str, text: str) -> None:
+        self._place(run, self._done(run) / name, text.encode())
+
+    def mark_of(self, run: str, name: str) -> str | None:
         try:
-            return (self.path / WORK / "done" / name).read_text(encoding="utf-8")
+            return (self._done(run) / name).read_text(encoding="utf-8")
         except FileNotFoundError:
+            if not self._done(run).is_dir():
+                raise self._replaced() from None
             return None
 
-    def marks(self) -> Mapping[str, str]:
-        folder = self.path / WORK / "done"
+    def marks(self, run: str) -> Mapping[str, str]:
+        folder = self._done(run)
         if not folder.is_dir():
             return {}
-        return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir() if not p.name.startswith(".")}
+        return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
 
-    def clear(self) -> None:
-        for left in self.path.rglob("*.partial"):  # of writes that a kill cut short
+    def clear(self, run: str) -> None:
+        for left in self.path.rglob("*.partial"):  # of writes of an older fullconv that a kill cut short
             left.unlink(missing_ok=True)
         shutil.rmtree(self.path / WORK, ignore_errors=True)
+        shutil.rmtree(self.path / WORK, ignore_errors=True)  # what an older run wrote meanwhile
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[Callable[[], None]]:
         """A lock that the system gives back when the process ends, however it ends."""
+        self._require_itself()
         require_folder(self.path)
-        path = self.path.parent / f".{self.path.name}.lock"
+        path = self.path.with_name(f".{self._short}.lock")
         require_apart(path)
-        with _held(path, self.name):
-            yield
+        with locked(path, self.name):
+            yield lambda: None
 
+    @property
+    def _short(self) -> str:
+        """The folder's name, for names beside it: a file system has a longest."""
+        name = self.path.name
+        if len(name) <= _LONGEST:
+            return name
+        return f"{name[: _LONGEST - 20]}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
-@contextmanager
-def _held(path: Path, name: str) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:  # a system without it has no lock that ends with its process
-        yield
-        return
-    while True:
+    def _parts(self, run: str) -> Path:
+        return self.path / WORK / run / "part"
+
+    def _done(self, run: str) -> Path:
+        return self.path / WORK / run / "done"
+
+    def _place(self, run: str, target: Path, data: bytes) -> None:
+        part = self._parts(run) / token_hex(8)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"{name}: cannot be written there ({error.strerror}); choose another place") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            who = file.read(500)
-            file.close()
-            raise BadInput(
-                f"{name}: another process writes it{_told(who)}; wait for it, or choose another output"
-            ) from None
-        with suppress(OSError):
-            if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-                break
-        file.close()  # the one that held it has just removed it
-    try:
-        file.truncate(0)
-        file.write(json.dumps({"process": os.getpid(), "machine": socket.gethostname()}))
-        file.flush()
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        file.close()
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except FileNotFoundError:
+            raise self._replaced() from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        settle(target.parent)
+
+    def _replaced(self) -> Replaced:
+        """What became of a result whose run finds its folder no more."""
+        if not self.path.exists():
+            return Replaced(
+                f"{self.name}: was removed while it was written, and what was done went with it; the same command starts anew"
+            )
+        return Replaced(
+            f"{self.name}: another run wrote it anew or finished it meanwhile; nothing more of this run is written"
+        )
+
+    def _require_itself(self) -> None:
+        """BadInput where the folder, or what a run writes through, is a link to elsewhere."""
+        for path in (self.path, self.path / WORK, self.path / "0", self.path / "top1", self.path / "zarr.json"):
+            if path.is_symlink():
+                raise BadInput(
+                    f"{path}: is a symbolic link, and nothing is written through one; name what it points to"
+                )
 
 
-def _told(who: str) -> str:
-    try:
-        found = json.loads(who)
-        return f" (process {found['process']} on {found['machine']})"
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _settle(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    settle(path)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.results.encoding import STORED
 from fullconv.tiling.tiles import Tiles
 
-FORMAT = "fullconv map store 1"
+FORMAT = "fullconv map store 2"
+BEFORE = "fullconv map store 1"  # without a run's id; read, and never gone on with
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Record:
         output, by, exactness: as for a ClassMap.
         pixel_size, unit, transform, crs: of the image, see ``rasters.source.About``.
         version: of fullconv.
+        run: id of the run that writes it; empty once it is finished.
+        arrays: what the names of its arrays begin with.
         failed: tiles that did not decode and were left out, with the reason.
         left_out: cells that ``where`` or missing data left without an answer.
         finished: whether every tile is done.
@@ -49,6 +54,8 @@ class Record:
     failed: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
     finished: bool = False
+    run: str = ""
+    arrays: str = ""
 
     @property
     def classes(self) -> int:
@@ -61,14 +68,42 @@ class Record:
 
     @staticmethod
     def from_json(data: Mapping[str, Any], name: str) -> Record:
-        if data.get("format") != FORMAT:
+        if data.get("format") not in (FORMAT, BEFORE):
             raise BadInput(f"{name}: is {data.get('format')!r}, not {FORMAT!r}; another version of fullconv wrote it")
         try:
-            values = {key: data[key] for key in Record.__dataclass_fields__}
+            later: dict[str, Any] = {"run": "", "arrays": ""} if data["format"] == BEFORE else {}
+            values: dict[str, Any] = {
+                key: later[key] if key in later else data[key] for key in Record.__dataclass_fields__
+            }
             values["grid"], values["tiles"] = Grid.from_json(data["grid"]), Tiles.from_json(data["tiles"])
             for key in ("labels", "pixel_size", "transform"):
                 values[key] = None if values[key] is None else tuple(values[key])
             values["failed"] = tuple((tile, why) for tile, why in data["failed"])
-            return Record(**values)
-        except (KeyError, TypeError, ValueError) as error:
+            found = Record(**values)
+            found._require_sound()
+            return found
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
             raise BadInput(f"{name}: its attributes are damaged ({error!r})") from None
+
+    def _require_sound(self) -> None:
+        """ValueError where a value is not what this class says: files come from anyone."""
+        kinds = {
+            "request": Mapping, "keep": str, "stored": str, "output": str, "by": str, "exactness": str, "version": str,
+            "unit": str, "crs": str | None, "left_out": int, "finished": bool, "run": str, "arrays": str,
+        }  # fmt: skip
+        for key, kind in kinds.items():
+            if not isinstance(getattr(self, key), kind):
+                raise ValueError(f"{key} is {getattr(self, key)!r}")
+        numbers = (*(self.pixel_size or ()), *(self.transform or ()))
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError("a place that is no numbers")
+        if len(self.pixel_size or (1, 1)) != 2 or len(self.transform or range(6)) != 6:
+            raise ValueError("a place of another length")
+        if not self.labels or not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("labels that are no names")
+        if self.keep not in ("all", "top1", "some") or self.stored not in STORED:
+            raise ValueError(f"keep {self.keep!r}, type {self.stored!r}")
+        if (self.grid.rows, self.grid.cols) != self.tiles.cells or min(self.tiles.chunk) < 1:
+            raise ValueError("tiles of another map")
+        if re.fullmatch(r"([0-9a-f]{16})?", self.run) is None or re.fullmatch(r"([0-9a-f]{16}/)?", self.arrays) is None:
+            raise ValueError("a run of another kind")

@@ -1,23 +1,24 @@
-"""A result in an object store, by obstore (extra ``dask``): every put is whole or not there, and stays."""
+"""A result in an object store, by obstore (extra ``dask``): every put is whole or not there, and stays.
+
+There is no rename here, and a worker that nobody awaits any more may put at any time. So a run's arrays and marks lie under its own
+id, and the group's own file, which says which arrays count, is put only where it is still the one that was read.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
-from threading import Event, Thread
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.results.storage import WORK
+from fullconv.results.storage import WORK, Replaced
 
+_ROOT = "zarr.json"
 _LOCK = f"{WORK}/lock"
-_FRESH = 120.0  # seconds after which a lock that was not renewed is a dead process's
-_RENEWED = 30.0
+_OF_RUNS = re.compile(rf"([0-9a-f]{{16}}|{re.escape(WORK)})/")
 
 
 class Remote:
@@ -29,99 +30,156 @@ class Remote:
         from obstore.store import from_url
 
         self.name = url
-        with _told(url):
+        with asking(url):
             self._store = _memory(url) if url.startswith("memory://") else from_url(url)
 
     def exists(self) -> bool:
         import obstore
 
-        with _told(self.name):
-            first = next(iter(obstore.list(self._store, chunk_size=2)), [])
-            return any(str(entry["path"]) != _LOCK for entry in first)
+        if self._root()[0] is not None:
+            return True
+        with asking(self.name):
+            return any(  # arrays of a creation that was cut short are nothing yet
+                _OF_RUNS.match(str(entry["path"])) is None for batch in obstore.list(self._store) for entry in batch
+            )
 
-    def zarr(self, read_only: bool = False) -> Any:
-        from zarr.storage import ObjectStore
+    def arrays(self, run: str) -> str:
+        return f"{run}/"
 
-        return ObjectStore(self._store, read_only=read_only)
+    def zarr(self, run: str = "") -> Any:
+        from fullconv.results.counted import Counted
 
-    def create(self, build: Callable[[Any], None]) -> None:
-        self._remove("")
-        with _told(self.name):
-            build(self.zarr())
+        return Counted(self._store, read_only=not run)
+
+    def create(self, run: str, files: Mapping[str, bytes]) -> None:
+        _, before = self._root()
+        for key, data in files.items():
+            if key != _ROOT:
+                self._put(key, data)
+        self._put_root(files[_ROOT], before)
+        self._remove_all_but(run)
+
+    def resume(self, run: str, files: Mapping[str, bytes]) -> None:
+        have = self.sizes(run)
+        for key, data in files.items():
+            if key != _ROOT and not have(key):
+                self._put(key, data)
+
+    def commit(self, run: str, root: bytes) -> None:
+        found, version = self._root()
+        if found is None or _run_of(found) != run:
+            raise self._replaced(found)
+        self._put_root(root, version)
 
     def settle(self, keys: Iterable[str]) -> None:
         """A put has settled when it returns."""
 
-    def mark(self, name: str, text: str) -> None:
+    def sizes(self, run: str) -> Callable[[str], int]:
         import obstore
 
-        with _told(self.name):
-            obstore.put(self._store, f"{WORK}/done/{name}", text.encode() or b" ")
+        with asking(self.name):
+            found = {
+                str(entry["path"]): int(entry["size"])
+                for batch in obstore.list(self._store, f"{run}/")
+                for entry in batch
+            }
+        return lambda key: found.get(key, 0)
 
-    def mark_of(self, name: str) -> str | None:
+    def mark(self, run: str, name: str, text: str) -> None:
+        found, _ = self._root()
+        if found is None or _run_of(found) != run:
+            raise self._replaced(found)
+        self._put(f"{WORK}/{run}/done/{name}", text.encode() or b" ")
+
+    def mark_of(self, run: str, name: str) -> str | None:
         import obstore
 
-        with _told(self.name):
+        with asking(self.name):
             try:
-                return bytes(obstore.get(self._store, f"{WORK}/done/{name}").bytes()).decode().strip()
+                return bytes(obstore.get(self._store, f"{WORK}/{run}/done/{name}").bytes()).decode().strip()
             except FileNotFoundError:
                 return None
 
-    def marks(self) -> Mapping[str, str]:
+    def marks(self, run: str) -> Mapping[str, str]:
         import obstore
 
         found = {}
-        with _told(self.name):
-            for batch in obstore.list(self._store, f"{WORK}/done"):
+        with asking(self.name):
+            for batch in obstore.list(self._store, f"{WORK}/{run}/done"):
                 for entry in batch:
                     data = bytes(obstore.get(self._store, entry["path"]).bytes())
                     found[str(entry["path"]).rsplit("/", 1)[-1]] = data.decode().strip()
         return found
 
-    def clear(self) -> None:
-        self._remove(f"{WORK}/done")
+    def clear(self, run: str) -> None:
+        self._remove_all_but(run, marks=False)
 
-    def _remove(self, prefix: str) -> None:
-        import obstore
-
-        with _told(self.name):
-            for batch in obstore.list(self._store, prefix or None):
-                paths = [entry["path"] for entry in batch if str(entry["path"]) != _LOCK]
-                if paths:
-                    obstore.delete(self._store, paths)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[Callable[[], None]]:
         """An object that only one process can make; it is renewed while that process lives."""
+        from fullconv.results.lease import leased
+
+        return leased(self._store, _LOCK, self.name)
+
+    def _root(self) -> tuple[bytes | None, Any]:
+        """The group's own file, and the version of it."""
         import obstore
-        from obstore.exceptions import AlreadyExistsError
 
-        key, who = _LOCK, json.dumps({"process": os.getpid(), "machine": socket.gethostname()}).encode()
-        with _told(self.name):
+        with asking(self.name):
             try:
-                obstore.put(self._store, key, who, mode="create")
-            except AlreadyExistsError:
-                age = time.time() - obstore.head(self._store, key)["last_modified"].timestamp()
-                if age < _FRESH:
-                    raise BadInput(
-                        f"{self.name}: another process writes it, or ended less than {_FRESH:.0f} seconds ago; wait, or choose another output"
-                    ) from None
-                obstore.put(self._store, key, who)
-        over = Event()
+                got = obstore.get(self._store, _ROOT)
+            except FileNotFoundError:
+                return None, None
+            return bytes(got.bytes()), version_of(got.meta)
 
-        def renew() -> None:
-            while not over.wait(_RENEWED):
-                obstore.put(self._store, key, who)
+    def _put(self, key: str, data: bytes) -> None:
+        import obstore
 
-        thread = Thread(target=renew, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-            with _told(self.name):
-                obstore.delete(self._store, key)
+        with asking(self.name):
+            obstore.put(self._store, key, data)
+
+    def _put_root(self, data: bytes, before: Any) -> None:
+        """Put the group's own file where it still is ``before`` (None: where there is none)."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with asking(self.name):
+            try:
+                obstore.put(self._store, _ROOT, data, mode="create" if before is None else before)
+            except (AlreadyExistsError, PreconditionError):
+                raise self._replaced(data) from None
+
+    def _remove_all_but(self, run: str, marks: bool = True) -> None:
+        import obstore
+
+        kept = (f"{run}/", *((f"{WORK}/{run}/",) if marks else ()))
+        with asking(self.name):
+            for batch in obstore.list(self._store):
+                paths = [str(entry["path"]) for entry in batch]
+                gone = [path for path in paths if path not in (_ROOT, _LOCK) and not path.startswith(kept)]
+                if gone:
+                    obstore.delete(self._store, gone)
+
+    def _replaced(self, found: bytes | None) -> Replaced:
+        if found is None:
+            return Replaced(
+                f"{self.name}: was removed while it was written, and what was done went with it; the same command starts anew"
+            )
+        return Replaced(
+            f"{self.name}: another run wrote it anew or finished it meanwhile; nothing more of this run counts"
+        )
+
+
+def version_of(meta: Any) -> Any:
+    """What a put compares with, so that it replaces this version of an object alone."""
+    return {key: meta[key] for key in ("e_tag", "version") if meta.get(key) is not None}
+
+
+def _run_of(root: bytes) -> str | None:
+    try:
+        found = json.loads(root)["attributes"]["fullconv"]["run"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 _TRIALS: dict[str, Any] = {}
@@ -134,15 +192,17 @@ def _memory(url: str) -> Any:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def asking(name: str) -> Iterator[None]:
     """Tell the library's errors as what they are: a store that does not answer, or gives no right."""
-    from obstore.exceptions import BaseError
+    from obstore.exceptions import BaseError, NotSupportedError
 
     try:
         yield
+    except (NotSupportedError, NotImplementedError):
+        raise BadInput(
+            f"{name}: the object store has no conditional puts, without which two runs could mix; choose another, or a folder"
+        ) from None
     except (BaseError, OSError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
         what = " ".join(str(error).split("Debug source")[0].split())[:300]
         raise BadInput(
             f"{name}: the object store refuses or does not answer ({what}); check its address and your rights"

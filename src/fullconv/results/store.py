@@ -6,26 +6,30 @@ All that fullconv needs to read it again is the attribute ``fullconv`` of the gr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import EDQUOT, ENOSPC
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, FullconvError
 from fullconv.results.encoding import encoded, fill_value
 from fullconv.results.record import Record
-from fullconv.results.storage import Full, Storage
+from fullconv.results.storage import Full, Replaced, Storage, new_run
 from fullconv.results.viewers import for_viewers, levels_of, make_levels
 from fullconv.tiling.tiles import Tile
 
 Array = npt.NDArray[Any]
 NO_CLASS = 65535
 _CHUNK_BYTES = 4 << 20
+_MOST_BYTES = 64 << 20  # of a chunk that is read
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 256  # cells a side below which no coarser level is made
 
 
@@ -37,69 +41,79 @@ class Store:
     record: Record
     scores: Any
     top1: Any = None
+    group: Any = None
 
     @staticmethod
     def create(storage: Storage, record: Record) -> Store:
-        """A new store, empty; what was there is replaced."""
-
-        def build(store: Any) -> None:
-            import zarr
-
-            grid, chunk = record.grid, record.tiles.chunk
-            group = zarr.create_group(store, zarr_format=3)
-            for level, (rows, cols) in enumerate(levels_of(grid, _LEAST)):
-                sides = tuple(min(a, b) for a, b in zip(chunk, (rows, cols), strict=True))
-                size = np.dtype(record.stored).itemsize
-                planes = max(1, min(record.classes, _CHUNK_BYTES // (size * sides[0] * sides[1])))
-                group.create_array(
-                    str(level), shape=(record.classes, rows, cols), chunks=(planes, *sides), dtype=record.stored,
-                    fill_value=fill_value(record.stored), dimension_names=("c", "y", "x"), compressors=_compressor(),
-                )  # fmt: skip
-            if record.keep == "top1":
-                group.create_array(
-                    "top1", shape=(grid.rows, grid.cols), chunks=chunk, dtype="uint16", fill_value=NO_CLASS,
-                    dimension_names=("y", "x"), compressors=_compressor(),
-                )  # fmt: skip
-            group.update_attributes(_attributes(record))
-
+        """A new store of a new run, empty; what was there is replaced."""
+        run = new_run()
+        record = replace(record, run=run, arrays=storage.arrays(run))
         with writing(storage.name):
-            storage.create(build)
-        return Store.open(storage)
+            storage.create(run, _files(record))
+        return Store.open(storage, record.run)
 
     @staticmethod
-    def open(storage: Storage, read_only: bool = False) -> Store:
+    def resume(storage: Storage, record: Record) -> Store:
+        """The store of a run that is not finished, to go on with."""
+        with writing(storage.name):
+            storage.resume(record.run, _files(record))
+        return Store.open(storage, record.run)
+
+    @staticmethod
+    def open(storage: Storage, run: str = "") -> Store:
         """What is there.
+
+        Args:
+            run: whose tiles are to be written; without one it is read alone.
 
         Raises:
             BadInput: nothing, or no result of fullconv.
+            Replaced: another run's.
         """
-        import zarr
-        import zarr.errors
+        record = Store.record_of(storage)
+        if run and record.run != run:
+            raise Replaced(f"{storage.name}: another run wrote it anew or finished it; nothing of this run is written")
+        with _opening(storage.name):
+            import zarr
 
+            group = zarr.open_group(storage.zarr(run), mode="r+" if run else "r", zarr_format=3)
+            scores = _required(group, f"{record.arrays}0", record, (record.classes, record.grid.rows, record.grid.cols))
+            top1 = None
+            if record.keep == "top1":
+                top1 = _required(group, f"{record.arrays}top1", record, (record.grid.rows, record.grid.cols))
+            return Store(storage, record, scores, top1, group)
+
+    @staticmethod
+    def record_of(storage: Storage) -> Record:
+        """What a store says of itself; its arrays may be damaged.
+
+        Raises:
+            BadInput: nothing is there, or no result of fullconv.
+        """
         if not storage.exists():
             raise BadInput(f"{storage.name}: no such result")
-        try:
-            group = zarr.open_group(storage.zarr(read_only), mode="r" if read_only else "r+", zarr_format=3)
-            data = dict(group.attrs).get("fullconv")
-            if not isinstance(data, Mapping):
-                raise BadInput(f"{storage.name}: is a Zarr group, but no result of fullconv")
-            record = Record.from_json(data, storage.name)
-            top1 = group["top1"] if record.keep == "top1" else None
-            return Store(storage, record, group["0"], top1)
-        except (OSError, ValueError, KeyError, TypeError, zarr.errors.BaseZarrError) as error:
-            if isinstance(error, BadInput):
-                raise
-            raise BadInput(f"{storage.name}: is not a result of fullconv, or damaged ({error})") from None
+        with _opening(storage.name):
+            import zarr
 
-    def write(self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: str = "") -> None:
+            data = dict(zarr.open_group(storage.zarr(), mode="r", zarr_format=3).attrs).get("fullconv")
+        if not isinstance(data, Mapping):
+            raise BadInput(f"{storage.name}: is a Zarr group, but no result of fullconv")
+        return Record.from_json(data, storage.name)
+
+    def write(
+        self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: Mapping[str, Any] = _NONE
+    ) -> None:
         """Store a tile's cells, and mark it done once that has settled.
 
         Args:
             scores: (classes, rows, cols) float32; None where nothing of it has an answer.
             top1: (rows, cols) winning classes, where only these are kept.
-            mark: what is to be remembered of it.
+            mark: what is to be remembered of it. It is kept with the bytes of the tile's chunks, by which it is known whether they are
+                still there.
         """
+        written = self.group.store.written
         with writing(self.storage.name):
+            keys = list(self._keys_of(tile))
             if scores is not None:
                 (top, bottom), (left, right) = tile.y.cells, tile.x.cells
                 planes = self.scores.chunks[0]
@@ -108,28 +122,98 @@ class Store:
                 ):  # whole chunks, and no more of them encoded at once than need be
                     part = encoded(scores[first : first + planes], self.record.stored)
                     self.scores[first : first + planes, top:bottom, left:right] = part
-                keys = list(_keys("0", self.scores, (0, self.scores.shape[0]), tile.y.cells, tile.x.cells))
                 if top1 is not None:
                     self.top1[top:bottom, left:right] = top1
-                    keys += _keys("top1", self.top1, tile.y.cells, tile.x.cells)
                 self.storage.settle(keys)
-            self.storage.mark(tile.name, mark)
+            text = json.dumps({**mark, "bytes": sum(written.pop(key, 0) for key in keys)})
+            self.storage.mark(self.record.run, tile.name, text)
 
-    def done(self) -> Mapping[str, str]:
-        """Tiles that are done, by name, with what is remembered of each."""
-        return self.storage.marks()
+    def done(self) -> dict[str, str]:
+        """Tiles that are done, by name, with what is remembered of each; not those whose chunks are not there any more."""
+        marks = dict(self.storage.marks(self.record.run))
+        if marks:
+            size = self.storage.sizes(self.record.run)
+            for tile in self.record.tiles:
+                if tile.name in marks and _bytes_of(marks[tile.name]) != sum(map(size, self._keys_of(tile))):
+                    del marks[tile.name]
+        return marks
 
     def finish(self, failed: Sequence[tuple[str, str]], left_out: int) -> None:
-        """Make the coarser levels, and say that all is done."""
-        with writing(self.storage.name):
-            import zarr
+        """Make the coarser levels, and say that all is done.
 
-            group = zarr.open_group(self.storage.zarr(), mode="r+", zarr_format=3)
-            self.storage.settle(make_levels(group, self.record))
-            self.record = replace(self.record, failed=tuple(failed), left_out=left_out, finished=True)
-            group.update_attributes(_attributes(self.record))
+        Raises:
+            BadInput: something that was done is not there any more.
+        """
+        with writing(self.storage.name):
+            size, run = self.storage.sizes(self.record.run), self.record.run
+            gone = [key for key in _files(self.record) if key != "zarr.json" and not size(key)]
+            if gone or len(self.done()) < len(self.record.tiles):
+                raise BadInput(
+                    f"{self.storage.name}: parts of it were removed while it was written"
+                    f"{f' ({gone[0]})' if gone else ''}; the rest is kept, and the same command makes them again"
+                )
+            self.storage.settle(make_levels(self.group, self.record))
+            record = replace(self.record, failed=tuple(failed), left_out=left_out, finished=True, run="")
+            self.storage.commit(run, _files(record)["zarr.json"])
+            self.record = record
             self.storage.settle(["zarr.json"])
-            self.storage.clear()
+            self.storage.clear(run)
+
+    def _keys_of(self, tile: Tile) -> Iterator[str]:
+        """Keys of a tile's chunks."""
+        arrays = self.record.arrays
+        yield from _keys(f"{arrays}0", self.scores, (0, self.scores.shape[0]), tile.y.cells, tile.x.cells)
+        if self.top1 is not None:
+            yield from _keys(f"{arrays}top1", self.top1, tile.y.cells, tile.x.cells)
+
+
+def _files(record: Record) -> dict[str, bytes]:
+    """An empty store of a record: every file that says what it is, by key."""
+    import zarr
+    from zarr.storage import MemoryStore
+
+    held: dict[str, Any] = {}
+    grid, chunk, arrays = record.grid, record.tiles.chunk, record.arrays
+    group = zarr.create_group(MemoryStore(held), zarr_format=3, attributes=_attributes(record))
+    for level, (rows, cols) in enumerate(levels_of(grid, _LEAST)):
+        sides = tuple(min(a, b) for a, b in zip(chunk, (rows, cols), strict=True))
+        size = np.dtype(record.stored).itemsize
+        planes = max(1, min(record.classes, _CHUNK_BYTES // (size * sides[0] * sides[1])))
+        group.create_array(
+            f"{arrays}{level}", shape=(record.classes, rows, cols), chunks=(planes, *sides), dtype=record.stored,
+            fill_value=fill_value(record.stored), dimension_names=("c", "y", "x"), compressors=_compressor(),
+        )  # fmt: skip
+    if record.keep == "top1":
+        group.create_array(
+            f"{arrays}top1", shape=(grid.rows, grid.cols), chunks=chunk, dtype="uint16", fill_value=NO_CLASS,
+            dimension_names=("y", "x"), compressors=_compressor(),
+        )  # fmt: skip
+    return {key: held[key].to_bytes() for key in sorted(held)}
+
+
+def _required(group: Any, name: str, record: Record, shape: tuple[int, ...]) -> Any:
+    """An array of the store, as a record says that it is: files come from anyone."""
+    import zarr
+
+    found = group[name]
+    kind = "uint16" if len(shape) == 2 else record.stored
+    if not isinstance(found, zarr.Array) or found.shape != shape or found.dtype != np.dtype(kind):
+        raise ValueError(f"{name} is no array of {shape} {kind}")
+    codecs = [codec.to_dict()["name"] for codec in found.metadata.codecs]  # type: ignore[union-attr]
+    if codecs not in (["bytes"], ["bytes", "zstd"]):
+        raise ValueError(f"{name} is coded by {', '.join(map(str, codecs))}")
+    most = max(_MOST_BYTES, 4 * int(np.prod(record.tiles.chunk, dtype=object)))
+    if int(np.prod(found.chunks, dtype=object)) * found.dtype.itemsize > most:
+        raise ValueError(f"{name} has chunks of {found.chunks} cells, more than one that fullconv writes")
+    return found
+
+
+def _bytes_of(mark: str) -> int:
+    """The bytes of a tile's chunks, as its mark says; -1 where it does not."""
+    try:
+        return int(json.loads(mark)["bytes"])
+    except (ValueError, KeyError, TypeError):
+        return -1
 
 
 def _attributes(record: Record) -> dict[str, Any]:
@@ -146,7 +230,8 @@ def _plain(value: Any) -> Any:
 def _compressor() -> Any:
     from zarr.codecs import ZstdCodec
 
-    return ZstdCodec(level=1)  # the same bytes for the same values, whatever the threads
+    # The same bytes for the same values, whatever the threads; with a checksum, so that damage is no other score.
+    return ZstdCodec(level=1, checksum=True)
 
 
 def _keys(name: str, array: Any, *ranges: tuple[int, int]) -> Iterator[str]:
@@ -154,6 +239,32 @@ def _keys(name: str, array: Any, *ranges: tuple[int, int]) -> Iterator[str]:
     along = [range(start // size, -(-stop // size)) for (start, stop), size in zip(ranges, array.chunks, strict=True)]
     for place in product(*along):
         yield f"{name}/{array.metadata.encode_chunk_key(place)}"
+
+
+@contextmanager
+def _opening(name: str) -> Iterator[None]:
+    """What a library raises over files that are none of ours, or damaged."""
+    try:
+        yield
+    except (FullconvError, MemoryError):
+        raise
+    except Exception as error:  # zarr, its codecs and JSON, each with errors of its own
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(f"{name}: is not a result of fullconv, or damaged ({told})") from None
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """A chunk that does not decode is told as that."""
+    try:
+        yield
+    except (FullconvError, MemoryError, IndexError):
+        raise
+    except Exception as error:  # zarr and its codecs
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(
+            f"{name}: a part of it does not decode ({told}): its files are damaged, or not all there; make it again with --restart"
+        ) from None
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
         scale = [float(step) * size for step, size in zip(at.stride, pixel, strict=True)]
         first = [float(centre) * size for centre, size in zip(at.centre0, pixel, strict=True)]
         datasets.append({
-            "path": str(level),
+            "path": f"{record.arrays}{level}",
             "coordinateTransformations": [{"type": "scale", "scale": [1.0, *scale]}, {"type": "translation", "translation": [0.0, *first]}],
         })  # fmt: skip
     found: dict[str, Any] = {
@@ -70,9 +70,9 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
 
 def make_levels(group: Any, record: Record) -> Iterator[str]:
     """Fill every coarser level from the one before, piece by piece; the keys of what was written."""
-    level = 1
-    while str(level) in group:
-        fine, coarse = group[str(level - 1)], group[str(level)]
+    level, arrays = 1, record.arrays
+    while f"{arrays}{level}" in group:
+        fine, coarse = group[f"{arrays}{level - 1}"], group[f"{arrays}{level}"]
         planes, rows, cols = coarse.chunks
         tall, wide = rows, max(1, _PIECE // (4 * planes * 4 * rows * cols)) * cols
         for c in range(0, coarse.shape[0], planes):
@@ -82,8 +82,8 @@ def make_levels(group: Any, record: Record) -> Iterator[str]:
                     # Plane by plane: what lies between is a fraction of what is read.
                     means = [encoded(halved(decoded(part[i : i + 1])), record.stored) for i in range(len(part))]
                     coarse[c : c + planes, y : y + tall, x : x + wide] = np.concatenate(means)
-        yield from (f"{level}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape))
-        yield f"{level}/zarr.json"
+        yield from (f"{arrays}{level}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape))
+        yield f"{arrays}{level}/zarr.json"
         level += 1
 
 

@@ -1,122 +1,130 @@
 """Tiles on other processes, by Dask (extra ``dask``).
 
 A tile is a task that writes its own chunks and marks itself done, so that doing it twice changes nothing: when a worker dies,
-Dask gives its tiles to others, and what was marked is not done again. A worker loads the network once and keeps its session.
+Dask gives its tiles to others, and what was marked is not done again. ``worker.py`` is what runs there.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fullconv import fingerprint, version
+from fullconv import version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
-from fullconv.stream.plan import StreamPlan
-from fullconv.system.memory import peak_bytes
+from fullconv.stream.plan import StreamPlan, budget_within
+from fullconv.stream.worker import do_tile, host_of
+from fullconv.system.processors import processors
 from fullconv.tiling.tiles import Tile
 
+IsDone = Callable[[Tile, str, int], None]
 _ANSWERS = 10.0  # seconds that a scheduler has to answer
 _STARTS = 60.0  # seconds that workers have to come
 _AHEAD = 3  # tasks a worker: one that it does, and others that wait beside it
 _TRIES = 3  # times that a tile may kill its worker
+_LOOKED = 2.0  # seconds between looks at which workers are there
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a worker tells of a tile."""
-
-    name: str
-    mark: str
-    peak_bytes: int
-
-
-def run_on_cluster(
-    job: Job,
-    plan: StreamPlan,
-    tiles: Sequence[Tile],
-    told: Callable[[Tile, str, int], None],
-    *,
-    client: Any = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-) -> None:
+def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Sequence[Tile], is_done: IsDone) -> None:
     """Do tiles on a cluster.
 
     Args:
-        told: called with each tile that is done, what is remembered of it, and its worker's peak memory.
-        client, workers, scheduler: a client; or so many processes of this machine; or the address of a scheduler.
+        client: as ``connected`` gives it.
+        run: id of the run that the store is of.
+        is_done: called with each tile that is done, what is remembered of it, and its worker's peak memory.
 
     Raises:
-        BadInput: the scheduler does not answer, a worker has another version, the network or the image is in memory only, or a tile
-            failed; tiles that are done stay so.
+        BadInput: a worker has another version, the scheduler ends, or a tile failed; tiles that are done stay so.
     """
-    job = _with_whole_paths(job)
-    with _client(client, workers, scheduler) as connected:
-        _require_version(connected)
-        _run(connected, job, plan, tiles, told)
-
-
-def _run(
-    client: Any, job: Job, plan: StreamPlan, tiles: Sequence[Tile], told: Callable[[Tile, str, int], None]
-) -> None:
     from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
 
+    job = with_whole_paths(job)
     waiting = iter(tiles)
-    threads = sum(client.nthreads().values())
+    crowd = _Crowd(client)
 
     def submit(count: int) -> list[Any]:
-        found = []
+        made = []
         for tile in islice(waiting, count):
-            future = client.submit(
-                do_tile,
-                job,
-                tile,
-                plan.buffer,
-                pure=False,
-                retries=0,
-                key=f"fullconv-{os.urandom(4).hex()}-{tile.name}",
-            )
-            places[future.key] = tile
-            found.append(future)
-        return found
+            key = f"fullconv-{os.urandom(4).hex()}-{tile.name}"
+            future = client.submit(do_tile, job, run, tile, plan.buffer, pure=False, retries=0, key=key)
+            names[future.key] = tile
+            made.append(future)
+        return made
 
-    places: dict[str, Tile] = {}
-    running = as_completed(submit(max(1, threads) * _AHEAD))
+    names: dict[str, Tile] = {}
+    running = as_completed(submit(crowd.wanted()))
     try:
         for future in running:
-            tile = places.pop(future.key)
+            tile = names.pop(future.key)
             try:
                 outcome = future.result()
             except FullconvError:
                 raise
-            except KilledWorker:
+            except KilledWorker as error:
+                tries = getattr(error, "allowed_failures", _TRIES - 1) + 1
                 raise BadInput(
-                    f"tile {tile.name} (pixels {tile.box()}) ended {_TRIES} workers, most likely for want of memory; give less --memory. "
+                    f"tile {tile.name} (pixels {tile.box()}) ended {tries} workers, most likely for want of memory; give less --memory. "
                     "What is done is kept, and the same command goes on"
                 ) from None
             except Exception as error:
+                if isinstance(error, FutureCancelledError) or _is_gone(client):
+                    raise BadInput(
+                        f"the Dask scheduler {_address(client)} ended, or cannot be reached any more; "
+                        "what is done is kept, and the same command goes on once it is back"
+                    ) from None
                 raise BadInput(
                     f"tile {tile.name} failed on its worker: {type(error).__name__}: {error}; what is done is kept"
                 ) from None
             future.release()  # what is marked need not be remembered, nor done again when its worker dies
-            told(tile, outcome.mark, outcome.peak_bytes)
-            for fresh in submit(1):
+            is_done(tile, outcome.mark, outcome.peak_bytes)
+            for fresh in submit(max(0, crowd.wanted() - len(names))):
                 running.add(fresh)
     finally:
-        client.cancel([future for future in running.futures if not future.done()], force=True)
+        if not _is_gone(client):
+            client.cancel([future for future in running.futures if not future.done()], force=True)
 
 
-def _with_whole_paths(job: Job) -> Job:
-    """The job with absolute paths: a worker may have been started elsewhere."""
+class _Crowd:
+    """How many tasks the workers that are there now have use for."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._looked = -_LOOKED
+        self._wanted = _AHEAD
+
+    def wanted(self) -> int:
+        now = time.monotonic()
+        if now - self._looked >= _LOOKED:
+            self._looked = now
+            try:
+                self._wanted = max(1, sum(self._client.nthreads().values())) * _AHEAD
+            except Exception:  # a scheduler that is gone is told by the next tile
+                return self._wanted
+        return self._wanted
+
+
+def _is_gone(client: Any) -> bool:
+    return str(client.status) != "running"
+
+
+def _address(client: Any) -> str:
+    return str(getattr(client.scheduler, "address", None) or getattr(client, "_start_arg", "") or "")
+
+
+def with_whole_paths(job: Job) -> Job:
+    """The job with absolute paths: a worker may have been started elsewhere.
+
+    Raises:
+        BadInput: the network or the image is in memory only.
+    """
     if job.origin is None:
         raise BadInput("workers read the network from a file: save it (model.save) and give its path")
     if not isinstance(job.image, str | Path):
@@ -128,6 +136,21 @@ def _with_whole_paths(job: Job) -> Job:
     origin = {**job.origin, "source": whole(job.origin["source"]), "weights": whole(job.origin["weights"])}
     where = job.where if job.where in (None, "auto") else whole(job.where)
     return replace(job, image=whole(job.image), out=whole(job.out), where=where, origin=origin)
+
+
+@contextmanager
+def connected(client: Any = None, workers: int | None = None, scheduler: str | None = None) -> Iterator[Any]:
+    """A client whose workers are there and have this version.
+
+    Args:
+        client, workers, scheduler: a client; or so many processes of this machine; or the address of a scheduler.
+
+    Raises:
+        BadInput: the scheduler does not answer, has no workers, or a worker has another version.
+    """
+    with _client(client, workers, scheduler) as found:
+        _require_version(found)
+        yield found
 
 
 @contextmanager
@@ -145,88 +168,50 @@ def _client(client: Any, workers: int | None, scheduler: str | None) -> Iterator
     with dask.config.set(settings):
         if scheduler is not None:
             try:
-                connected = Client(scheduler, timeout=_ANSWERS)
+                reached = Client(scheduler, timeout=_ANSWERS)
             except (OSError, TimeoutError, ValueError) as error:
                 raise BadInput(f"{scheduler}: no Dask scheduler answers there ({str(error)[:200]})") from None
-            with connected:
+            with reached:
                 try:
-                    connected.wait_for_workers(1, timeout=_ANSWERS)
+                    reached.wait_for_workers(1, timeout=_ANSWERS)
                 except TimeoutError:
                     raise BadInput(
                         f"{scheduler}: the scheduler has no workers; start some with: dask worker {scheduler}"
                     ) from None
-                yield connected
+                yield reached
             return
         count = workers or 1
-        share = str(max(1, (os.cpu_count() or 1) // count))
+        share = str(max(1, processors() // count))
         with (
             LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
                 env={"FULLCONV_THREADS": share},
             ) as cluster,
-            Client(cluster, timeout=_STARTS) as connected,
+            Client(cluster, timeout=_STARTS) as reached,
         ):  # fmt: skip
-            yield connected
+            yield reached
+
+
+def budget_of(client: Any) -> int:
+    """Bytes that every worker may take where nobody says: its part of half of what is free on its machine."""
+    hosts: dict[str, list[int]] = {}
+    for host, free in client.run(host_of).values():
+        hosts.setdefault(host, []).append(free)
+    return min(budget_within(min(free) // len(free)) for free in hosts.values())
 
 
 def _require_version(client: Any) -> None:
     try:
-        found = client.run(_version)
+        theirs = client.run(_version)
     except Exception as error:  # whatever a worker without fullconv fails with
         raise BadInput(
             f"a worker cannot import fullconv ({str(error)[:200]}); install fullconv {version.__version__} there"
         ) from None
-    other = {address: theirs for address, theirs in found.items() if theirs != version.__version__}
+    other = {address: have for address, have in theirs.items() if have != version.__version__}
     if other:
-        told = ", ".join(f"{address} has {theirs}" for address, theirs in other.items())
-        raise BadInput(f"workers must have fullconv {version.__version__}, as here: {told}")
+        listed = ", ".join(f"{address} has {have}" for address, have in other.items())
+        raise BadInput(f"workers must have fullconv {version.__version__}, as here: {listed}")
 
 
 def _version() -> str:
     return version.__version__
-
-
-_open: dict[str, Any] = {}
-
-
-def do_tile(job: Job, tile: Tile, shape: tuple[int, int, int]) -> Outcome:
-    """One task: a tile read, run, stored and marked; nothing where it is marked already."""
-    worker, buffer = _worker_of(job, shape)
-    mark = worker.store.storage.mark_of(tile.name)
-    if mark is None:
-        done = worker.run(worker.load(tile, buffer))
-        worker.keep(done)
-        mark = done.mark
-    return Outcome(tile.name, mark, peak_bytes())
-
-
-def _worker_of(job: Job, shape: tuple[int, int, int]) -> tuple[Any, Any]:
-    """This process's worker for a job, made once."""
-    key = repr((job, job.origin))
-    if key not in _open:
-        from fullconv.loading import load
-        from fullconv.maps.ways import way_over
-        from fullconv.rasters.view import View
-        from fullconv.results.places import storage_of
-        from fullconv.results.store import Store
-        from fullconv.stream.work import Worker
-
-        _open.clear()  # one job at a time: its network, image and buffers take memory
-        assert job.origin is not None, "a job for workers says where its network is"
-        model = load(**job.origin, check=False)  # the client's cast was checked
-        view = View(job.image, job.select)
-        store = Store.open(storage_of(job.out))
-        _require_same(job, model, view, store)
-        way = way_over(model, job.by, job.stride, job.finer, job.output)
-        worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)
-        _open[key] = worker, np.zeros(shape, np.float32)
-    return _open[key]  # type: ignore[no-any-return]
-
-
-def _require_same(job: Job, model: Any, view: Any, store: Any) -> None:
-    """BadInput where a worker finds another network or image by the same name than the run began with."""
-    asked = store.record.request
-    if fingerprint.of_model(model) != asked["model"]["fingerprint"]:
-        raise BadInput(f"{model.path}: the network that a worker finds there is another one than the run began with")
-    if fingerprint.of_image(job.image, view.about.size, view.about.bands) != asked["image"]["fingerprint"]:
-        raise BadInput(f"{job.image}: the image that a worker finds there is another one than the run began with")

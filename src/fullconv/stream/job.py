@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from fullconv import version
 from fullconv.errors import BadInput
 from fullconv.maps.ways import By, Finer
 from fullconv.rasters.preprocess import Preprocess
@@ -32,7 +34,7 @@ class Job:
         stored: type of the scores.
         missing: share of a cell's crop above which missing pixels leave it without an answer.
         where: a mask picture, GeoJSON polygons, or ``auto``; None maps all.
-        on_error: ``stop`` at pixels that do not decode, or ``skip`` their tile.
+        on_error: ``stop`` at pixels that do not decode, or ``skip`` them: they are missing then.
     """
 
     image: Any
@@ -67,18 +69,16 @@ class Job:
         """Classes whose scores are stored, by index; of top1 none by itself."""
         return self.keep if isinstance(self.keep, tuple) else tuple(range(len(self.labels)))
 
-    def request(
-        self, model: str, model_print: str, image_print: str, where_print: str | None, version: str
-    ) -> dict[str, Any]:
+    def request(self, model: str, model_print: str, image_print: str, where_print: str | None) -> dict[str, Any]:
         """What must be the same for a run to go on where an earlier one stopped."""
         image = str(self.image) if isinstance(self.image, str | Path) else "an image in memory"
         return {
-            "version": version,
+            "numerics": version.NUMERICS,
             "model": {"name": model, "fingerprint": model_print},
             "image": {"name": Path(image).name, "fingerprint": image_print},
             "preprocess": _plain(asdict(self.preprocess)),
             "labels": list(self.labels),
-            "select": self.select.to_json(),
+            "select": _plain(self.select.to_json()),
             "by": self.by,
             "stride": self.stride,
             "finer": self.finer,
@@ -93,12 +93,18 @@ class Job:
         }
 
 
+_OTHER_NUMERICS = "how fullconv computes: another version of it made that result, and this one may give other scores"
+
+
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In what two requests differ, in words."""
     found = []
     for key in new:
-        before, after = old.get(key), new[key]
+        before, after = _plain(old.get(key)), new[key]
         if before == after:
+            continue
+        if key == "numerics":
+            found.append(_OTHER_NUMERICS)
             continue
         if isinstance(after, Mapping) and isinstance(before, Mapping) and "fingerprint" in after:
             same = before.get("fingerprint") == after.get("fingerprint")
@@ -115,6 +121,9 @@ def _short(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    """As JSON holds it, and equal to itself: NaN is a word."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, Sequence) and not isinstance(value, str) else value

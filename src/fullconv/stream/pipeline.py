@@ -16,65 +16,77 @@ ANSWERS = 2  # tiles whose scores are in memory: one that is written, and one th
 _POLL = 0.1  # seconds between looks at whether to stop
 
 
-def run_tiles(worker: Worker, tiles: Iterable[Tile], shape: tuple[int, int, int], told: Callable[[Done], None]) -> None:
+def run_tiles(
+    worker: Worker, tiles: Iterable[Tile], shape: tuple[int, int, int], is_done: Callable[[Done], None]
+) -> None:
     """Do these tiles, in order.
 
     Args:
         shape: (C, H, W) of the largest tile.
-        told: called with each tile that is stored.
+        is_done: called with each tile that is stored.
 
-    What fails in any stage stops all of them, after what is being written is written, and is raised.
+    Where a tile cannot be read or run, those before it are stored, and then the error is raised. What fails while it is stored stops
+    all at once, and so does the keyboard, after what is being written is written.
     """
     stop = Event()
     free: Queue[Any] = Queue()
     for _ in range(2):
         free.put(np.zeros(shape, np.float32))
-    loaded: Queue[Loaded | None] = Queue()  # no longer than there are buffers
+    loaded: Queue[Loaded | BaseException | None] = Queue()  # no longer than there are buffers, and an end
     done: Queue[Done | None] = Queue()  # no longer than there are places
     places = Semaphore(ANSWERS)
     failures: list[BaseException] = []
 
     def read() -> None:
-        for tile in tiles:
-            buffer = _take(free, stop)
-            if buffer is None:
-                return
-            loaded.put(worker.load(tile, buffer))
-        loaded.put(None)
+        try:
+            for tile in tiles:
+                buffer = _take(free, stop)
+                if buffer is None:
+                    return
+                loaded.put(worker.load(tile, buffer))
+            loaded.put(None)
+        except BaseException as error:
+            loaded.put(error)  # behind the tiles that were read
 
     def write() -> None:
-        while (item := _take(done, stop)) is not None:
-            worker.keep(item)
-            told(item)
-            del item
-            places.release()
+        try:
+            while (item := _take(done, stop)) is not None:
+                worker.keep(item)
+                is_done(item)
+                del item
+                places.release()
+        except BaseException as error:
+            failures.append(error)
+            stop.set()
 
-    def guarded(stage: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
+    def run() -> BaseException | None:
+        """Run what is read; what ended it before the last tile."""
+        while (tile := _take(loaded, stop)) is not None:
+            if isinstance(tile, BaseException):
+                return tile
+            if not _placed(places, stop):
+                return None
             try:
-                stage()
-            except BaseException as error:
-                failures.append(error)
-                stop.set()
+                done.put(worker.run(tile))
+            except Exception as error:
+                return error
+            free.put(tile.buffer)
+        return None
 
-        return run
-
-    threads = [Thread(target=guarded(stage), daemon=True) for stage in (read, write)]
+    threads = [Thread(target=stage, daemon=True) for stage in (read, write)]
     for thread in threads:
         thread.start()
     try:
-        while (tile := _take(loaded, stop)) is not None and _placed(places, stop):
-            done.put(worker.run(tile))
-            free.put(tile.buffer)
-        if not stop.is_set():
-            done.put(None)
-            threads[1].join()
+        ended = run()
+        done.put(None)
+        threads[1].join()
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    if failures:
-        raise failures[0]
+    for failure in (*failures, ended):
+        if failure is not None:
+            raise failure
 
 
 def _take(queue: Queue[Any], stop: Event) -> Any:

@@ -149,9 +149,13 @@ def _warm(way: Way, job: Job, channels: int) -> int:
 
 
 def default_budget() -> int:
+    """What a process takes where nobody says."""
+    return max(_LEAST_DEFAULT, budget_within(available_bytes()))
+
+
+def budget_within(free: int) -> int:
     """Half of what is free, rounded down to a power of two, so that two runs in a row cut the same tiles."""
-    half = max(available_bytes() // 2, _LEAST_DEFAULT)
-    return 1 << (half.bit_length() - 1)
+    return 1 << max(0, (max(1, free) // 2).bit_length() - 1)
 
 
 def _line(way: Way, size: tuple[int, int], side: int, cells: int) -> Line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -145,32 +145,45 @@ def _map_raster(
     job = job_of(model, image, out, **options)
     place = storage_of(out)
     reads(*model.files)
-    with closing(View(image, job.select)) as view, place.lock():
+    with ExitStack() as stack:
+        view = stack.enter_context(closing(View(image, job.select)))
+        require_lock = stack.enter_context(place.lock())
         request = _request(model, view, job)
         if restart and place.exists():
-            Store.open(place)  # what is no result of fullconv is never replaced
+            Store.record_of(place)  # what is no result of fullconv is never replaced
         old = None if restart else _earlier(place, request)
-        if old is not None and old.record.finished:
+        if old is not None and old.finished:
             report("finished", {"out": place.name})
-            return ClassMap.of_store(old, image)
-        plan = plan_stream(model, view, job, memory, None if old is None else old.record.tiles, notes)
-        store = old or Store.create(place, _record(plan, view, job, request))
+            return ClassMap.of_store(Store.open(place), image)
+        client = None
+        if any(given is not None for given in cluster.values()):
+            from fullconv.stream.cluster import budget_of, connected, run_on_cluster, with_whole_paths
+
+            with_whole_paths(job)  # before anything is started
+            client = stack.enter_context(connected(**cluster))
+            memory = budget_of(client) if memory is None and old is None else memory
+        plan = plan_stream(model, view, job, memory, None if old is None else old.tiles, notes)
+        store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
         watch = _Watch(plan, len(done), report)
-        if any(given is not None for given in cluster.values()):
-            from fullconv.stream.cluster import run_on_cluster
 
-            run_on_cluster(job, plan, left, watch.told, **cluster)
+        def is_done(tile: Tile, mark: str, peak: int) -> None:
+            require_lock()
+            watch.is_done(tile, mark, peak)
+
+        if client is not None:
+            run_on_cluster(client, job, store.record.run, plan, left, is_done)
         else:
             worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
-            run_tiles(worker, left, plan.buffer, lambda item: watch.told(item.tile, item.mark, peak_bytes()))
+            run_tiles(worker, left, plan.buffer, lambda item: is_done(item.tile, item.note, peak_bytes()))
         report("levels", {})
+        require_lock()
         failed, left_out = totals(store.done())
         store.finish(failed, left_out)
         report("done", watch.summary(failed, left_out))
-        return ClassMap.of_store(store, image)
+        return ClassMap.of_store(Store.open(place), image)
 
 
 def plan_raster(
@@ -193,22 +206,22 @@ def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
     rule = where_of(job.where, view.about)
     return job.request(
         model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
-        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule), version.__version__,
+        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule),
     )  # fmt: skip
 
 
-def _earlier(place: Storage, request: Mapping[str, Any]) -> Store | None:
-    """The result that is there, None where nothing is; BadInput where it is of another request, or none of fullconv's."""
+def _earlier(place: Storage, request: Mapping[str, Any]) -> Record | None:
+    """Of the result that is there; None where nothing is; BadInput where it is of another request, or none of fullconv's."""
     if not place.exists():
         return None
-    store = Store.open(place)
-    parts = difference(store.record.request, request)
+    record = Store.record_of(place)
+    parts = difference(record.request, request)
     if parts:
-        told = "\n  ".join(parts)
+        lines = "\n  ".join(parts)
         raise BadInput(
-            f"{place.name}: holds another result; it differs in\n  {told}\ngive --restart to start anew, or another output"
+            f"{place.name}: holds another result; it differs in\n  {lines}\ngive --restart to start anew, or another output"
         )
-    return store
+    return record
 
 
 def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) -> Record:
@@ -230,7 +243,7 @@ class _Watch:
         self._start = perf_counter()
         self._mega = plan.tiles.image[0] * plan.tiles.image[1] / 1e6 / len(plan.tiles)
 
-    def told(self, tile: Tile, mark: str, peak: int) -> None:
+    def is_done(self, tile: Tile, mark: str, peak: int) -> None:
         self._done += 1
         self._peak = max(self._peak, peak)
         seconds = perf_counter() - self._start

@@ -25,6 +25,7 @@ from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import NO_CLASS, Store
 from fullconv.stream.job import Job
+from fullconv.stream.spoiled import read_around
 from fullconv.stream.where import BLANK_SHARE, Where, blank, where_of
 from fullconv.tiling.tiles import Tile
 
@@ -40,7 +41,7 @@ class Loaded:
         values: (1, C, H, W), zeros past the image's end and where data is missing; None where no cell is mapped.
         answers: (rows, cols), which cells are mapped.
         buffer: what ``values`` lie in, to be used again.
-        failed: why its pixels do not decode.
+        failed: why some of its pixels do not decode.
     """
 
     tile: Tile
@@ -57,7 +58,12 @@ class Done:
     tile: Tile
     scores: Array | None
     top1: Array | None
-    mark: str
+    mark: Mapping[str, Any]
+
+    @property
+    def note(self) -> str:
+        """The mark as text, empty where nothing is to be remembered."""
+        return json.dumps(self.mark) if self.mark else ""
 
 
 class Worker:
@@ -89,25 +95,25 @@ class Worker:
         if not answers.any():
             return Loaded(tile, None, answers, buffer)
         (y0, y1), (x0, x1) = tile.y.read, tile.x.read
+        failed = ""
         try:
             pixels, missing = self.view.read((y0, y1), (x0, x1))
         except Unreadable as error:
+            self._require_unchanged()
             if self.job.on_error == "stop":
                 raise Unreadable(
-                    f"{error}; the tiles before it are kept. With --on-error skip it is left out, and the same command goes on"
+                    f"{error}; the tiles before it are kept. --on-error skip (with --restart, or into another output) leaves these "
+                    "pixels out; once the image is whole again, the same command goes on"
                 ) from None
             self.view.reopen()
-            return Loaded(tile, None, np.zeros_like(answers), buffer, str(error))
-        if state_of(self.job.image) != self._state:
-            raise BadInput(
-                f"{self.view.about.name}: has changed while it was read; start anew with --restart once it is whole"
-            )
+            pixels, missing, failed = read_around(self.view, (y0, y1), (x0, x1))
+        self._require_unchanged()
         if missing is not None:
             answers &= self._shares(tile, missing) <= self.job.missing
         if self.job.where == "auto":
             answers &= self._shares(tile, blank(pixels)) < BLANK_SHARE
         if not answers.any():
-            return Loaded(tile, None, answers, buffer)
+            return Loaded(tile, None, answers, buffer, failed)
         values = buffer[:, : y1 - y0, : x1 - x0]
         height, width = pixels.shape[:2]
         fitted, _ = to_channels(pixels, self._channels)
@@ -116,7 +122,13 @@ class Worker:
         if missing is not None:
             inside[:, missing] = 0  # as padding is
         values[:, height:], values[:, :, width:] = 0, 0
-        return Loaded(tile, values[None], answers, buffer)
+        return Loaded(tile, values[None], answers, buffer, failed)
+
+    def _require_unchanged(self) -> None:
+        if state_of(self.job.image) != self._state:
+            raise BadInput(
+                f"{self.view.about.name}: has changed while it was read; start anew with --restart once it is whole"
+            )
 
     def _asked(self, tile: Tile) -> Mask:
         if self._where is not None:
@@ -141,12 +153,11 @@ class Worker:
         left_out = int(loaded.answers.size - loaded.answers.sum())
         mark: dict[str, Any] = {}
         if loaded.failed:
-            return Done(tile, None, None, json.dumps({"failed": loaded.failed}))
+            mark["failed"] = loaded.failed
         if left_out:
             mark["left_out"] = left_out
-        text = json.dumps(mark) if mark else ""
         if loaded.values is None:
-            return Done(tile, None, None, text)
+            return Done(tile, None, None, mark)
         scores = self._crops(loaded) if self.way.by == "crops" else self._cast(loaded)
         require_numbers(self.way.model, loaded.values, scores)
         top1 = None
@@ -158,7 +169,7 @@ class Worker:
             scores = scores[list(self.job.kept)]
         if left_out:
             scores[:, ~loaded.answers] = np.nan
-        return Done(tile, scores, top1, text)
+        return Done(tile, scores, top1, mark)
 
     def _cast(self, loaded: Loaded) -> Array:
         tile, way, values = loaded.tile, self.way, loaded.values
@@ -208,12 +219,11 @@ class Worker:
 
 
 def totals(marks: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
-    """Tiles that failed, with the reason, and cells left without an answer."""
+    """Tiles with pixels that do not decode, with the reason, and cells left without an answer."""
     failed, left_out = [], 0
     for name in sorted(marks, key=lambda name: tuple(int(part) for part in name.split("-"))):
-        if marks[name]:
-            told = json.loads(marks[name])
-            left_out += told.get("left_out", 0)
-            if "failed" in told:
-                failed.append((name, told["failed"]))
+        about = json.loads(marks[name])
+        left_out += about.get("left_out", 0)
+        if "failed" in about:
+            failed.append((name, about["failed"]))
     return failed, left_out

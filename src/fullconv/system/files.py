@@ -12,6 +12,18 @@ from pathlib import Path
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.system.guard import is_own, require_writable, resolved
 
+
+def settle(path: Path) -> None:
+    """Return when a file, or the names in a folder, would outlive a power cut."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows keeps the names of a folder itself, and opens none
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 Approve = Callable[[Sequence[Path]], None]  # raises where what was written is not what was meant
 
 
@@ -43,7 +55,10 @@ def written_whole(*targets: Path, approve: Approve = unseen) -> Iterator[list[Pa
         for part, target in zip(temporary, targets, strict=True):
             if not is_own(part, target.suffix):
                 raise BrokenPromise(f"{target}: was written without fullconv's mark, and could not be written again")
+            settle(part)
             part.replace(target)
+        for folder in folders:
+            settle(folder)
     except OSError as error:
         where = ", ".join(map(str, targets))
         raise BadInput(

@@ -1,0 +1,62 @@
+"""Names of classes: which class a name means, and names from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from fullconv.errors import BadInput
+from fullconv.system.guard import reads, require_file
+from fullconv.system.parse import whole_number
+
+
+def class_index(labels: Sequence[str], name: str | int) -> int:
+    """Index of a class by label, by the one label that contains the words, or by number.
+
+    Raises:
+        BadInput: no class or several classes answer to the name.
+    """
+    if isinstance(name, int):
+        if 0 <= name < len(labels):
+            return name
+        raise BadInput(f"class {name}: there are {len(labels)} classes, 0 to {len(labels) - 1}")
+    if name in labels:
+        return list(labels).index(name)
+    number = whole_number(name)
+    if number is not None and number < len(labels):
+        return number
+    words = [i for i, label in enumerate(labels) if name.lower() in label.lower()]
+    if len(words) == 1:
+        return words[0]
+    if words:
+        shown = "; ".join(labels[i] for i in words[:5])
+        more = " ..." if len(words) > 5 else ""
+        raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{more}; name one whole")
+    close = get_close_matches(name, labels, 3, 0.5) or list(labels[:5])
+    raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)")
+
+
+def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """Labels from a file of one a line, or as given; numbers where there are none."""
+    if given is None:
+        return tuple(map(str, range(classes)))
+    if isinstance(given, str | Path):
+        path = Path(given)
+        require_file(path, "labels")
+        reads(path)
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{path}: not a readable text file ({error})") from None
+        labels = [line.strip() for line in lines]
+        while labels and not labels[-1]:
+            labels.pop()
+        where = str(path)
+    else:
+        labels, where = [str(label) for label in given], "labels"
+    if len(labels) != classes:
+        raise BadInput(
+            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order"
+        )
+    return tuple(labels)
