@@ -26,8 +26,10 @@ install: $(VENV)/.installed  ## the package alone, in .venv
 demo: $(VENV)/.installed  ## find the digits on the packaged page
 	$(BIN)/fullconv demo -o demo
 
-test: $(VENV)/.developer  ## all tests
-	$(BIN)/python -m pytest
+# Two processes, which take each other's tests when theirs are done; `make test JOBS=0` runs them in one, where a debugger works.
+JOBS ?= 2
+test: $(VENV)/.developer  ## all tests (JOBS=2 processes)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # Damaged files for every reader and random networks for the cast: the same cases on every machine, on two processors at most eight minutes in all.
 fuzz: $(VENV)/.developer  ## a minute of every fuzzer (hours by hand: python -m fuzz TARGET --seconds 3600 --seed 7)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side have a processor each; before the libraries look
+    for each in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FULLCONV_THREADS"):
+        os.environ.setdefault(each, "1")
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from fullconv.loading import load
 from fullconv.model import Model
@@ -17,6 +23,10 @@ from fullconv.model import Model
 # torchvision beside PyTorch's CPU build imports once the operators that it misses are declared; timm needs it too.
 torch.library.define("torchvision::nms", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
 torch.library.define("torchvision::qnms", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+
+# A busy machine is no bug; what fails prints how to draw it again.
+settings.register_profile("fullconv", deadline=None, print_blob=True)
+settings.load_profile("fullconv")
 
 ROOT = Path(__file__).parents[1]
 GOLDENS = ROOT / "tests" / "goldens"

@@ -46,15 +46,16 @@ class Row:
         return asdict(self)
 
 
-def check(name: str, larger: bool = True) -> Row:
+def check(name: str, larger: bool = True, side: int | None = None) -> Row:
     """Everything of one model; whatever goes wrong is in the row.
 
     Args:
         larger: map a larger image too, and compare every cell with its crop.
+        side: height and width of the crops that it is taken to be trained on; its own by default.
     """
     row, start = Row(name), perf_counter()
     try:
-        _check(name, row, larger)
+        _check(name, row, larger, side)
     except FullconvError as error:
         row.verdict, row.reason = "FAILED", f"{type(error).__name__}: {str(error)[:300]}"
     except Exception as error:  # a crash is what this looks for
@@ -63,15 +64,16 @@ def check(name: str, larger: bool = True) -> Row:
     return row
 
 
-def _check(name: str, row: Row, larger: bool) -> None:
+def _check(name: str, row: Row, larger: bool, side: int | None) -> None:
     source = build(name, None)
     assert source.input_shape is not None
-    row.size = "×".join(map(str, source.input_shape))
+    shape = source.input_shape if side is None else (source.input_shape[0], side, side)
+    row.size = "×".join(map(str, shape))
     row.parameters = sum(p.numel() for p in source.module.parameters())
-    module = sane(source.module, source.input_shape)
-    model = fullconv.load(module, input_shape=source.input_shape)
-    _, height, width = source.input_shape
-    crop = pictures(1, *source.input_shape, seed=1).numpy()
+    module = sane(source.module, shape)
+    model = fullconv.load(module, input_shape=shape)
+    _, height, width = shape
+    crop = pictures(1, *shape, seed=1).numpy()
     with torch.inference_mode():  # in double precision: what engines round
         want = _last(copy.deepcopy(module).double()(torch.from_numpy(crop).double()))
         rounded = _last(module(torch.from_numpy(crop)))
@@ -108,7 +110,7 @@ def _check(name: str, row: Row, larger: bool) -> None:
     if not larger:
         return
     down, right = (int(step) for step in sampling.stride)
-    image = pictures(1, source.input_shape[0], height + 2 * down, width + right, seed=2).numpy()
+    image = pictures(1, shape[0], height + 2 * down, width + right, seed=2).numpy()
     mapped = run_cast(full, image, output)[None]
     grid = sampling.over(image.shape[2:])
     row.verdict = "cast"

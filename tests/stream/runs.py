@@ -63,3 +63,23 @@ def command(image: Path, out: Path, *more: str, memory: str = "220MB") -> list[s
 
 def start(*args, **kwargs) -> subprocess.Popen:
     return subprocess.Popen(command(*args, **kwargs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+_INTERRUPTED = """
+import os, signal
+from fullconv.__main__ import main
+from fullconv.results.local import Local
+mark = Local.mark
+def marking(self, *args):
+    mark(self, *args)
+    os.kill(os.getpid(), signal.SIGINT)
+    Local.mark = mark
+Local.mark = marking
+main()
+"""
+
+
+def interrupted(*args, **kwargs) -> subprocess.CompletedProcess:
+    """The command, which gets a Ctrl-C when its first tile is stored: from outside, it may be done before the signal is there."""
+    line = [sys.executable, "-c", _INTERRUPTED, *command(*args, **kwargs)[1:]]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)

@@ -105,19 +105,31 @@ def test_the_map_of_one_crop_is_kerass_answer(name: str) -> None:
     assert found.shape[2] >= cols
 
 
+@pytest.fixture(scope="module")
+def old(shared: Path) -> Path:
+    return next((shared / "keras" / "face_classification").glob("*.hdf5"))
+
+
+@pytest.fixture(scope="module")
+def old_model(old: Path) -> fullconv.Model:
+    return fullconv.load(old)
+
+
+@pytest.fixture(scope="module")
+def old_full(old_model: fullconv.Model) -> fullconv.Model:
+    return old_model.cast()
+
+
 class TestAnOldFile:
     """mini-XCEPTION as Keras 2.0.5 wrote it: HDF5, trained, separable convolutions, SAME padding."""
 
-    @pytest.fixture
-    def path(self, shared: Path) -> Path:
-        return next((shared / "keras" / "face_classification").glob("*.hdf5"))
-
-    def test_it_is_cast_and_answers_as_keras_does(self, path: Path) -> None:
-        original, model = keras.saving.load_model(path, compile=False), fullconv.load(path)
+    def test_it_is_cast_and_answers_as_keras_does(
+        self, old: Path, old_model: fullconv.Model, old_full: fullconv.Model
+    ) -> None:
+        original, model, full = keras.saving.load_model(old, compile=False), old_model, old_full
         crop = image(64, 64, 1)
         assert model.image_shape == (1, 64, 64)
         assert worst(ran(model, crop), said(original, crop)) < 1e-5
-        full = model.cast()
         assert worst(ran(full, crop).reshape(1, 7), said(original, crop)) < 1e-5
         values = image(150, 131, 1)
         grid = full.sampling().over((150, 131))
@@ -129,8 +141,8 @@ class TestAnOldFile:
         assert map_image(model, np.zeros((150, 131), np.uint8)).scores.shape == crops.shape
 
     @pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".safetensors"])
-    def test_it_is_written(self, path: Path, tmp_path: Path, suffix: str) -> None:
-        full = fullconv.load(path).cast()
+    def test_it_is_written(self, old_full: fullconv.Model, tmp_path: Path, suffix: str) -> None:
+        full = old_full
         written = full.save(tmp_path / f"net{suffix}")
         assert written[0].exists()
         if suffix != ".safetensors":
@@ -138,8 +150,8 @@ class TestAnOldFile:
             assert again.is_fully_convolutional
             assert worst(ran(again, image(100, 84, 1)), ran(full, image(100, 84, 1))) < 1e-6
 
-    def test_its_variables_keep_their_names_and_train(self, path: Path) -> None:
-        module = fullconv.load(path).cast().module
+    def test_its_variables_keep_their_names_and_train(self, old_full: fullconv.Model) -> None:
+        module = old_full.module
         names = dict(module.named_parameters())
         assert names["conv2d_1.kernel"].shape == (3, 3, 1, 8)
         module(torch.zeros(1, 64, 64, 1)).sum().backward()

@@ -422,5 +422,6 @@ class TestRealNetworks:
         """Cast and original in double precision are the same; the engine's float32 answer is theirs."""
         from benchmarks.coverage.check import check
 
-        row = check(name, larger=False)
+        small = {"torchvision:alexnet": 224, "timm:tresnet_m": 128}  # uneven windows, space to depth
+        row = check(name, larger=False, side=small.get(name, 96))
         assert row.verdict == "cast", row

@@ -41,20 +41,32 @@ def lower(net: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
     Raises:
         CannotRun: an operator has no form for the engine; PyTorch itself can run it.
     """
-    here = _lowered(net, net.known)
-    other = _known(net, {name: _larger(axes) for name, axes in net.inputs.items()})
-    if other is not None and _same(here, _lowered(net, other)):
-        axes = next(iter(net.inputs.values()))
-        sides = (i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None)
-        free = ((0,) if net.batch is None else (), *((i,) for i in sides))
-        inputs = {name: tuple(shapes.get(name, shape)) for name, shape in here.inputs.items()}
-        return replace(here, inputs=inputs, any_size=True, free=tuple(i for each in free for i in each))
+    free = _for_any_size(net)
+    if free is not None:
+        return replace(free, inputs={name: tuple(shapes.get(name, shape)) for name, shape in free.inputs.items()})
     wanted = {name: tuple(shapes.get(name, axes.shape)) for name, axes in net.inputs.items()}
     known = _known(net, wanted)
     if known is None:
         raise BadInput(f"{net.source}: inputs of {wanted} do not go through the network")
     bound = _lowered(net, known)
     return replace(bound, inputs=wanted, any_size=False, free=())
+
+
+def _for_any_size(net: TorchNet) -> Lowered | None:
+    """The one form for all sizes; None where sizes differ in theirs."""
+    if not net.lowered:
+        net.lowered.append(_made_for_any_size(net))
+    return net.lowered[0]
+
+
+def _made_for_any_size(net: TorchNet) -> Lowered | None:
+    here = _lowered(net, net.known)
+    other = _known(net, {name: _larger(axes) for name, axes in net.inputs.items()})
+    if other is None or not _same(here, _lowered(net, other)):
+        return None
+    axes = next(iter(net.inputs.values()))
+    sides = (i for i in (axes.space_axis("h"), axes.space_axis("w")) if i is not None)
+    return replace(here, any_size=True, free=(*((0,) if net.batch is None else ()), *sides))
 
 
 def _larger(axes: Axes) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from fullconv.graph.nodes import Graph, Linear, Node, Opaque, Whole
 from fullconv.operators import effect_of
 from fullconv.operators.operation import Effect, Operation
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.lowered import Lowered
 
 NAME, VALUE = "name", "value"  # keys of node.meta: names that fx would not take
 
@@ -42,6 +43,7 @@ class TorchNet:
         preprocess: what it was trained with, where its source says.
         notes: what a user should know of the reading.
         is_cast: made by a cast: it takes any size.
+        lowered: its form for all sizes, once that was made, None where sizes differ in theirs.
     """
 
     module: fx.GraphModule
@@ -53,6 +55,7 @@ class TorchNet:
     preprocess: Preprocess | None = None
     notes: tuple[str, ...] = ()
     is_cast: bool = False
+    lowered: list[Lowered | None] = field(default_factory=list, init=False, compare=False, repr=False)
 
 
 def understand(
