@@ -16,6 +16,7 @@ from fullconv.formats.format import Framework, Reading
 from fullconv.formats.onnx.apply import ALIGNED, EDITS, apply
 from fullconv.formats.onnx.axis import SETS_AXIS
 from fullconv.formats.onnx.editor import set_free
+from fullconv.formats.onnx.fit import fitted
 from fullconv.formats.onnx.lower import limits, lower_model
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
@@ -105,8 +106,9 @@ class Onnx:
         if path.suffix != ".onnx":
             raise BadInput(f"{path}: an ONNX network is written as .onnx")
         size = sum(v.const_value.nbytes for v in native.model.graph.initializers.values() if v.const_value is not None)
+        model = fitted(native.model, native.graph)
         if weights is None and size < _LARGEST:
-            message = ir.to_proto(native.model)
+            message = ir.to_proto(model)
             try:
                 onnx.checker.check_model(message, full_check=True)
             except Exception as error:  # the checker's own types
@@ -118,7 +120,7 @@ class Onnx:
         if beside.parent.resolve() != path.parent.resolve():
             raise BadInput(f"{beside}: external data must lie beside the network, in {path.parent}")
         with written_whole(path, beside, approve=approve) as (part, data):
-            ir.save(native.model, part, external_data=data.name)
+            ir.save(model, part, external_data=data.name)
             with data.open("ab") as file:
                 file.write(MARK.encode())  # behind the last tensor: readers go by offset and length
             text = onnx.load(str(part), load_external_data=False)

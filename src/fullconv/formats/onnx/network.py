@@ -13,6 +13,7 @@ import onnx_ir as ir
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.onnx.compose import composed
+from fullconv.formats.onnx.fit import unfitted
 from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
@@ -64,6 +65,7 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
         _try_apart(source, reading)
     try:
         inputs = _input_axes(model, str(path), reading.input_shape)
+        unfitted(model, inputs)
         stated = states_another_size(model, inputs)
         try:
             net = understand(model, str(path), inputs)
