@@ -70,8 +70,9 @@ WINDOWS: dict[str, list[Row]] = {
         Row("channels in groups", chain(op("Reshape", ints(0, 2, 2, H, W)), op("Transpose", perm=[0, 2, 1, 3, 4]), op("Reshape", ints(0, C, H, W)))),
         Row("zero kept", op("Reshape", ints(1, -1), allowzero=1)), Row("a pooled map", op("Reshape", ints(-1, C)), on="pooled"),
         Row("one cell, and a matrix", chain(op("Reshape", ints(0, -1, 1, 1)), op("Tanh"))), Row("one cell, pooled", chain(op("Reshape", ints(0, -1, 1, 1)), op("GlobalMaxPool")), "refused"),
+        Row("the batch alone", chain(op("MatMul", numbers(K, 1)), op("Reshape", ints(-1)), op("Sigmoid")), on="vector"),
     ],
-    "Squeeze": [Row("a pooled map", op("Squeeze", ints(2, 3)), on="pooled"), Row("from the end, of old", op("Squeeze", axes=[-1, -2]), on="pooled", opset=11)],
+    "Squeeze": [Row("one score", chain(op("MatMul", numbers(K, 1)), op("Squeeze", ints(1))), on="vector"), Row("a pooled map", op("Squeeze", ints(2, 3)), on="pooled"), Row("from the end, of old", op("Squeeze", axes=[-1, -2]), on="pooled", opset=11)],
     "Unsqueeze": [Row("a vector and back", chain(op("Unsqueeze", ints(2, 3)), op("Conv", numbers(3, K, 1, 1))), on="vector"), Row("of old", chain(op("Unsqueeze", axes=[1]), op("Relu")), on="vector", opset=11)],
     "Transpose": [
         Row("channels last and back", chain(last, op("Relu"), first)), Row("height and width swapped", chain(op("Transpose", perm=[0, 1, 3, 2]), op("Relu"))), Row("(w, h, c)", op("Transpose", perm=[0, 3, 2, 1])),

@@ -131,6 +131,11 @@ class Axes:
             raise AxesError(f"axis {axis} of a tensor of {self.rank} axes ({self})")
         return axis % self.rank
 
+    @property
+    def batch(self) -> Axis:
+        """The first axis less what lies beside the batch and enumerates nothing: a map's single cell, the one score of a vector."""
+        return tuple(atom for each in self.axes[:1] for atom in each if atom.root == BATCH or atom.size > 1)
+
     def space_axis(self, root: str) -> int | None:
         """The axis that is exactly ``h`` or ``w``, or None where space lies elsewhere."""
         for i, axis in enumerate(self.axes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fullconv.graph.axes import Axes, AxesError, Axis, whole
+from fullconv.graph.axes import Axes, AxesError, whole
 from fullconv.graph.nodes import Layout, Pointwise
 from fullconv.operators.channels import without
 from fullconv.operators.operation import Effect, Operation, opaque
@@ -39,13 +39,8 @@ def _by_place(op: Operation, named: list[int]) -> Axes:
     return axes
 
 
-def _batch(axes: Axes) -> Axis:
-    """The batch's own atoms: a map's single cell may lie beside them, where channels come last and a mean dropped its sides."""
-    return tuple(atom for each in axes.axes[:1] for atom in each if not (atom.is_space and atom.size == 1))
-
-
 def _moved(op: Operation, touch: Layout, out: Axes) -> Effect:
-    if _batch(out) != _batch(op.first):
+    if out.batch != op.first.batch:
         return opaque(op, f"it moves the batch into other axes ({out})")
     return Effect(touch, (out,))
 

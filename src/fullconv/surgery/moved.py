@@ -23,7 +23,7 @@ def layout(draft: Draft, step: Step, touch: Layout) -> bool:
         draft.emit(replace(node, inputs=step.inputs), after)
     elif after.is_map and step.old[0].is_map:
         _of_map(draft, step, touch, grown(step, touch, after))
-    elif len(node.outputs) != 1 or after.axes[0] != before.axes[0]:
+    elif len(node.outputs) != 1 or after.batch != before.batch:
         raise AxesError(f"it moves the batch into other axes ({after})")
     else:
         target = after.with_size(*before.map_size) if after.is_map else as_map(after, before)

@@ -105,6 +105,25 @@ def test_an_axis_that_cannot_be_moved_is_refused(run) -> None:
         fullconv.load(module, input_shape=SHAPE).cast()
 
 
+@pytest.mark.parametrize(
+    "last",
+    [lambda y: y.squeeze(1), lambda y: y.view(-1).sigmoid(), lambda y: y[:, 0], lambda y: y.flatten(0)],
+    ids=["squeeze", "view", "select", "flatten"],
+)
+def test_one_score_beside_the_batch(last) -> None:
+    """As binary classifiers end: an axis of one class moves no batch."""
+    module = made(lambda: Of(lambda m, x: last(m.fc(m.t(x).flatten(1))), t=trunk(), fc=nn.Linear(196, 1)))
+    model = fullconv.load(module, input_shape=SHAPE)
+    image = torch.randn(1, 3, 20, 22)
+    (found,) = model.cast().run(image.numpy()).values()
+    assert found.shape == (1, 1, 3, 4)
+    crops = torch.cat([image[:, :, y : y + 16, x : x + 16] for y in (0, 2, 4) for x in (0, 2, 4, 6)])
+    assert worst(found.reshape(-1), answers(module, crops)[0]) < 1e-5
+    two = made(lambda: Of(lambda m, x: m.fc(m.t(x).flatten(1)).flatten(), t=trunk(), fc=nn.Linear(196, 2)))
+    with pytest.raises(CannotCast, match="moves the batch"):
+        fullconv.load(two, input_shape=SHAPE).cast()
+
+
 def test_an_uncast_network_takes_any_batch() -> None:
     module = made(EXACT["dense layers with dropout"])
     model = fullconv.load(module, input_shape=SHAPE)
