@@ -29,6 +29,7 @@ from fullconv.system.files import unseen
 from fullconv.system.guard import guarded
 from fullconv.trust.check import Checked, check
 from fullconv.trust.reread import same_answers
+from fullconv.trust.restated import same_at
 
 Array = npt.NDArray[Any]
 
@@ -274,8 +275,16 @@ class Model:
         return name
 
     def resized(self, height: int, width: int) -> Model:
-        """The same network with its input stated at another size (for files that state one)."""
-        return self._making(self.format.resize(self.native, height, width), self.format)
+        """The same network with its input stated at another size (for files that state one).
+
+        Raises:
+            BrokenPromise: it is not the same one.
+        """
+        made = self._making(self.format.resize(self.native, height, width), self.format)
+        if self.checks and made.native is not self.native:
+            # Networks of their own, so that no session of the check stays.
+            same_at(Model(self.native, self.format), Model(made.native, made.format), (height, width), self._name)
+        return made
 
     @cached_property
     def _runner(self) -> Runner:

@@ -19,12 +19,14 @@ def layout(draft: Draft, step: Step, touch: Layout) -> bool:
         Whether its value is left in an order that no map has: its readers get the map that it comes from.
     """
     node, before, after = step.node, step.new[0], draft.graph.values[step.node.outputs[0]]
+    if after.batch != before.batch:
+        raise AxesError(f"it moves the batch into other axes ({after})")
     if not before.is_map:
         draft.emit(replace(node, inputs=step.inputs), after)
     elif after.is_map and step.old[0].is_map:
         _of_map(draft, step, touch, grown(step, touch, after))
-    elif len(node.outputs) != 1 or after.batch != before.batch:
-        raise AxesError(f"it moves the batch into other axes ({after})")
+    elif len(node.outputs) != 1:
+        raise AxesError(f"it lays out a crop's map as several values ({after})")
     else:
         target = after.with_size(*before.map_size) if after.is_map else as_map(after, before)
         return _of_vector(draft, step, target, f"it lays out one crop's map as {after}; a larger map stays a map")

@@ -49,8 +49,9 @@ def unwritable(draft: Draft) -> list[Refusal]:
     refused = []
     for edit in draft.edits:
         kind = kinds.get(edit.node, "")
-        if not draft.dialect.makes(type(edit)):
-            refused.append(Refusal(edit.node, f"the format has no way to write: {edit}"))
+        why = draft.dialect.unwritable(edit)
+        if why is not None:
+            refused.append(Refusal(edit.node, why))
         elif isinstance(edit, SetAxis) and not draft.dialect.can_set_axis(kind):
             refused.append(
                 Refusal(edit.node, f"{kind} states its axis in a way that does not move to axis {edit.axis}")

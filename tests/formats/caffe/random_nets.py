@@ -162,6 +162,8 @@ def _grow(net: RandomNet, rng: Random, noise: np.random.Generator, kind: str) ->
         return False
     if tops == (last,) and outs[0].shape != x.shape:
         return False
+    if kind == "MVN" and float(x.std(axis=tuple(range(2, x.ndim))).min()) < 0.01 * float(np.abs(x).max()):
+        return False  # less their mean, such numbers are little but rounding
     net.parts.append(part)
     if arrays:
         net.weights[name] = arrays

@@ -10,7 +10,7 @@ from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.kernel import kernel_of
 from fullconv.surgery.dialect import Dialect
-from fullconv.surgery.edit import FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
+from fullconv.surgery.edit import Edit, FreeShape, GlobalToSliding, LinearToConv, RemoveLayout, SetAxis
 from fullconv.surgery.plan import Plan
 
 # Where a layer type keeps its axis, and an older field that says the same.
@@ -117,8 +117,7 @@ class _Work:
         """A Reshape of the part that changes; what lies before and behind keeps the sizes that it has."""
         layer = self.layer(edit.node)
         part = _changed(edit)
-        if part is None:
-            raise BrokenPromise(f"{self.net.source}: no layer of Caffe does what the plan asks for: {edit}")
+        assert part is not None, "a plan whose edits cannot be written is not applied"
         layer.type = "Reshape"
         layer.ClearField("flatten_param")
         layer.reshape_param.Clear()
@@ -141,6 +140,12 @@ def _changed(edit: FreeShape) -> tuple[int, int, tuple[int, ...]] | None:
     return start, end - start if behind else -1, sizes
 
 
+def _cannot(edit: Edit) -> str | None:
+    if isinstance(edit, FreeShape) and _changed(edit) is None:
+        return f"no layer of Caffe reshapes a map of any size so: {edit}"
+    return None
+
+
 _EDITS: Mapping[type, Callable[[_Work, Any], None]] = {
     FreeShape: _Work.free_shape,
     GlobalToSliding: _Work.to_sliding,
@@ -149,7 +154,7 @@ _EDITS: Mapping[type, Callable[[_Work, Any], None]] = {
     SetAxis: _Work.set_axis,
 }
 
-DIALECT = Dialect(rename=rename, ends_unread=True, edits=frozenset(_EDITS), sets_axis=frozenset(_AXIS))
+DIALECT = Dialect(rename=rename, ends_unread=True, edits=frozenset(_EDITS), cannot=_cannot, sets_axis=frozenset(_AXIS))
 
 
 def _set_kernel(param: Any, kernel: tuple[int, int]) -> None:

@@ -86,8 +86,15 @@ class Reshape(Layer):
 
     def _moved(self, ins: Sequence[Axes]) -> Axes | None:
         """The bottom's axes in the new shape, or None where they do not fall into it."""
+        start, _, end = self._dims(ins)
+        axes, shape = ins[0].axes, self._shape(ins)
         try:
-            out = ins[0].reshape(self._shape(ins))
+            if start < end and len(shape) > start + len(axes) - end:
+                # What lies before and behind the part stays, also where it is one cell that any axis of one could be.
+                part = Axes(axes[start:end]).reshape(shape[start : len(shape) - (len(axes) - end)])
+                out = Axes((*axes[:start], *part.axes, *axes[end:]))
+            else:
+                out = ins[0].reshape(shape)
         except AxesError:
             return None
         if out.rank == 4 and out.axes[2] == out.axes[3] == ():  # (N, C) as a map of one cell

@@ -177,6 +177,8 @@ class Broadcast(Layer):
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
         axis, shape = self._place(ins)
+        if axis == 0 and shape and self.learned(ins):
+            return Opaque(f"its parameters {shape} lie along the batch")
         if len(ins) == 1:
             # Parameters over all that is behind an axis are so many axes, however many a map has.
             return channelwise(ins[0], axis, len(shape), self.param.axis < 0 or self.param.num_axes == -1)
