@@ -42,7 +42,7 @@ WORDS: dict[str, dict[str, tuple[Callable[[], nn.Module], str]]] = {
     },
     "Select": {
         "one channel": (step(lambda x: x[:, 1].unsqueeze(1)), "exact"),
-        "one channel without its axis, into a weight matrix": (step(lambda x: x[:, 1]), "refused"),
+        "one channel without its axis, into a weight matrix": (step(lambda x: x[:, 1]), "exact"),
         "one class": (lambda: Of(lambda m, x: m.fc(m.t(x).flatten(1))[:, -2], t=trunk(), fc=nn.LazyLinear(5)), "exact"),
         "the last": (step(lambda x: x[:, -1].unsqueeze(1) * x), "exact"),
         "each": (step(lambda x: sum(x.unbind(1)).unsqueeze(1)), "exact"),
