@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +29,11 @@ from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.stream import cluster, worker
-from fullconv.stream.work import Worker
+from fullconv.stream.run import job_of
+from fullconv.stream.work import Done, Loaded, Worker
 from tests.stream import runs
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of processes that are killed on purpose
@@ -83,6 +93,148 @@ def test_workers_of_this_machine(alone, tmp_path: Path) -> None:
     assert tiles[-1]["peak_bytes"] > 50e6
 
 
+def test_one_worker_of_several_threads(alone, tmp_path: Path) -> None:
+    """What ``dask worker ADDRESS`` starts: threads that share a network, an open image and two buffers."""
+    image, expected = alone
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=4, dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL
+        ) as made,
+        distributed.Client(made) as connected,
+    ):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr", client=connected, **HOW)
+    assert runs.digest(tmp_path / "x.zarr") == expected
+
+
+def test_stages_of_a_process_are_done_by_one_thread_at_a_time() -> None:
+    """With threads that all want the same stage at once, and two buffers; each tile's scores come from its own pixels."""
+    busy = {"load": 0, "run": 0, "keep": 0}
+    kept: dict[int, float] = {}
+    buffers: set[int] = set()
+
+    class Slow:
+        @contextmanager
+        def stage(self, name: str) -> Iterator[None]:
+            busy[name] += 1
+            assert busy[name] == 1, f"two threads {name}"
+            time.sleep(0.002)
+            yield
+            busy[name] -= 1
+
+        def load(self, tile, buffer):
+            buffers.add(id(buffer))
+            with self.stage("load"):
+                buffer[:] = tile
+            return Loaded(tile, buffer, np.ones((1, 1), bool), buffer)
+
+        def run(self, loaded):
+            with self.stage("run"):
+                return Done(loaded.tile, loaded.values.copy(), None, {})
+
+        def keep(self, done):
+            with self.stage("keep"):
+                kept[done.tile] = float(done.scores.min()) if done.scores.min() == done.scores.max() else np.nan
+
+    free: Queue = Queue()
+    for _ in range(2):
+        free.put(np.zeros((1, 50, 50), np.float32))
+    bench = worker._Bench(Slow(), free)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(bench.do, range(40)))
+    assert kept == {tile: float(tile) for tile in range(40)}
+    assert len(buffers) == 2
+
+
+def test_memory_is_shared_out_among_the_workers_of_a_machine() -> None:
+    class Client:
+        def run(self, function):
+            return {"a": ("one", 24 << 30), "b": ("one", 24 << 30), "c": ("two", 20 << 30), "d": ("one", 23 << 30)}
+
+    assert cluster.budget_of(Client()) == 2 << 30, "a third of half of 23, rounded down to a power of two"
+
+
+def test_tasks_follow_the_workers_that_are_there_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_LOOKED", 0.0)
+    there = {"a": 2}
+    crowd = cluster._Crowd(SimpleNamespace(nthreads=lambda: there))
+    assert crowd.wanted() == 6
+    there["b"] = 4
+    assert crowd.wanted() == 18
+    there.clear()
+    assert crowd.wanted() == 3, "some wait for workers to come"
+
+
+def test_the_scheduler_ends(alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, expected = alone
+    about = tmp_path / "scheduler.json"
+    quick = {**os.environ, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "2s"}
+    dask.config.set({"distributed.comm.timeouts.connect": "2s"})
+    start = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--host",
+        "127.0.0.1",
+    ]
+    scheduler = subprocess.Popen([*start, "--scheduler-file", str(about)], stderr=subprocess.DEVNULL)
+    join = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        "--scheduler-file",
+        str(about),
+        "--no-nanny",
+        "--no-dashboard",
+    ]
+    helper = subprocess.Popen([*join, "--nthreads", "2"], stderr=subprocess.DEVNULL, env=quick)
+    seen = []
+    try:
+        for _ in range(300):
+            if about.exists():
+                break
+            time.sleep(0.1)
+        address = json.loads(about.read_text())["address"]
+
+        def end(event: str, what) -> None:
+            if event == "tile" and not seen:
+                seen.append(what)
+                scheduler.kill()
+
+        with pytest.raises(
+            BadInput, match=r"the Dask scheduler tcp://127.* ended, or cannot be reached any more; what is done is kept"
+        ):
+            map_raster(runs.digits(), image, tmp_path / "x.zarr", scheduler=address, report=end, **HOW)
+    finally:
+        dask.config.refresh()
+        for process in (scheduler, helper):
+            process.kill()
+            process.wait()
+    assert runs.marks(tmp_path / "x.zarr")
+    map_raster(runs.digits(), image, tmp_path / "x.zarr", **HOW)
+    assert runs.digest(tmp_path / "x.zarr") == expected
+
+
+def test_a_worker_of_an_older_run_is_told(alone, tmp_path: Path) -> None:
+    """A task that was queued before --restart comes to a worker afterwards."""
+    model, image = runs.digits(), runs.picture(tmp_path / "x.npy", 300, 300)
+    found = map_raster(model, image, tmp_path / "x.zarr", preprocess="unit")
+    job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")
+    tile, shape = next(iter(found.record.tiles)), (1, *found.record.tiles.shape)
+    old = Store.create(storage_of(tmp_path / "x.zarr"), unfinished(found.record))
+    new = Store.create(storage_of(tmp_path / "x.zarr"), unfinished(found.record))
+    for _ in range(2):  # a worker that opens the store now, and one that had it open
+        with pytest.raises(BadInput, match="another run wrote it anew"):
+            worker.do_tile(job, old.record.run, tile, shape)
+    worker.do_tile(job, new.record.run, tile, shape)
+    newest = Store.create(storage_of(tmp_path / "x.zarr"), unfinished(found.record))
+    with pytest.raises(BadInput, match="another run wrote it anew"):
+        worker.do_tile(job, new.record.run, tile, shape)
+    assert not newest.done()
+
+
 def test_a_worker_that_dies_is_replaced_without_loss(alone, client, tmp_path: Path) -> None:
     image, expected = alone
     killed = []
@@ -102,8 +254,6 @@ def test_a_tile_that_is_marked_is_not_done_again(alone, tmp_path: Path, monkeypa
     image, _ = alone
     model = runs.digits()
     found = map_raster(model, image, tmp_path / "x.zarr", **HOW)
-    from fullconv.stream.run import job_of
-
     job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")
     store = Store.create(storage_of(tmp_path / "y.zarr"), unfinished(found.record))
     job = replace(job, out=str(tmp_path / "y.zarr"))
@@ -118,8 +268,6 @@ def test_a_worker_that_finds_another_network_or_image_does_nothing(
     alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same name on another machine may be another file: its answers are not mixed in."""
-    from fullconv.stream.run import job_of
-
     model, image = runs.digits(), runs.picture(tmp_path / "x.npy", 300, 300)
     found = map_raster(model, image, tmp_path / "x.zarr", **HOW)
     job = job_of(model, image, tmp_path / "x.zarr", preprocess="unit")

@@ -163,7 +163,8 @@ def _client(client: Any, workers: int | None, scheduler: str | None) -> Iterator
     if client is not None:
         yield client
         return
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # what goes wrong is told in words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     settings = {"distributed.scheduler.allowed-failures": _TRIES - 1, "distributed.admin.log-format": "%(message)s"}
     with dask.config.set(settings):
         if scheduler is not None:
