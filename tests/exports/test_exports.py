@@ -168,6 +168,27 @@ def test_tables(scene: ClassMap, tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == (scores[3] >= _high(scene)).sum() > 3
 
 
+def test_labels_are_no_formulas(tmp_path: Path) -> None:
+    """A label from a stranger's file that begins like a formula is text to a spreadsheet; numbers, negative ones too, stay numbers."""
+    from fractions import Fraction
+
+    from fullconv.geometry.grid import Grid
+
+    labels = ("=HYPERLINK(1)", "+1", "-2", "@x", "\tx", "\rx", "plain")
+    one = (Fraction(1), Fraction(1))
+    grid = Grid(2, 2, one, one, (Fraction(0), Fraction(0)), one, (2, 2))
+    scores = -np.arange(28, dtype=np.float32).reshape(7, 2, 2)
+    found = ClassMap(scores, grid, labels)
+    with export(found, tmp_path / "c.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][8:] == ["'" + label for label in labels[:-1]] + ["plain"]
+    np.testing.assert_array_equal(np.array([row[8:] for row in rows[1:]], float), scores.reshape(7, 4).T)
+    with export(found, tmp_path / "p.csv", what="peaks", threshold=-100).open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert {row[8] for row in rows[1:]} == {"'" + label for label in labels[:-1]} | {"plain"}
+    assert float(rows[1][9]) == 0
+
+
 def test_top1_tables_and_left_out_cells(quick: Model, tmp_path: Path) -> None:
     pixels = np.full((300, 260, 3), 240, np.uint8)
     pixels[60:200, 60:200] = pictures.scene(140, 140)

@@ -144,3 +144,37 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=told):
             require_file(path, "labels")
+
+
+def test_drives_urls_and_letters_of_another_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fullconv.results.local import Local
+    from fullconv.results.places import storage_of
+    from fullconv.system import guard
+    from fullconv.system.files import written_whole
+
+    for name in (r"C:\slides\a b.zarr", "C:/slides/x.zarr", "d://x.zarr", "x.zarr"):
+        assert isinstance(storage_of(name), Local), name
+        assert not guard.is_url(name)
+    assert storage_of("file:///a%20b/x.zarr").path == Path("/a b/x.zarr")
+    assert guard.is_url("s3://bucket/x.zarr")
+    assert not guard._ignores_case(tmp_path)
+    with written_whole(tmp_path / "a.npz", tmp_path / "A.npz") as parts:
+        for part in parts:
+            part.write_bytes(guard.MARK.encode())
+    monkeypatch.setattr(guard, "_ignores_case", lambda folder: True)
+    with (
+        pytest.raises(BadInput, match="two files would be written by this name"),
+        written_whole(tmp_path / "a.npz", tmp_path / "A.npz"),
+    ):
+        pass
+
+
+def test_names_as_long_as_they_may_be(tmp_path: Path) -> None:
+    """What is made beside a result has a name of its own, which a file system must take too."""
+    from fullconv.results.local import Local
+
+    storage = Local(tmp_path / f"{'x' * 250}.zarr")
+    with storage.lock():
+        storage.create("0" * 16, {"zarr.json": b"{}"})
+    assert storage.exists()
+    assert [p.name for p in tmp_path.iterdir()] == [storage.path.name]

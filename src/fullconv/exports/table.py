@@ -16,6 +16,7 @@ from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
 Columns = dict[str, Any]
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
 
 
@@ -76,17 +77,27 @@ def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:
     return columns
 
 
+def _plain(label: str) -> str:
+    """A label as text: a spreadsheet would take one that begins like a formula for one, and an apostrophe before it says that it is none."""
+    return f"'{label}" if label.startswith(_FORMULAS) else label
+
+
 def _csv(rows: Iterator[Columns], part: Path) -> None:
     with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         for i, columns in enumerate(rows):
             if i == 0:
-                writer.writerow(columns)
-            values = [
-                [f"{v:.9g}" for v in c] if getattr(c, "dtype", None) is not None and c.dtype.kind == "f" else list(c)
-                for c in columns.values()
-            ]
+                writer.writerow([_plain(name) for name in columns])
+            values = [_texts(column) for column in columns.values()]
             writer.writerows(zip(*values, strict=True))
+
+
+def _texts(column: Any) -> list[Any]:
+    """Numbers as numbers, words as words."""
+    kind = getattr(getattr(column, "dtype", None), "kind", "")
+    if kind == "f":
+        return [f"{value:.9g}" for value in column]
+    return [_plain(value) if isinstance(value, str) else value for value in column]
 
 
 def _parquet(rows: Iterator[Columns], part: Path, out: Path) -> None:

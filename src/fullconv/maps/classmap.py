@@ -23,7 +23,7 @@ from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK, guarded, is_folder, reads, require_file
+from fullconv.system.guard import MARK, guarded, is_folder, is_url, reads, require_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -262,7 +262,7 @@ class ClassMap:
     @staticmethod
     def load(path: str | Path) -> ClassMap:
         """Read what ``save`` wrote, or a store that ``map_raster`` wrote, of which only what is asked for is read."""
-        if "://" in str(path) or is_folder(Path(path)):
+        if is_url(str(path)) or is_folder(Path(path)):
             reads(path)
             return ClassMap.of_store(Store.open(storage_of(path)))
         source = Path(path)

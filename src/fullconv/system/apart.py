@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fullconv.errors import BadInput
+from fullconv.system.fallback import bound
 from fullconv.system.memory import available_bytes
 
 ASKED = "FULLCONV_ISOLATE"  # set to 1, every foreign network is tried apart first
@@ -55,15 +56,6 @@ def try_to_load(path: Path, input_shape: Sequence[int] | None) -> None:
     """
     limit = available_bytes()
 
-    def bounded() -> None:
-        if sys.platform != "win32":
-            import resource
-
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            _, most = resource.getrlimit(resource.RLIMIT_AS)
-            bound = limit if most == resource.RLIM_INFINITY else min(limit, most)
-            resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-
     try:
         ended = subprocess.run(
             [sys.executable, "-c", _LOAD, json.dumps([str(path), None if input_shape is None else list(input_shape)])],
@@ -72,7 +64,7 @@ def try_to_load(path: Path, input_shape: Sequence[int] | None) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=_SECONDS,
-            preexec_fn=bounded if sys.platform != "win32" else None,
+            preexec_fn=bound(limit),
             check=False,
         ).returncode
     except subprocess.TimeoutExpired:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.system.guard import is_own, require_writable, resolved
+from fullconv.system.guard import is_own, require_writable, same_name
 
 
 def settle(path: Path) -> None:
@@ -76,5 +76,5 @@ def written_whole(*targets: Path, approve: Approve = unseen) -> Iterator[list[Pa
 
 
 def _require_distinct(targets: tuple[Path, ...]) -> None:
-    if len({resolved(target) for target in targets}) < len(targets):
+    if len({same_name(target) for target in targets}) < len(targets):
         raise BadInput(f"{targets[0]}: two files would be written by this name; choose another one for the weights")

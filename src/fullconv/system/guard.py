@@ -7,6 +7,7 @@ A file that fullconv wrote says so itself, by a mark in its first or last bytes,
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -76,7 +77,12 @@ def allow_overwrite() -> None:
 
 def _paths(given: Iterable[Any]) -> list[Path]:
     texts = (str(each) for each in given if isinstance(each, str | Path))
-    return [Path(text) for text in texts if text and "://" not in text and "\0" not in text]
+    return [Path(text) for text in texts if text and not is_url(text) and "\0" not in text]
+
+
+def is_url(text: str) -> bool:
+    """Whether a name is a URL; one letter and a colon are a drive of Windows."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
 def require_writable(target: Path) -> None:
@@ -138,6 +144,24 @@ def resolved(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except ValueError:
         return path
+
+
+def same_name(path: Path) -> str:
+    """What two paths share that name one file, whether it is there or not: in letters of one case where its folder ignores case."""
+    whole = resolved(path)
+    return str(whole).casefold() if _ignores_case(whole.parent) else os.path.normcase(whole)
+
+
+def _ignores_case(folder: Path) -> bool:
+    """Whether a file system takes names in letters of another case for the same, as Windows' and macOS' do."""
+    for each in (folder, *folder.parents):
+        other = each.with_name(each.name.swapcase()) if each.name else each
+        if other != each and each.exists():
+            try:
+                return other.samefile(each)
+            except OSError:
+                return False
+    return False
 
 
 def _identity(path: Path) -> Identity | None:

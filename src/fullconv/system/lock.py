@@ -24,18 +24,20 @@ def locked(path: Path, name: str) -> Iterator[None]:
     Raises:
         BadInput: another process holds it, the folder cannot be written, or the file system has no locks.
     """
-    import filelock
-
+    # Where a system or a file system has no locks, a file that names its process stands for one, and filelock warns of it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import filelock
     lock = filelock.FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():  # the lock itself follows no link; this says so in words
             raise BadInput(f"{path}: is a symbolic link, and nothing is locked or written through one; remove it")
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a file system without flock: a file that names its process stands for one
+            warnings.simplefilter("ignore")
             lock.acquire()
+    except NotImplementedError:
+        raise BadInput(f"{name}: the file system there has no locks; choose another place") from None
     except (filelock.Timeout, RuntimeError):
         raise BadInput(
             f"{name}: another process writes it{_holder(path)}; wait for it, or choose another output. "
