@@ -39,6 +39,10 @@ def locked(path: Path, name: str) -> Iterator[None]:
     except NotImplementedError:
         raise BadInput(f"{name}: the file system there has no locks; choose another place") from None
     except (filelock.Timeout, RuntimeError):
+        if not path.exists():  # nobody holds a lock that is not there
+            raise BadInput(
+                f"{name}: cannot be written there (no file can be made: {path}); choose another place"
+            ) from None
         raise BadInput(
             f"{name}: another process writes it{_holder(path)}; wait for it, or choose another output. "
             f"If none does, remove {path}"
