@@ -15,7 +15,7 @@ import onnx
 
 import fullconv
 from fullconv.formats.caffe.proto import caffe_pb2
-from fuzz import mutate
+from fuzz import mutate, stores
 from fuzz.networks import target as networks
 from fuzz.target import Target
 
@@ -258,6 +258,7 @@ TARGETS = {
         Target("checkpoint", ".pt", _state_seeds(".pt"), mutate.either(mutate.damaged, mutate.archive(mutate.damaged)), _state, 30, 12),
         Target("safetensors", ".safetensors", _state_seeds(".safetensors"), mutate.damaged, _state, 30, 12),
         Target("results", ".npz", _result_seeds, mutate.either(mutate.damaged, mutate.archive(mutate.damaged)), _result),
+        Target("stores", ".zip", stores.seeds, mutate.archive(mutate.either(mutate.damaged, mutate.document)), stores.read),
         Target("labels", ".txt", _label_seeds, mutate.either(mutate.damaged, mutate.text, mutate.document), _labels),
         Target("preprocess", ".json", _preprocess_seeds, mutate.either(mutate.damaged, mutate.document, mutate.document), _preprocess),
         Target("networks", ".onnx", networks.seeds, networks.drawn, networks.judged, 60),

@@ -124,6 +124,8 @@ class StoredScores:
             return winners_of(self[:, rows, cols])
         with reading(self.name):
             winner = np.asarray(self._winners[rows, cols]).astype(np.int64)
+            if ((winner >= self.shape[0]) & (winner != NO_CLASS)).any():
+                raise ValueError("winning classes that the map does not have")
             best = decoded(np.asarray(self._array[0:1, rows, cols]))[0]
         return np.where(winner == NO_CLASS, -1, winner), best
 

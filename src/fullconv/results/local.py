@@ -43,7 +43,9 @@ class Local:
         from zarr.storage import LocalStore
 
         if not run:
-            return LocalStore(self.path, read_only=True)
+            from fullconv.results.bounded import Bounded
+
+            return Bounded(LocalStore(self.path, read_only=True))
         from fullconv.results.staged import Staged
 
         return Staged(self.path, self._parts(run), self._replaced)

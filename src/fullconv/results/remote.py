@@ -49,7 +49,11 @@ class Remote:
     def zarr(self, run: str = "") -> Any:
         from fullconv.results.counted import Counted
 
-        return Counted(self._store, read_only=not run)
+        if not run:
+            from fullconv.results.bounded import Bounded
+
+            return Bounded(Counted(self._store, read_only=True))
+        return Counted(self._store)
 
     def create(self, run: str, files: Mapping[str, bytes]) -> None:
         _, before = self._root()

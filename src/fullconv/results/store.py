@@ -28,7 +28,9 @@ from fullconv.tiling.tiles import Tile
 Array = npt.NDArray[Any]
 NO_CLASS = 65535
 _CHUNK_BYTES = 4 << 20
-_MOST_BYTES = 64 << 20  # of a chunk that is read
+_MOST_BYTES = 64 << 20  # of a chunk that is read and has planes of several classes
+_MOST_CHUNK = 1 << 30  # of any
+_KEYS = {"name": "default", "configuration": {"separator": "/"}}
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _LEAST = 256  # cells a side below which no coarser level is made
 
@@ -192,19 +194,30 @@ def _files(record: Record) -> dict[str, bytes]:
 
 
 def _required(group: Any, name: str, record: Record, shape: tuple[int, ...]) -> Any:
-    """An array of the store, as a record says that it is: files come from anyone."""
+    """An array of the store, as a record says that it is: files come from anyone, and one other word gives other scores."""
     import zarr
 
+    from fullconv.results.bounded import Bounded
+
     found = group[name]
-    kind = "uint16" if len(shape) == 2 else record.stored
+    kind, fill = ("uint16", NO_CLASS) if len(shape) == 2 else (record.stored, fill_value(record.stored))
     if not isinstance(found, zarr.Array) or found.shape != shape or found.dtype != np.dtype(kind):
         raise ValueError(f"{name} is no array of {shape} {kind}")
-    codecs = [codec.to_dict()["name"] for codec in found.metadata.codecs]  # type: ignore[union-attr]
-    if codecs not in (["bytes"], ["bytes", "zstd"]):
-        raise ValueError(f"{name} is coded by {', '.join(map(str, codecs))}")
-    most = max(_MOST_BYTES, 4 * int(np.prod(record.tiles.chunk, dtype=object)))
-    if int(np.prod(found.chunks, dtype=object)) * found.dtype.itemsize > most:
-        raise ValueError(f"{name} has chunks of {found.chunks} cells, more than one that fullconv writes")
+    codecs: list[Any] = [codec.to_dict() for codec in found.metadata.codecs]  # type: ignore[union-attr]
+    names = [codec["name"] for codec in codecs]
+    if names != ["bytes", "zstd"] or dict(codecs[0].get("configuration", {})).get("endian", "little") != "little":
+        raise ValueError(f"{name} is coded by {', '.join(map(str, names))}")
+    sides = tuple(min(a, b) for a, b in zip(record.tiles.chunk, shape[-2:], strict=True))
+    if found.chunks[-2:] != sides or not np.array_equal(found.fill_value, np.array(fill, kind), equal_nan=True):
+        raise ValueError(f"{name} has chunks of {found.chunks} cells, filled with {found.fill_value}")
+    size = int(np.prod(found.chunks, dtype=object)) * found.dtype.itemsize
+    if size > max(_MOST_BYTES, found.dtype.itemsize * sides[0] * sides[1]) or size > _MOST_CHUNK:
+        raise ValueError(f"{name} has chunks of {size} bytes, more than one that fullconv writes")
+    if found.metadata.chunk_key_encoding.to_dict() != _KEYS:  # type: ignore[union-attr]
+        raise ValueError(f"{name} names its chunks in another way")
+    store: Any = found.store
+    if isinstance(store, Bounded):
+        store.most = max(store.most, size)
     return found
 
 
