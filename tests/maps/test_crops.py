@@ -38,8 +38,8 @@ REFUSED = {
         "k = Slice(p, z, e, a)\nf = Flatten(k)\ny = Gemm(f, v)", weights(v=(112, 5)) | ints(z=[0], e=[4], a=[2]), "float[n,5] y",
     ),
     "a branch": (
-        "q = If (yes) <then_branch = g1 () => (float[n,4,7,7] t) { t = Relu(p) }, else_branch = g2 () => (float[n,4,7,7] e) { e = Neg(p) }>\n"
-        "f = Flatten(q)\ny = Gemm(f, w)", GEMM | {"yes": np.array(True)}, "float[n,5] y",
+        "a = Abs(p)\nm = ReduceMax <keepdims=0> (a)\nyes = Greater(m, low)\nq = If (yes) <then_branch = g1 () => (float[n,4,7,7] t) { t = Relu(p) }, else_branch = g2 () => (float[n,4,7,7] e) { e = Neg(p) }>\n"
+        "f = Flatten(q)\ny = Gemm(f, w)", GEMM | {"low": np.float32(-1)}, "float[n,5] y",
     ),
 }  # fmt: skip
 

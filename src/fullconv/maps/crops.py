@@ -38,7 +38,7 @@ def classes_of(model: Model, output: str) -> int:
     """How many classes an output of the untouched network has; one without a batch axis is a row of them itself."""
     axes = model.graph.values[output]
     if axes.is_map and not model.plan.refusals:  # a network that is fully convolutional already, at whatever size
-        return axes.shape[axes.channel_axis]
+        return prod(axes.shape[1:]) // prod(axes.map_size)  # one, where it says the winner alone
     if _has_batch(model.graph, output):
         return prod(axes.shape[1:])
     image = model.graph.image
@@ -131,6 +131,8 @@ def _rows(scores: Array, crops: int, output: str) -> Array:
     shape = scores.shape
     if crops == 1 and (scores.ndim < 2 or shape[0] != 1):
         scores = scores[None]  # without an axis of the batch
+    elif scores.ndim == 1:
+        scores = scores[:, None]  # one number a crop: the winner's, say
     if len(scores) != crops or scores[0].size != max(scores.shape[1:]):
         raise BadInput(
             f"output {output!r} has the shape {shape} for {'one crop' if crops == 1 else f'{crops} crops'}, which is no row of classes; "

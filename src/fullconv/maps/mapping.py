@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput, TooSmall
 from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
+from fullconv.graph.axes import SPACE
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
@@ -255,6 +256,9 @@ def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", pre
     if rows > height or cols > width:
         values = np.pad(values, ((0, 0), (0, 0), (0, max(0, rows - height)), (0, max(0, cols - width))))
     found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
+    axes = full.graph.values[output]
+    if found.ndim == 3 == axes.rank and axes.is_map:  # one number a cell: the winner's, say
+        found = np.moveaxis(found, [axes.space_axis(root) or 0 for root in SPACE], (1, 2))[:, None]
     if found.ndim != 4:
         raise BadInput(f"output {output!r} has the shape {found.shape}, which is no map; choose another output")
     return np.asarray(found[0])

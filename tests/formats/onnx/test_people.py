@@ -270,6 +270,24 @@ def test_branches_read_weights_from_outside(tmp_path: Path) -> None:
     assert worst(load(path).run(crop)["y"], original(path, crop)[0]) < 1e-6
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_branch_by_a_constant_is_the_network(tmp_path: Path, taken: bool) -> None:
+    """Both branches name their values alike, and like one outside; a branch lies within a branch; one answers with a value of outside."""
+    inner = "deep{n} () => (float[1,4,14,14] d) {{ d = {op}(c) }}"
+    within = f"If (yes) <then_branch = {inner.format(n=1, op='Relu')}, else_branch = {inner.format(n=2, op='Neg')}>"
+    one = f"one () => (float[1,4,14,14] o) {{ t = Tanh(c)\n i = {within}\n o = Add(t, i) }}"
+    other = "two () => (float[1,4,14,14] c2) { t = Sigmoid(c)\n c2 = Mul(t, v) }"
+    body = f"c = Conv <kernel_shape=[3,3]> (x, w1, b1)\nq = If (yes) <then_branch = {one}, else_branch = {other}>\nt = Relu(q)\n"
+    body += "p = MaxPool <kernel_shape=[2,2], strides=[2,2]> (t)\n" + GEMM
+    numbers = NUMBERS | {"yes": np.array(taken), "v": np.float32(1.5)}
+    path = write(tmp_path / "net.onnx", body, numbers, opset=13)
+    model, crop = load(path), np.ascontiguousarray(IMAGE[:, :, 2:18, 4:20])
+    assert "If" not in {node.op for node in model.graph}
+    (out,) = model.cast().save(tmp_path / "full.onnx")
+    found = ort.InferenceSession(out).run(None, {"x": IMAGE})[0]
+    assert worst(found[:, :, 1, 2], original(path, crop)[0]) < 1e-5
+
+
 def test_several_inputs_are_told(tmp_path: Path) -> None:
     body = "a = Conv <kernel_shape=[3,3]> (x, w1, b1)\nc = Conv <kernel_shape=[3,3]> (x2, w1, b1)\nd = Add(a, c)\nm = GlobalAveragePool(d)\ny = Flatten(m)"
     path = write(

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
+from fullconv.formats.onnx.branches import MOST_DEEP, take_branches
 from fullconv.formats.onnx.compose import composed
 from fullconv.formats.onnx.fit import unfitted
 from fullconv.formats.onnx.hazards import is_hazardous
@@ -73,6 +74,10 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
             if stated is not None:
                 raise BadInput(of_another_size(str(path), stated)) from None
             raise
+        for _ in range(MOST_DEEP):
+            if not take_branches(model, net.static):
+                break
+            net = understand(model, str(path), inputs)
         if keep_batch(model, net.static):
             _free_outputs(model)
             net = understand(model, str(path), inputs)
