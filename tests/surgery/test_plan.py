@@ -280,7 +280,7 @@ def test_a_decoder_runs_and_is_refused_where_it_makes_space() -> None:
     model = h.model(text)
     assert model.run(np.zeros((1, 2, 8, 8), np.float32))["up"].shape == (1, 1, 6, 6)
     assert [r.node for r in model.plan.refusals] == ["grid"]
-    assert "mixes other axes into height and width" in model.plan.refusals[0].reason
+    assert "mixes other axes into the batch, height or width" in model.plan.refusals[0].reason
 
 
 def test_a_blob_of_fixed_size_cannot_meet_the_map() -> None:

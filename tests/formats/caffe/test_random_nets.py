@@ -52,8 +52,10 @@ def test_blobs_are_the_formulas_and_cells_their_crops(tmp_path: Path, seed: int)
     [
         ('type: "Bias" bottom: "data" top: "y" bias_param { axis: -4 }', "lie along the batch"),
         ('type: "Scale" bottom: "data" top: "y" scale_param { axis: 0 num_axes: 2 bias_term: true }', "lie along the batch"),
-        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 1 dim: 9 } num_axes: 3 }', "moves the batch"),
-        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 9 dim: -1 } }', "moves the batch"),
+        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 1 dim: 9 } num_axes: 3 }', "into the batch"),
+        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 9 dim: -1 } }', "into the batch"),
+        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 1 dim: -1 } num_axes: 0 }', "into the batch"),
+        ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 9 dim: 1 dim: 0 } }', "into the batch"),
         ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 0 dim: 2 dim: 9 dim: 1 dim: 11 } }', "reshapes a map of any size"),
     ],
 )  # fmt: skip

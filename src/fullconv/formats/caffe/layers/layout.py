@@ -78,18 +78,17 @@ class Reshape(Layer):
         return (*have[:start], *part, *have[end:])
 
     def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
-        out = self._moved(ins)
-        # Four axes are a map to the layers behind, even where height and width are made of other axes.
-        if out is None or (out.rank == 4 and not out.is_map):
-            return (Axes.image(self._shape(ins)),)
-        return (out,)
+        return (self._moved(ins) or Axes.image(self._shape(ins)),)
 
     def _moved(self, ins: Sequence[Axes]) -> Axes | None:
-        """The bottom's axes in the new shape, or None where they do not fall into it."""
+        """The bottom's axes in the new shape, or None where they do not fall into it.
+
+        Four axes are a map to the layers behind, with height and width last, whatever these are made of; and the first is the batch.
+        """
         start, _, end = self._dims(ins)
         axes, shape = ins[0].axes, self._shape(ins)
         try:
-            if start < end and len(shape) > start + len(axes) - end:
+            if len(shape) > start + len(axes) - end:
                 # What lies before and behind the part stays, also where it is one cell that any axis of one could be.
                 part = Axes(axes[start:end]).reshape(shape[start : len(shape) - (len(axes) - end)])
                 out = Axes((*axes[:start], *part.axes, *axes[end:]))
@@ -98,15 +97,15 @@ class Reshape(Layer):
         except AxesError:
             return None
         if out.rank == 4 and out.axes[2] == out.axes[3] == ():  # (N, C) as a map of one cell
-            return Axes((*out.axes[:2], (whole("h", 1),), (whole("w", 1),)))
-        return out
+            out = Axes((*out.axes[:2], (whole("h", 1),), (whole("w", 1),)))
+        in_place = out.rank != 4 or (out.space_axis("h"), out.space_axis("w")) == (2, 3)
+        return out if in_place and out.batch == ins[0].batch else None
 
     def touch(self, ins: Sequence[Axes]) -> Touch:
         out = self._moved(ins)
-        if out is None or (out.rank == 4 and not out.is_map):
-            return Opaque(
-                f"it makes {'×'.join(map(str, self._shape(ins)))} of {ins[0]}, which mixes other axes into height and width"
-            )
+        if out is None:
+            shape = "×".join(map(str, self._shape(ins)))
+            return Opaque(f"it makes {shape} of {ins[0]}, which mixes other axes into the batch, height or width")
         inside = [axis for axis in out.axes if any(atom.is_space and atom.size > 1 for atom in axis)]
         if out.is_map and ins[0].is_map and any(len(axis) > 1 for axis in inside):
             return Opaque(f"it makes one cell of a whole map ({ins[0]} to {out})")
