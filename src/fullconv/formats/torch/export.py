@@ -63,3 +63,25 @@ def inputs_of(program: ExportedProgram) -> dict[str, Any]:
     signature = program.graph_signature
     wanted = set(signature.user_inputs)
     return {str(n.target): n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and n.name in wanted}
+
+
+aten = torch.ops.aten
+_LAYS_OUT = {aten.permute.default, aten.transpose.int, aten.contiguous.default, aten.clone.default}
+_PROMOTES = {
+    aten.to.dtype, aten.to.device, aten.to.dtype_layout, aten._to_copy.default, aten.div.Tensor, aten.mul.Tensor, aten.sub.Tensor, aten.add.Tensor,
+}  # fmt: skip
+
+
+def made_floats(program: ExportedProgram, name: str) -> bool:
+    """Whether whole numbers of an input are made floats before anything is computed with them, so that it may take floats."""
+    todo = [node for node in program.graph.nodes if node.op == "placeholder" and str(node.target) == name]
+    while todo:
+        for user in todo.pop().users:
+            made = user.meta.get("val")
+            if user.target is aten._assert_tensor_metadata.default:
+                continue  # left out when the program is read
+            if user.target in _LAYS_OUT:
+                todo.append(user)
+            elif not (user.target in _PROMOTES and isinstance(made, torch.Tensor) and made.is_floating_point()):
+                return False
+    return True

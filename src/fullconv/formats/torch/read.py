@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.format import Reading
 from fullconv.formats.torch.compose import compose
-from fullconv.formats.torch.export import export_module, inputs_of, open_program
+from fullconv.formats.torch.export import export_module, inputs_of, made_floats, open_program
 from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.quiet import told
@@ -55,13 +55,19 @@ def _of_module(source: Source, reading: Reading) -> TorchNet:
 def _of_program(program: ExportedProgram, source: str, reading: Reading) -> TorchNet:
     inputs: dict[str, Axes] = {}
     batches: set[int | None] = set()
+    notes: list[str] = []
     for name, value in inputs_of(program).items():
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-            raise BadInput(f"{source}: input {name!r} is no tensor of numbers, so this is no image classifier")
+        if isinstance(value, torch.Tensor) and value.dtype is torch.uint8 and made_floats(program, name):
+            notes.append(f"input {name!r} was of bytes; it takes the same numbers, 0 to 255, as floats")
+        elif not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            bytes_first = isinstance(value, torch.Tensor) and value.dtype is torch.uint8
+            what = "computes with bytes before it makes floats of them" if bytes_first else "is no tensor of numbers"
+            raise BadInput(f"{source}: input {name!r} {what}, so this is no image classifier that fullconv reads")
         dims: list[int | None] = [size if isinstance(size, int) else None for size in value.shape]
         batches.add(dims[0] if dims else None)
         inputs[name] = input_axes(dims, name, source, reading.input_shape)
-    return read_program(program, source, inputs, None if None in batches else next(iter(batches), None))
+    net = read_program(program, source, inputs, None if None in batches else next(iter(batches), None))
+    return replace(net, notes=(*net.notes, *notes))
 
 
 def input_axes(
