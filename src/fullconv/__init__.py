@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from fullconv.geometry.grid import Grid
     from fullconv.loading import load
     from fullconv.maps.classmap import ClassMap, Peak
-    from fullconv.maps.mapping import map_image as map
     from fullconv.model import Model
     from fullconv.rasters.preprocess import Preprocess
     from fullconv.stream.run import map_raster, plan_raster
+    from fullconv.stream.whole import map_whole as map
     from fullconv.surgery.plan import Plan
     from fullconv.trust.blame import Blame, blame
     from fullconv.trust.verify import Report, verify
@@ -53,7 +53,7 @@ _WHERE = {
     "export": "fullconv.exports.export:export",
     "demo": "fullconv.demonstration:demo",
     "load": "fullconv.loading:load",
-    "map": "fullconv.maps.mapping:map_image",
+    "map": "fullconv.stream.whole:map_whole",
     "map_raster": "fullconv.stream.run:map_raster",
     "plan_raster": "fullconv.stream.run:plan_raster",
     "plan": "fullconv.api:plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from fullconv.errors import CannotRun
 from fullconv.model import Model
 
-_PIECES, _PIECE = 32, 64 << 10
+_WHOLE = 1 << 30  # bytes of an image that are all read
+_PIECES, _PIECE, _AT_ONCE = 1024, 64 << 10, 1 << 20
 
 
 def of_model(model: Model) -> str:
@@ -46,26 +48,38 @@ def of_model(model: Model) -> str:
 
 
 def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
-    """Of an image's size and of pieces spread over its file: a slide of many gigabytes takes milliseconds."""
-    found = hashlib.sha256(repr((size, bands)).encode())
+    """Of an image: every byte of files up to a gigabyte, and of larger ones pieces all over the file, its size and its time stamp, so that a
+    slide of many gigabytes takes milliseconds."""
+    made = hashlib.sha256(repr((size, bands)).encode())
     if not isinstance(image, str | Path):
         array = np.asarray(image)
-        found.update(repr((array.shape, str(array.dtype))).encode())
-        found.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
-        return found.hexdigest()[:32]
+        made.update(repr((array.shape, str(array.dtype))).encode())
+        made.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+        return made.hexdigest()[:32]
     path = Path(image)
-    if path.is_dir():
-        for part in sorted(path.rglob("*")):
-            if part.name in ("zarr.json", ".zarray", ".zattrs", ".zgroup"):
-                found.update(part.read_bytes())
-        return found.hexdigest()[:32]
-    length = path.stat().st_size
-    found.update(str(length).encode())
+    files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    whole = sum(part.stat().st_size for part in files) <= _WHOLE
+    pieces = max(2, _PIECES // len(files))
+    for part in files:
+        about = part.stat()
+        made.update(
+            repr((part.relative_to(path).as_posix(), about.st_size, None if whole else about.st_mtime_ns)).encode()
+        )
+        for piece in _bytes_of(part, about.st_size, None if whole else pieces):
+            made.update(piece)
+    return made.hexdigest()[:32]
+
+
+def _bytes_of(path: Path, length: int, pieces: int | None) -> Iterator[bytes]:
+    """All bytes of a file, or so many pieces spread over it."""
     with path.open("rb") as file:
-        for i in range(_PIECES):
-            file.seek(max(0, (length - _PIECE) * i // (_PIECES - 1)))
-            found.update(file.read(_PIECE))
-    return found.hexdigest()[:32]
+        if pieces is None or length <= pieces * _PIECE:
+            while part := file.read(_AT_ONCE):
+                yield part
+            return
+        for i in range(pieces):
+            file.seek((length - _PIECE) * i // (pieces - 1))
+            yield file.read(_PIECE)
 
 
 def state_of(image: Any) -> tuple[int, ...]:

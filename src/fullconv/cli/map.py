@@ -137,8 +137,8 @@ def _check_stems(images: tuple[str, ...]) -> None:
 
 def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassMap]:
     from fullconv.maps.classmap import class_index
-    from fullconv.maps.mapping import map_image
     from fullconv.maps.ways import class_labels
+    from fullconv.stream.whole import map_whole
 
     model = options["model"]()
     if name is not None:  # an unknown class is told before the work
@@ -157,9 +157,9 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
         }
         if counted:
             with progress(Path(image).name, steps) as told:
-                return map_image(model, image, preprocess=chosen, scales=scales, notes=note, progress=told, **keep)
+                return map_whole(model, image, preprocess=chosen, scales=scales, notes=note, progress=told, **keep)
         with waiting(f"mapping {Path(image).name}"):
-            return map_image(model, image, preprocess=chosen, scales=scales, notes=note, **keep)
+            return map_whole(model, image, preprocess=chosen, scales=scales, notes=note, **keep)
 
     return run
 

@@ -184,7 +184,9 @@ class ClassMap:
         from fullconv.rasters.view import read_image
         from fullconv.render.overlay import heat_picture, top1_picture
 
-        if self.record is not None:
+        if self.record is not None or (
+            self.pixels is None and self.image is not None
+        ):  # more than is drawn pixel by pixel
             from fullconv.render.reduced import reduced_picture
 
             return reduced_picture(self, name, self.image if image is None else image, interpolate)

@@ -75,7 +75,7 @@ class Tiff:
         page = series.keyframe
         tile = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
         if in_file is not None:
-            tile = 1, width  # rows are read from their places
+            tile = 1, 1  # pixels are read from their places
         return Level(height, width, (min(tile[0], height), min(tile[1], width)))
 
     def _contiguous(self, path: Path, series: Any) -> RowsInFile | None:

@@ -5,24 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fullconv.errors import BadInput, CannotRun
 from fullconv.geometry.grid import Grid
+from fullconv.maps.cost import engine_bytes, turns
 from fullconv.maps.mapping import require_room
 from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
 from fullconv.rasters.view import View
-from fullconv.runtimes.footprint import footprint
-from fullconv.runtimes.lowered import Lowered
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
-from fullconv.tiling.memory import graph_bytes
 from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
 from fullconv.tiling.window import crop_reach, reach
 
@@ -176,9 +173,9 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
     looked = 5 if job.where == "auto" or view.may_miss else 0  # bytes a pixel of masks and their sums
     crop = tuple(int(side) for side in way.sampling.crop)
     batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
-    turned = channels * 4 if way.shifts != (1, 1) or _turns(way.model) else 0
+    turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0
 
-    engine = _engine(way, job)
+    engine = engine_bytes(way, job.runtime)
 
     def run(height: int, width: int) -> int:
         if way.by == "crops":
@@ -192,40 +189,6 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
         return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
 
     return Cost(run, stage, _planned_base(way.model, base))
-
-
-def _turns(model: Model) -> bool:
-    """Whether its input is laid out in another order, which takes a copy."""
-    image = model.graph.image
-    return image is not None and model.graph.values[image].channel_axis != 1
-
-
-def _engine(way: Way, job: Job) -> Callable[[tuple[int, int, int, int]], int]:
-    """Predicted bytes of a run, as a function of its input's shape (N, C, H, W)."""
-    model, graph = way.model, way.model.graph
-    image = graph.image
-    assert image is not None, "a network with cells has an image"
-    runtime = "torch" if job.runtime == "torch" else "onnxruntime"
-    axes = graph.values[image]
-
-    def laid(shape: tuple[int, int, int, int]) -> tuple[int, ...]:
-        return shape if axes.channel_axis == 1 else (shape[0], *shape[2:], shape[1])
-
-    @cache
-    def lowered(shape: tuple[int, ...]) -> Lowered:
-        return model.format.lower(model.native, {image: shape})
-
-    def measure(shape: tuple[int, int, int, int]) -> int:
-        try:
-            own = lowered(axes.shape)
-            if not own.any_size:
-                own = lowered(laid(shape))
-            found = footprint(own, [way.output], {image: laid(shape)}, runtime)
-        except CannotRun:  # its own framework runs it
-            found = None
-        return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
-
-    return measure
 
 
 def _planned_base(model: Model, now: int) -> int:

@@ -148,6 +148,8 @@ def _map_raster(
     with ExitStack() as stack:
         view = stack.enter_context(closing(View(image, job.select)))
         require_lock = stack.enter_context(place.lock())
+        for remark in view.remarks:
+            notes(remark)
         request = _request(model, view, job)
         if restart and place.exists():
             Store.record_of(place)  # what is no result of fullconv is never replaced

@@ -1,0 +1,47 @@
+"""What a run of a network takes, before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from fullconv.errors import CannotRun
+from fullconv.maps.ways import Way
+from fullconv.model import Model
+from fullconv.runtimes.footprint import footprint
+from fullconv.runtimes.lowered import Lowered
+from fullconv.tiling.memory import graph_bytes
+
+
+def turns(model: Model) -> bool:
+    """Whether its input is laid out in another order, which takes a copy."""
+    image = model.graph.image
+    return image is not None and model.graph.values[image].channel_axis != 1
+
+
+def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], int]:
+    """Predicted bytes of a run, as a function of its input's shape (N, C, H, W)."""
+    model, graph = way.model, way.model.graph
+    image = graph.image
+    assert image is not None, "a network with cells has an image"
+    runtime = "torch" if asked == "torch" else "onnxruntime"
+    axes = graph.values[image]
+
+    def laid(shape: tuple[int, int, int, int]) -> tuple[int, ...]:
+        return shape if axes.channel_axis == 1 else (shape[0], *shape[2:], shape[1])
+
+    @cache
+    def lowered(shape: tuple[int, ...]) -> Lowered:
+        return model.format.lower(model.native, {image: shape})
+
+    def measure(shape: tuple[int, int, int, int]) -> int:
+        try:
+            own = lowered(axes.shape)
+            if not own.any_size:
+                own = lowered(laid(shape))
+            found = footprint(own, [way.output], {image: laid(shape)}, runtime)
+        except CannotRun:  # its own framework runs it
+            found = None
+        return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
+
+    return measure
