@@ -90,6 +90,10 @@ class Local:
                 _write(self.path / key, data)
         settle(self.path)
 
+    def require(self, run: str) -> None:
+        if not self._done(run).is_dir():
+            raise self._replaced()
+
     def commit(self, run: str, root: bytes) -> None:
         self._place(run, self.path / "zarr.json", root)
 
@@ -126,8 +130,7 @@ class Local:
         try:
             return (self._done(run) / name).read_text(encoding="utf-8")
         except FileNotFoundError:
-            if not self._done(run).is_dir():
-                raise self._replaced() from None
+            self.require(run)
             return None
 
     def marks(self, run: str) -> Mapping[str, str]:

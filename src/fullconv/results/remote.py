@@ -69,6 +69,11 @@ class Remote:
             if key != _ROOT and not have(key):
                 self._put(key, data)
 
+    def require(self, run: str) -> None:
+        found, _ = self._root()
+        if found is None or _run_of(found) != run:
+            raise self._replaced(found)
+
     def commit(self, run: str, root: bytes) -> None:
         found, version = self._root()
         if found is None or _run_of(found) != run:
@@ -90,9 +95,7 @@ class Remote:
         return lambda key: found.get(key, 0)
 
     def mark(self, run: str, name: str, text: str) -> None:
-        found, _ = self._root()
-        if found is None or _run_of(found) != run:
-            raise self._replaced(found)
+        self.require(run)
         self._put(f"{WORK}/{run}/done/{name}", text.encode() or b" ")
 
     def mark_of(self, run: str, name: str) -> str | None:

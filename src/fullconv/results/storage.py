@@ -50,6 +50,9 @@ class Storage(Protocol):
     def resume(self, run: str, files: Mapping[str, bytes]) -> None:
         """Make ready to go on: put back what is missing of these files, and of what the run notes for itself."""
 
+    def require(self, run: str) -> None:
+        """Replaced where what is there is not this run's."""
+
     def commit(self, run: str, root: bytes) -> None:
         """Write the group's own file, whole or not at all.
 

@@ -147,6 +147,7 @@ class Store:
             BadInput: something that was done is not there any more.
         """
         with writing(self.storage.name):
+            self.storage.require(self.record.run)
             size, run = self.storage.sizes(self.record.run), self.record.run
             gone = [key for key in _files(self.record) if key != "zarr.json" and not size(key)]
             if gone or len(self.done()) < len(self.record.tiles):
