@@ -124,6 +124,23 @@ def test_one_score_beside_the_batch(last) -> None:
         fullconv.load(two, input_shape=SHAPE).cast()
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda y, p: torch.addcmul(y, p, p), lambda y, p: torch.where(p > 0, y, p), lambda y, p: torch.lerp(y, p, 0.3),
+        lambda y, p: torch.maximum(p[None], y), lambda y, p: torch.add(y, other=p, alpha=2), lambda y, p: y[:, None] * p.reshape(1, 1, 5),
+    ],
+    ids=["addcmul", "where", "lerp", "maximum", "by keyword", "another axis"],
+)  # fmt: skip
+def test_constants_of_a_vector_are_laid_along_channels_whoever_reads_them(read) -> None:
+    module = made(lambda: Of(lambda m, x: read(m.fc(m.t(x).flatten(1)), m.p), t=trunk(), fc=nn.Linear(196, 5)))
+    module.p = nn.Parameter(torch.randn(5))
+    image = torch.randn(1, 3, 20, 22)
+    (found,) = fullconv.load(module, input_shape=SHAPE).cast().run(image.numpy()).values()
+    (crop,) = answers(module, image[:, :, 4:20, 6:22])
+    assert worst(found[..., 2, 3].reshape(crop.shape), crop) < 1e-5
+
+
 def test_an_uncast_network_takes_any_batch() -> None:
     module = made(EXACT["dense layers with dropout"])
     model = fullconv.load(module, input_shape=SHAPE)

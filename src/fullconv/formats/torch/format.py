@@ -42,6 +42,7 @@ class Torch:
     """The PyTorch format."""
 
     name = "torch"
+    # ``aligns`` is left at all: constants are operands of their own, which a reshape in the graph lays along any axis.
     dialect = Dialect(pools_locally=True, edits=EDITS, sets_axis=SETS_AXIS)
     framework: Framework | None = PyTorch()
 
