@@ -44,7 +44,14 @@ def test_classes_answer_to_label_words_and_number(name, index: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("cat", "could be 2 classes"), ("dgo", "did you mean 'dog'"), (7, "0 to 2"), ("", "could be 3")]
+    ("name", "told"),
+    [
+        ("cat", "could be 2 classes"),
+        ("dgo", "did you mean 'dog'"),
+        ("zebra", "the 3 classes are"),
+        (7, "0 to 2"),
+        ("", "could be 3"),
+    ],
 )
 def test_unknown_and_ambiguous_classes_are_told(name, told: str) -> None:
     with pytest.raises(BadInput, match=told):

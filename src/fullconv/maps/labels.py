@@ -33,8 +33,15 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
         shown = "; ".join(labels[i] for i in words[:5])
         more = " ..." if len(words) > 5 else ""
         raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{more}; name one whole")
-    close = get_close_matches(name, labels, 3, 0.5) or list(labels[:5])
-    raise BadInput(f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)")
+    close = get_close_matches(name, labels, 3, 0.5)
+    if close:
+        raise BadInput(
+            f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)"
+        )
+    more = ", ..." if len(labels) > 5 else ""
+    raise BadInput(
+        f"no class is named {name!r}; the {len(labels)} classes are {', '.join(map(repr, labels[:5]))}{more}"
+    )
 
 
 def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
