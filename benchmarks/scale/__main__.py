@@ -22,9 +22,9 @@ import fullconv
 from benchmarks.scene import sparse_npy
 from fullconv.demonstration import demo_files
 from fullconv.stream import cluster
-from fullconv.stream.cluster import Outcome
 from fullconv.stream.plan import plan_stream
 from fullconv.stream.run import job_of
+from fullconv.stream.worker import Outcome
 from fullconv.trust.bench import cores, processor
 
 
@@ -74,14 +74,14 @@ def _plan(folder: Path) -> tuple[Any, Any]:
 def _timed(client: Client, job: Any, plan: Any, tiles: list[Any], seconds: float) -> float:
     """The client's own loop over tasks of a fixed time."""
 
-    def simulated(job: Any, tile: Any, shape: tuple[int, int, int]) -> Outcome:
+    def simulated(job: Any, run: str, tile: Any, shape: tuple[int, int, int]) -> Outcome:
         sleep(seconds)
         return Outcome(tile.name, "", 0)
 
     original, cluster.do_tile = cluster.do_tile, simulated
     try:
         start = perf_counter()
-        cluster._run(client, job, plan, tiles, lambda tile, mark, peak: None)
+        cluster.run_on_cluster(client, job, "none", plan, tiles, lambda tile, mark, peak: None)
         return perf_counter() - start
     finally:
         cluster.do_tile = original
