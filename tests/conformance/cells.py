@@ -51,6 +51,7 @@ def _binary(kind: str) -> list[Row]:
         Row(f"a constant for {what}", chain(before, op(kind, make(*shape))), "refused")
         for what, shape in list(POSITION.items())[:1]
     ]
+    rows += [Row("a constant for the channels of tokens", chain(before, tokens, op(kind, make(C, 1)), untokens))]
     rows += [Row("a constant of a vector", chain(before, op(kind, make(K))), on="vector")]
     if kind not in ("Div", "Pow", "PRelu"):
         rows += [

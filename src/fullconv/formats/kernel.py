@@ -22,7 +22,11 @@ def kernel_of(matrix: Any, edit: LinearToConv, move: Callable[[Any, tuple[int, .
     return move(laid_out, (0, *(axis + 1 for axis in order.permutation))).reshape(edit.weights)
 
 
-def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its leading ones, which broadcasting does not need."""
-    first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
-    return shape[first:]
+def along_channels(shape: tuple[int, ...], behind: int) -> tuple[int, ...]:
+    """The shape of a constant along a vector's axes, as it lies along a map's channels: height and width last.
+
+    Its leading ones go, which broadcasting does not need, and ``behind`` ones of axes that held positions, which the map has last.
+    """
+    kept = shape[: len(shape) - behind]
+    first = next((i for i, size in enumerate(kept) if size != 1), len(kept))
+    return *kept[first:], 1, 1

@@ -50,7 +50,9 @@ def _align(draft: Draft, step: Step) -> None:
     spaces = sorted(after.space_axis(root) or 0 for root in SPACE)
     if spaces == [after.rank - 2, after.rank - 1]:
         reason = "a vector's last axis is a map's channels"
-        draft.edits.append(AlignConstants(step.node.name, step.node.aligned, reason))
+        held = [bool(axis) and all(atom.is_space for atom in axis) for axis in step.old[0].axes]
+        behind = next((i for i, positions in enumerate(reversed(held)) if not positions), 0)
+        draft.edits.append(AlignConstants(step.node.name, step.node.aligned, reason, behind))
     elif after.rank - 1 in spaces:
         raise AxesError(f"its constants run along a vector's axes, which lie apart in {after}")
 

@@ -175,11 +175,16 @@ class GlobalToLocal:
 
 @dataclass(frozen=True, slots=True)
 class AlignConstants:
-    """Constants that ran along a vector run along the channels of a map."""
+    """Constants that ran along a vector run along the channels of a map.
+
+    Attributes:
+        behind: axes of positions behind those that the constants run along, which have height and width instead.
+    """
 
     node: str
     constants: tuple[str, ...]
     reason: str
+    behind: int = 0
 
     def __post_init__(self) -> None:
         require(bool(self.constants), f"{self.node}: no constants to lay along channels")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from fullconv.errors import BrokenPromise
-from fullconv.formats.kernel import kernel_of, without_ones
+from fullconv.formats.kernel import along_channels, kernel_of
 from fullconv.formats.onnx.axis import AXES_AS_INPUT, set_axis
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
@@ -127,7 +127,9 @@ def _align(work: Editor, node: ir.Node, edit: AlignConstants) -> None:
         if value is not None and value.name in edit.constants:
             numbers = work.numbers(node, i)
             assert numbers is not None, "the plan found a constant"
-            node.replace_input_with(i, work.weights(node, i, numbers.reshape(*without_ones(numbers.shape), 1, 1)))
+            node.replace_input_with(
+                i, work.weights(node, i, numbers.reshape(along_channels(numbers.shape, edit.behind)))
+            )
 
 
 def _free_shape(work: Editor, node: ir.Node, edit: FreeShape) -> None:

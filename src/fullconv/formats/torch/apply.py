@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from fullconv.errors import BrokenPromise
-from fullconv.formats.kernel import kernel_of, without_ones
+from fullconv.formats.kernel import along_channels, kernel_of
 from fullconv.formats.torch.module import channel_conv1d, module_like
 from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, op_of, parts_of, understand, value_of
 from fullconv.formats.torch.operators import OPERATORS, Call
@@ -150,7 +150,9 @@ class _Work:
             if value_of(value) in edit.constants:
                 shape = self.net.known.shapes[self.old[value]]
                 with self.graph.inserting_before(node):
-                    laid = self.graph.call_function(aten.reshape.default, (value, [*without_ones(shape), 1, 1]))
+                    laid = self.graph.call_function(
+                        aten.reshape.default, (value, list(along_channels(shape, edit.behind)))
+                    )
                 node.replace_input_with(value, laid)
 
     def _free_shape(self, node: fx.Node, edit: FreeShape) -> None:
