@@ -52,6 +52,8 @@ def test_blobs_are_the_formulas_and_cells_their_crops(tmp_path: Path, seed: int)
     [
         ('type: "Bias" bottom: "data" top: "y" bias_param { axis: -4 }', "lie along the batch"),
         ('type: "Scale" bottom: "data" top: "y" scale_param { axis: 0 num_axes: 2 bias_term: true }', "lie along the batch"),
+        ('type: "Flatten" bottom: "data" top: "y" flatten_param { axis: 0 end_axis: 1 }', "moves the batch into other axes"),
+        ('type: "Flatten" bottom: "data" top: "y" flatten_param { axis: 0 }', "moves the batch into other axes"),
         ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 1 dim: 9 } num_axes: 3 }', "into the batch"),
         ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 2 dim: 9 dim: -1 } }', "into the batch"),
         ('type: "Reshape" bottom: "data" top: "y" reshape_param { shape { dim: 1 dim: -1 } num_axes: 0 }', "into the batch"),
