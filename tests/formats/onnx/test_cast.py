@@ -282,10 +282,10 @@ def test_float16_networks_stay_float16(tmp_path: Path) -> None:
             "the batch",
         ),
         (
-            "q = If (yes) <then_branch = g1 () => (float[1,4,7,7] t) { t = Relu(p) }, else_branch = g2 () => (float[1,4,7,7] e) { e = Neg(p) }>\n"
+            "g = GlobalMaxPool(p)\nm = ReduceMax <axes=[1], keepdims=0> (g)\nyes = Greater(m, low)\nq = If (yes) <then_branch = g1 () => (float[1,4,7,7] t) { t = Relu(p) }, else_branch = g2 () => (float[1,4,7,7] e) { e = Neg(p) }>\n"
             "f = Flatten(q)\ny = Gemm(f, w)",
-            weights(w=(196, 5)) | {"yes": np.array(True)},
-            "If_3",
+            weights(w=(196, 5)) | {"low": np.float32(-1)},
+            "If_6",
             "no rule",
         ),
         (

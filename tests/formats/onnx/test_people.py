@@ -263,8 +263,8 @@ def test_operators_of_other_domains_run_by_crops(tmp_path: Path) -> None:
 def test_branches_read_weights_from_outside(tmp_path: Path) -> None:
     """An If keeps the weights that only its branches name."""
     branch = "g{n} () => (float[1,4,14,14] o{n}) {{ o{n} = Conv <kernel_shape=[3,3]> (x, v, b1) }}"
-    body = f"q = If (yes) <then_branch = {branch.format(n=1)}, else_branch = {branch.format(n=2)}>\nm = GlobalAveragePool(q)\ny = Flatten(m)"
-    numbers = weights(v=(40, 3, 3, 3), b1=(40,)) | {"yes": np.array(True)}
+    body = f"m0 = ReduceMax <keepdims=0> (x)\nyes = Greater(m0, low)\nq = If (yes) <then_branch = {branch.format(n=1)}, else_branch = {branch.format(n=2)}>\nm = GlobalAveragePool(q)\ny = Flatten(m)"
+    numbers = weights(v=(40, 3, 3, 3), b1=(40,)) | {"low": np.float32(-9)}
     path = write(tmp_path / "net.onnx", body.replace("[1,4,", "[1,40,"), numbers, outputs="float[1,40] y", opset=13)
     crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
     assert worst(load(path).run(crop)["y"], original(path, crop)[0]) < 1e-6
