@@ -11,6 +11,8 @@ import numpy as np
 
 from fullconv.errors import CannotRun
 from fullconv.model import Model
+from fullconv.rasters.remote import fingerprint as far_print
+from fullconv.rasters.remote import is_remote
 
 _WHOLE = 1 << 30  # bytes of an image that are all read
 _PIECES, _PIECE, _AT_ONCE = 1024, 64 << 10, 1 << 20
@@ -55,6 +57,9 @@ def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
         array = np.asarray(image)
         made.update(repr((array.shape, str(array.dtype))).encode())
         made.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
+        return made.hexdigest()[:32]
+    if is_remote(image):
+        made.update(far_print(image).encode())
         return made.hexdigest()[:32]
     path = Path(image)
     files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import fullconv
 from fullconv import ClassMap
@@ -101,11 +102,79 @@ def test_many_images(run: Run, net: list[str], tmp_path: Path) -> None:
     found = run("map", *net, folder, "-o", out, "--memory", "1GB")
     assert found.status == 1
     assert found.err.rstrip().splitlines()[-2].startswith("fullconv: 1 of 3 images failed:")
-    assert "b.svs: not a slide that openslide opens" in found.err.splitlines()[-1]
+    assert "b.svs: cannot be opened as a slide, or is truncated" in found.err.splitlines()[-1]
     assert sorted(p.name for p in out.iterdir()) == ["a.zarr", "c.zarr"]
     again = run("map", *net, folder, "-o", out, "--memory", "1GB")
     assert again.out.count("was finished before") == 2
     assert again.status == 1
+
+
+def _bad_images(folder: Path) -> list[str]:
+    """Images of every kind that no reader takes, each for a reason of its own."""
+    scene = pictures.scene(60, 70)
+    pictures.geotiff(folder / "truncated.tif", scene)
+    (folder / "truncated.tif").write_bytes((folder / "truncated.tif").read_bytes()[:-4000])
+    pictures.geotiff(folder / "damaged.tif", scene)
+    with tifffile.TiffFile(folder / "damaged.tif") as file:
+        start, count = file.pages.first.dataoffsets[0], file.pages.first.databytecounts[0]
+    data = (folder / "damaged.tif").read_bytes()
+    (folder / "damaged.tif").write_bytes(data[:start] + bytes(count) + data[start + count :])
+    (folder / "elsewhere.vrt").write_text(
+        '<VRTDataset rasterXSize="60" rasterYSize="60"><VRTRasterBand dataType="Byte" band="1"><SimpleSource><SourceFilename>/etc/passwd'
+        "</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    (folder / "huge.npy").write_bytes(
+        b"\x93NUMPY\x01\x00\x76\x00"
+        + b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999, 99999999), }".ljust(117)
+        + b"\n"
+    )
+    for suffix in ("tif", "npy", "jp2", "svs", "png"):
+        (folder / f"empty-{suffix}.{suffix}").write_bytes(b"")
+    (folder / "nothing.zarr").mkdir()
+    (folder / "nothing.zarr" / "zarr.json").write_text(
+        '{"zarr_format": 3, "node_type": "group", "attributes": {"ome": "x"}}'
+    )
+    pictures.png(folder / "small.png", scene[:5, :5])
+    return sorted(each.stem for each in folder.iterdir())
+
+
+@pytest.mark.parametrize("way", ["store", "memory"])
+def test_a_bad_image_never_ends_a_batch(way: str, run: Run, net: list[str], tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "maps"
+    folder.mkdir()
+    bad = _bad_images(folder)
+    for name in ("aaa.png", "zzz.png"):
+        pictures.png(folder / name, pictures.scene(60, 70))
+    images = sorted(folder.iterdir())
+    if way == "memory":  # no image that needs a store by its name
+        images = [each for each in images if each.suffix in (".png", ".tif")]
+        bad = sorted({each.stem for each in images} - {"aaa", "zzz"})
+    found = run("map", *net, *images, "-o", out, *(["--memory", "1GB"] if way == "store" else []))
+    assert found.status == 1
+    assert f"{len(bad)} of {len(images)} images failed" in found.err
+    for image in images:
+        if image.stem in bad:
+            assert str(image) in found.err.split("images failed", 1)[1]
+    kind = "zarr" if way == "store" else "npz"
+    for name in ("aaa", "zzz"):
+        assert ClassMap.load(out / f"{name}.{kind}").grid.rows == 8
+
+
+def test_access_is_asked_for(run: Run, net: list[str], tmp_path: Path) -> None:
+    pictures.geotiff(tmp_path / "s.tif", pictures.scene(60, 70))
+    (tmp_path / "inside").mkdir()
+    mosaic = tmp_path / "inside" / "x.vrt"
+    mosaic.write_text(
+        '<VRTDataset rasterXSize="70" rasterYSize="60"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        '<SourceFilename relativeToVRT="1">../s.tif</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>'
+    )
+    out = tmp_path / "x.zarr"
+    refused = run("map", *net, mosaic, "-o", out)
+    assert refused.status == 2
+    assert "lies outside the folder of the mosaic; allow it with --trust (trust=True)" in refused.err
+    assert run("map", *net, mosaic, "-o", out, "--trust", "--allow-remote").status == 0
+    found = fullconv.map(runs.digits(), mosaic, trust=True, preprocess="unit")
+    np.testing.assert_allclose(found.scores, np.asarray(ClassMap.load(out).scores[...]), atol=1e-6)
 
 
 def test_lists_and_tables_of_images(image: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullconv.cli.options import Input, Real, engine_options, json_option, model_options, overwrite_option
-from fullconv.cli.raster import images_of, is_raster, raster_options, run
+from fullconv.cli.raster import access_options, images_of, is_raster, raster_options, run
 from fullconv.cli.terminal import complain, note, print_json, progress, say, tell, waiting
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ _TOP = 5
 )
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
+@access_options
 @overwrite_option
 @raster_options
 @engine_options
@@ -153,7 +154,20 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
     def run(image: str) -> ClassMap:
         keep = {
             key: options[key]
-            for key in ("labels", "by", "stride", "finer", "fuse", "output", "runtime", "precision", "batch")
+            for key in (
+                "labels",
+                "by",
+                "stride",
+                "finer",
+                "fuse",
+                "output",
+                "runtime",
+                "precision",
+                "batch",
+                "trust",
+                "allow_remote",
+                "subdataset",
+            )
         }
         if counted:
             with progress(Path(image).name, steps) as told:

@@ -67,6 +67,22 @@ def raster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What an image may lead to beside itself, and which of several in one file is meant."""
+    for option in (
+        click.option("--subdataset", help="Which image of a file of several (HDF5, NetCDF); the error that lists them has their names."),
+        click.option(
+            "--allow-remote", is_flag=True,
+            help="Let a mosaic (VRT) name files on other machines. An image given by its own https://, s3:// or gs:// address needs no leave.",
+        ),
+        click.option(
+            "--trust", is_flag=True, help="Let a mosaic (VRT) name files outside its folder, and compute bands by GDAL's own functions."
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 def is_raster(images: Sequence[str], out: str, context: click.Context) -> bool:
     """Whether a result is a store: its name says so, or an option that only stores have was given, or an image that only rasters are."""
     from fullconv.rasters.open import TILED
@@ -128,7 +144,7 @@ def _of_list(path: Path) -> list[str]:
         names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not names:
         raise BadInput(f"{path}: names no image")
-    return [name if not _is_missing(Path(name)) else str(path.parent / name) for name in names]
+    return [name if "://" in name or not _is_missing(Path(name)) else str(path.parent / name) for name in names]
 
 
 def bytes_of(text: str | None) -> int | None:
@@ -168,7 +184,7 @@ def run(
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {len(images)} images failed:\n  "
-            + "\n  ".join(f"{f['image']}: {f['reason']}" for f in failed)
+            + "\n  ".join(f["reason"] if f["image"] in f["reason"] else f"{f['image']}: {f['reason']}" for f in failed)
         )
 
 
@@ -186,7 +202,20 @@ def _one(
 ) -> None:
     from fullconv.stream.run import map_raster, plan_raster
 
-    keys = ("labels", "by", "stride", "finer", "output", "runtime", "precision", "batch", "preprocess")
+    keys = (
+        "labels",
+        "by",
+        "stride",
+        "finer",
+        "output",
+        "runtime",
+        "precision",
+        "batch",
+        "preprocess",
+        "trust",
+        "allow_remote",
+        "subdataset",
+    )
     of_rasters = ("level", "mpp", "bands", "nodata", "missing", "where", "keep", "stored", "on_error")
     how = {key: options[key] for key in (*keys, *of_rasters)}
     memory = bytes_of(options["memory"])

@@ -24,6 +24,7 @@ from fullconv.maps.missing import without_answer
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, class_labels, way_over
 from fullconv.model import Model
+from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.pictures import resized, to_channels
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection, View, parse_bands
@@ -51,6 +52,9 @@ def map_image(
     runtime: str = "auto",
     precision: Precision = "fp32",
     batch: int = CROP_BATCH,
+    trust: bool = False,
+    allow_remote: bool = False,
+    subdataset: str | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
 ) -> ClassMap:
@@ -58,7 +62,7 @@ def map_image(
 
     Args:
         model: a classifier, or one that is fully convolutional already.
-        image: a path, a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
+        image: a path, an address (``https://``, ``s3://``, ``gs://``), a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
         preprocess: pixels to network input; the model's own where it states one, else ``raw``.
         labels: a file of one label a line, or the labels.
         by: ``cast`` runs the cast network once; ``crops`` the untouched one on every crop.
@@ -74,6 +78,9 @@ def map_image(
             number, hold none either.
         missing: share of a cell's crop above which pixels without data leave it without an answer (NaN).
         batch: crops a run.
+        trust: a mosaic (VRT) may name files outside its folder, and compute bands by GDAL's own functions.
+        allow_remote: a mosaic may name files on other machines.
+        subdataset: which image of a file of several (HDF5, NetCDF).
         notes: told what was decided on the way.
         progress: told crops done, of how many.
 
@@ -85,7 +92,7 @@ def map_image(
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
-    seen = see(image, bands, nodata, model.image_shape[0], notes)
+    seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))
     if scales is not None:
         again = {
             "by": by,
@@ -148,6 +155,7 @@ def see(
     nodata: float | None = None,
     channels: int | None = None,
     notes: Callable[[str], None] = lambda note: None,
+    access: Access = NONE,
 ) -> Seen:
     """Read the whole of an image, as a stream of tiles would.
 
@@ -155,7 +163,7 @@ def see(
         channels: what the network takes, where that is to be held.
     """
     name = str(image) if isinstance(image, str | Path) else ""
-    with closing(View(image, Selection(bands=parse_bands(bands), nodata=nodata))) as view:
+    with closing(View(image, Selection(bands=parse_bands(bands), nodata=nodata, access=access))) as view:
         if channels is not None:
             view.require(channels)
         for remark in view.remarks:

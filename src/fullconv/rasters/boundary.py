@@ -66,4 +66,7 @@ class _Checked:
 
 
 def _words(error: BaseException) -> str:
+    """What went wrong, by the error that says it: rasterio's point to those that they were raised from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from rasterio.windows import Window as Part
 
 from fullconv.errors import BadInput
 from fullconv.geometry.place import Affine
+from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.arrays import chosen
+from fullconv.rasters.harmless import CLOSED, mosaic, require_harmless
 from fullconv.rasters.pictures import FORMATS
-from fullconv.rasters.sidecars import require_harmless
+from fullconv.rasters.remote import CONNECT, RETRIES, WHOLE, Address, RemoteFile
 from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, cover_of, white_of
 from fullconv.rasters.turned import ORIENTATION
 
@@ -29,18 +32,60 @@ _DRIVERS = {  # a file is what its name says, never one that another driver woul
 _ROWS = ("PNG", "JPEG", "WEBP", "BMP")  # no part of these decodes without all rows above it
 _CACHE = 64 << 20  # bytes of decoded blocks that the library keeps
 _COEFFICIENT = 2  # bytes of one of a JPEG's numbers before it is a pixel
+_SETTINGS = {
+    "GDAL_CACHEMAX": _CACHE,
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # files beside the image are looked for by their names
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",  # whatever the environment says
+}
+_FAR = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # nothing is asked for but the address itself
+    "GDAL_HTTP_CONNECTTIMEOUT": CONNECT,
+    "GDAL_HTTP_TIMEOUT": WHOLE,
+    "GDAL_HTTP_MAX_RETRY": RETRIES,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,
+    "CPL_VSIL_CURL_USE_HEAD": "NO",  # an address signed for GET is good for nothing else
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/",  # what is opened anew is read anew
+}
+_PART = 64 << 10  # bytes of a request of ours
+_VENDORS = {
+    "<OME": "an OME-TIFF",
+    "Aperio": "a slide",
+    "ImageJ=": "a stack of ImageJ's",
+    "SCANNER": "a slide",
+    "PHILIPS": "a slide",
+}
 _METRES = ("metre", "meter", "m")
 
 
 class Gdal:
     """A raster with its georeference, overviews and masks, those in files beside it (.ovr, .msk) too."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        require_harmless(path)
-        self._options = {"driver": _DRIVERS.get(path.suffix.lower(), "GTiff")}
+    def __init__(self, image: Path | Address, access: Access = NONE) -> None:
+        far = isinstance(image, Address)
+        path = Path(image.path) if isinstance(image, Address) else image
+        self._name = image.url if isinstance(image, Address) else str(image)
+        self._target: Any = image.in_gdal if isinstance(image, Address) else image.absolute()
+        self._driver = _DRIVERS.get(path.suffix.lower(), "GTiff")
+        self._settings = {**_SETTINGS, **(_FAR if far else {} if access.remote else CLOSED)}
         self._open: dict[int, Any] = {}
+        self._copy: Any = None  # of a mosaic, in memory
+        try:
+            with rasterio.Env(**self._settings):
+                self._start(image, path, access)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, image: Path | Address, path: Path, access: Access) -> None:
+        if self._driver == "VRT":
+            self._copy = mosaic(path, access)
+        else:
+            require_harmless(self._target, self._driver)
         main = self._level(0)
+        if isinstance(image, Address):
+            _require_plain(self._name, main)
         shapes = [(main.height, main.width, main.block_shapes[0])]
         for level in range(1, len(main.overviews(1)) + 1):
             coarse = self._level(level)
@@ -55,11 +100,11 @@ class Gdal:
         size, unit = _pixel_size(main)
         self._dtype = np.dtype("uint8") if self._colours is not None else np.result_type(*main.dtypes)
         if self._dtype.kind not in "fiu":
-            raise BadInput(f"{path}: an image must hold numbers, found {self._dtype}")
+            raise BadInput(f"{self._name}: an image must hold numbers, found {self._dtype}")
         bits = main.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
         kind: Alpha = "mask" if self._masked else "straight" if self._alpha is not None else ""
         self.about = About(
-            name=str(path),
+            name=self._name,
             bands=3 if self._colours is not None else main.count - (self._alpha is not None),
             dtype=self._dtype.name,
             levels=tuple(Level(h, w, (int(tile[0]), int(tile[1]))) for h, w, tile in shapes),
@@ -67,28 +112,31 @@ class Gdal:
             white=white_of(self._dtype, int(bits) if bits and self._colours is None else None),
             inverted=inverted,
             alpha=kind,
-            orientation=_orientation(path, main),
+            orientation=_orientation(image, main),
             pixel_size=size,
             unit=unit,
             transform=_transform(main),
             crs=main.crs.to_wkt() if main.crs else None,
             nodata=None if self._colours is not None or not one_nodata else main.nodata,
             held=_held(path, main),
-            remarks=_remarks(str(path), main),
+            remarks=_remarks(self._name, main),
         )
 
     def _level(self, level: int) -> Any:
         if level not in self._open:
-            coarser = {"overview_level": level - 1} if level else {}
-            with rasterio.Env(**_settings()), warnings.catch_warnings():
+            how: dict[str, Any] = {"overview_level": level - 1} if level else {}
+            with rasterio.Env(**self._settings), warnings.catch_warnings():
                 warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-                self._open[level] = rasterio.open(self._path, **self._options, **coarser)
+                if self._copy is None:
+                    self._open[level] = rasterio.open(self._target, driver=self._driver, **how)
+                else:
+                    self._open[level] = self._copy.open(driver=self._driver, **how)
         return self._open[level]
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         part = Part(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
         file = self._level(level)
-        with rasterio.Env(**_settings()):
+        with rasterio.Env(**self._settings):
             cover = None if not self._masked else file.dataset_mask(window=part)
             if self._colours is not None:
                 return Window(chosen(self._colours[file.read(1, window=part)], bands), cover)
@@ -104,15 +152,8 @@ class Gdal:
             with suppress(rasterio.errors.RasterioError):
                 dataset.close()
         self._open.clear()
-
-
-def _settings() -> dict[str, Any]:
-    return {
-        "GDAL_CACHEMAX": _CACHE,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # files beside the image are looked for by their names
-        "GDAL_PAM_ENABLED": "NO",
-        "GDAL_ALLOW_LARGE_LIBJPEG_MEM_ALLOC": "YES",
-    }
+        if self._copy is not None:
+            self._copy.close()
 
 
 def _has_mask(dataset: Any) -> bool:
@@ -155,14 +196,23 @@ def _palette(dataset: Any) -> Array | None:
     return None
 
 
-def _orientation(path: Path, dataset: Any) -> int:
+def _require_plain(name: str, dataset: Any) -> None:
+    """BadInput for what is read by other readers from a file, which read nothing by address."""
+    about = dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
+    kind = next((kind for mark, kind in _VENDORS.items() if mark in about[:4096]), None)
+    if kind is not None:
+        raise BadInput(f"{name}: is {kind}, which is not read by address; download it and give the file")
+
+
+def _orientation(image: Path | Address, dataset: Any) -> int:
     """How a picture is to be turned, as EXIF says; 1 of what has a place on the earth, whose transform speaks of pixels as stored."""
     if dataset.driver not in (*_ROWS, "GTiff") or not dataset.transform.is_identity:
         return 1
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=FORMATS) as image:
-            return int(image.getexif().get(ORIENTATION, 1))
+        file: Any = BufferedReader(RemoteFile(image), _PART) if isinstance(image, Address) else image
+        with Image.open(file, formats=FORMATS) as picture:
+            return int(picture.getexif().get(ORIENTATION, 1))
     return 1
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
+from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.blocks import Blocks, are_large
 from fullconv.rasters.boundary import opened
 from fullconv.rasters.pictures import FORMATS
+from fullconv.rasters.remote import Address, Unchanged, is_remote
 from fullconv.rasters.rows import Rows
 from fullconv.rasters.sidecars import beside, with_place
 from fullconv.rasters.source import Source
@@ -24,15 +26,19 @@ from fullconv.system.guard import is_folder, reads, require_file
 
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
-_GDAL = (".jp2", ".j2k", ".vrt")
+_JPEG_2000 = (".jp2", ".j2k")
+_GDAL = (*_JPEG_2000, ".vrt")
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 TILED = (*SLIDES, *_GDAL, ".npy", ".zarr")  # what no picture reader opens
 SUFFIXES = (*TILED, *_TIFF, *_PICTURES)
 _HELD = 64 << 20  # pixels up to which a picture is held whole
 
 
-def open_source(image: Any) -> Source:
-    """Open an image: a path, a PIL image, or an array of (H, W) or (H, W, C).
+def open_source(image: Any, access: Access = NONE) -> Source:
+    """Open an image: a path, an address (``https://``, ``s3://``, ``gs://``), a PIL image, or an array of (H, W) or (H, W, C).
+
+    Args:
+        access: what it may lead to beside itself.
 
     Raises:
         MissingExtra: the library that reads it is not installed.
@@ -42,13 +48,15 @@ def open_source(image: Any) -> Source:
 
     if not isinstance(image, str | Path):
         return Held(image)
+    if is_remote(image):
+        return _far(image)
     path = Path(image)
     reads(path)
     if is_folder(path):
         _require_zarr(path)
         return _opened(path, "a Zarr image", lambda: _zarr(path))
     require_file(path, "image")
-    kind, reader = _reader(path)
+    kind, reader = _reader(path, access)
     source = _opened(path, kind, reader)
     try:
         source.about = with_place(source.about, path)
@@ -56,6 +64,28 @@ def open_source(image: Any) -> Source:
         source.close()
         raise
     return source
+
+
+def _far(url: str) -> Source:
+    """An image by its address: Zarr by obstore, else by rasterio."""
+    address = Address(url)
+    suffix = Path(address.path).suffix.lower()
+    if suffix in (*_TIFF, *_JPEG_2000):
+        if find_spec("rasterio") is None:
+            raise MissingExtra(
+                f"{url}: images by address need rasterio; install it with: pip install 'fullconv[remote]'"
+            )
+        stat = address.stat()
+        from fullconv.rasters.gdal import Gdal
+
+        return opened(url, "a raster", lambda: _kept(Unchanged(Gdal(address), address, stat)))
+    if ".zarr" not in address.path:
+        raise BadInput(
+            f"{url}: by address are read TIFF (COG, {', '.join(_TIFF)}), JPEG 2000 and Zarr (.zarr in its path); download it and give the file"
+        )
+    from fullconv.rasters.zarrs import Zarr, stored_at
+
+    return opened(url, "a Zarr image", lambda: _kept(Zarr(url, stored_at(url))))
 
 
 def _opened(path: Path, kind: str, reader: Callable[[], Source]) -> Source:
@@ -75,7 +105,7 @@ def _kept(source: Source) -> Source:
     return Turned(source) if turned else source
 
 
-def _reader(path: Path) -> tuple[str, Callable[[], Source]]:
+def _reader(path: Path, access: Access) -> tuple[str, Callable[[], Source]]:
     """What a file should be, in words, and what opens it."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -85,7 +115,7 @@ def _reader(path: Path) -> tuple[str, Callable[[], Source]]:
     if suffix in _TIFF:
         return "a TIFF", lambda: _tiff(path)
     if suffix in _GDAL:
-        return "a raster", lambda: _gdal(path, "JP2 and VRT files")
+        return "a raster", lambda: _gdal(path, "JP2 and VRT files", access)
     return "a picture", lambda: _picture(path)
 
 
@@ -105,7 +135,7 @@ def _require_zarr(path: Path) -> None:
 def _zarr(path: Path) -> Source:
     from fullconv.rasters.zarrs import Zarr
 
-    return Zarr(path)
+    return Zarr(str(path), str(path))
 
 
 def _slide(path: Path) -> Source:
@@ -126,12 +156,12 @@ def _reads_tiff() -> bool:
     return find_spec("tifffile") is not None and find_spec("imagecodecs") is not None
 
 
-def _gdal(path: Path, what: str) -> Source:
+def _gdal(path: Path, what: str, access: Access = NONE) -> Source:
     if find_spec("rasterio") is None:
         raise MissingExtra(f"{path}: {what} need rasterio; install it with: pip install 'fullconv[geo]'")
     from fullconv.rasters.gdal import Gdal
 
-    return Gdal(path)
+    return Gdal(path, access)
 
 
 def _tiff(path: Path) -> Source:

@@ -1,7 +1,7 @@
 """Files beside an image that say where it lies: world files (.tfw, .jgw, .pgw, ...), .aux.xml and .prj; and what such files may say.
 
-Georeference that the image itself holds comes first. Files that GDAL opens by itself (.ovr, .msk) are looked at before it does: they must
-be the TIFFs that they should be, since it would open anything under these names, and go where it points.
+Georeference that the image itself holds comes first. Files that GDAL opens by itself (.ovr, .msk, and theirs) are known before it does: it
+would open anything under these names, and go where it points.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from fullconv.rasters.source import About
 from fullconv.system.guard import reads
 
 _LARGEST = 4 << 20  # bytes of a sidecar that is parsed
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_OPENED = (".ovr", ".msk", ".ovr.msk", ".msk.ovr")
+_OPENED = (".ovr", ".msk", ".OVR", ".MSK")
+_DEEP = 8  # overviews of masks of overviews ...
 
 
 def with_place(about: About, path: Path) -> About:
@@ -39,20 +39,18 @@ def with_place(about: About, path: Path) -> About:
 
 def beside(path: Path) -> bool:
     """Whether a file lies beside an image that GDAL knows how to use: overviews or a mask."""
-    return any(_exists(_more(path, suffix)) for suffix in _OPENED)
+    return next(opened_beside(path), None) is not None
 
 
-def require_harmless(path: Path) -> None:
-    """BadInput where a file that GDAL would open beside an image is not what its name says."""
+def opened_beside(path: Path, deep: int = 0) -> Iterator[Path]:
+    """Files that GDAL opens by itself with an image: its overviews and masks, and theirs."""
     for suffix in _OPENED:
         other = _more(path, suffix)
         if _exists(other):
-            reads(other)
-            with other.open("rb") as file:
-                if file.read(4) not in _TIFF:
-                    raise BadInput(
-                        f"{other}: lies beside {path.name} and is no TIFF, which overviews and masks are; remove it"
-                    )
+            if deep == _DEEP:
+                raise BadInput(f"{other}: masks and overviews of each other, {_DEEP} deep; remove it")
+            yield other
+            yield from opened_beside(other, deep + 1)
 
 
 def _more(path: Path, suffix: str) -> Path:

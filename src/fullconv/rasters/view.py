@@ -13,6 +13,7 @@ from PIL import Image
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.source import About, Array, Window
@@ -30,12 +31,14 @@ class Selection:
         mpp: pixel size at which the network reads: micrometres a pixel of a slide, metres a pixel of a georeferenced scene.
         bands: which, from 1 on, in the network's order.
         nodata: the value that stands for no data; the image's own where it states one.
+        access: what the image may lead to beside itself, and which one of a file is meant.
     """
 
     level: int | None = None
     mpp: float | None = None
     bands: tuple[int, ...] | None = None
     nodata: float | None = None
+    access: Access = NONE
 
     def __post_init__(self) -> None:
         if self.level is not None and self.mpp is not None:
@@ -45,7 +48,8 @@ class Selection:
 
     def to_json(self) -> dict[str, Any]:
         bands = None if self.bands is None else list(self.bands)
-        return {"level": self.level, "mpp": self.mpp, "bands": bands, "nodata": self.nodata}
+        own = {} if self.access.subdataset is None else {"subdataset": self.access.subdataset}
+        return {"level": self.level, "mpp": self.mpp, "bands": bands, "nodata": self.nodata, **own}
 
 
 class View:
@@ -59,8 +63,8 @@ class View:
 
     def __init__(self, image: Any, select: Selection | None = None) -> None:
         self._image = image
-        self._source = open_source(image)
         self.select = select or Selection()
+        self._source = open_source(image, self.select.access)
         self.about: About = self._source.about
         try:
             self._level, self.size = self._resolution()
@@ -249,7 +253,7 @@ class View:
     def reopen(self) -> None:
         """Open the image anew: a library may give up on a file after one part that does not decode."""
         self._source.close()
-        self._source = open_source(self._image)
+        self._source = open_source(self._image, self.select.access)
 
     def thumbnail(self, longest: int) -> Image.Image | None:
         """The whole image, at most so many pixels a side, from the coarsest level that has them; None where that is too much to read."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
+from hashlib import sha256
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,23 @@ from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, size_of, window_of
 from fullconv.rasters.source import About, Level, Span, Window, bits_of, white_of
 
+_LOOKED = 16  # chunks of a level
+_ABOUT = ("zarr.json", ".zarray", ".zgroup")
 _MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
 class Zarr:
-    """An array, or the levels of the first multiscale image of a group."""
+    """An array, or the levels of the first multiscale image of a group.
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
+    Args:
+        name: for people.
+        store: a folder, or a store of zarr's.
+    """
+
+    def __init__(self, name: str, store: Any) -> None:
+        self.name = name
         self._bits: int | None = None
-        self._arrays, named, size = self._levels(zarr.open(str(path), mode="r"))
+        self._arrays, named, size = self._levels(zarr.open(store, mode="r"))
         for array in self._arrays:
             self._require_plain(array)
         first = self._arrays[0]
@@ -83,6 +92,60 @@ class Zarr:
 
     def close(self) -> None:
         self._arrays = []
+
+
+def stored_at(url: str) -> Any:
+    """zarr's store of an address.
+
+    Raises:
+        BadInput: no Zarr image is there, or it must not be read.
+    """
+    import obstore
+    from zarr.storage import ObjectStore
+
+    from fullconv.rasters.remote import store_of, told
+
+    store = store_of(url)
+    for name in _ABOUT:
+        with suppress(FileNotFoundError), told(f"{url.rstrip('/')}/{name}", missing=True):
+            obstore.head(store, name)
+            return ObjectStore(store, read_only=True)
+    raise BadInput(f"{url}: no Zarr image is there (none of {', '.join(_ABOUT)})")
+
+
+def fingerprint_at(url: str) -> str:
+    """Of all that a Zarr image at an address says of itself, and of what its server says of chunks spread over each level."""
+    import obstore
+
+    from fullconv.rasters.remote import store_of, told
+
+    store, image = store_of(url), Zarr(url, stored_at(url))
+    made = sha256()
+    for array in image._arrays:
+        about = array.metadata
+        made.update(repr(about.to_dict()).encode())
+        shape = array.shards or array.chunks
+        counts = [-(-size // side) for size, side in zip(array.shape, shape, strict=True)]
+        total = prod(counts)
+        for i in sorted({total * i // _LOOKED for i in range(_LOOKED)}):
+            key = "/".join(part for part in (array.path, about.encode_chunk_key(_chunk(i, counts))) if part)
+            try:
+                with told(f"{url}/{key}", missing=True):
+                    found = obstore.head(store, key)
+            except FileNotFoundError:  # a chunk of fill values
+                made.update(b"none")
+                continue
+            made.update(repr((found["size"], found["e_tag"], str(found["last_modified"]))).encode())
+    return made.hexdigest()[:32]
+
+
+def _chunk(index: int, counts: Sequence[int]) -> tuple[int, ...]:
+    """Where the chunk of this number lies, in the order of the array."""
+    along = []
+    for count in reversed(counts):
+        index, at = divmod(index, count)
+        along.append(at)
+    return tuple(reversed(along))
 
 
 def _pixel_size(image: dict[str, Any], axes: list[Any]) -> tuple[float, float] | None:

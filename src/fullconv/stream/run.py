@@ -14,6 +14,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, class_index
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
+from fullconv.rasters.access import Access
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.results.encoding import Stored
@@ -58,13 +59,16 @@ def job_of(
     keep: str | Sequence[str | int] = "all",
     stored: Stored = "float32",
     on_error: OnError = "stop",
+    trust: bool = False,
+    allow_remote: bool = False,
+    subdataset: str | None = None,
 ) -> Job:
     """A job from what a user says; what is wrong is told before any work."""
     names = class_labels(model, labels, output, by)
     given = preprocess if preprocess is not None else model.preprocess
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
-        select=Selection(level, mpp, parse_bands(bands), nodata), by=by, stride=stride, finer=finer, output=output,
+        select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
         runtime=runtime, precision=precision, batch=batch, keep=_kept(names, keep), stored=stored, missing=missing,
         where=None if where is None else str(where), on_error=on_error, origin=model.origin,
     )  # fmt: skip
@@ -101,7 +105,7 @@ def map_raster(
 
     Args:
         model: a classifier, or one that is fully convolutional already.
-        image: a path (GeoTIFF, slide, OME-TIFF, Zarr, ``.npy``, JPEG, ...), a PIL image, or an array of (H, W) or (H, W, C).
+        image: a path (GeoTIFF, slide, OME-TIFF, Zarr, ``.npy``, JPEG, ...), an address (``https://``, ``s3://``, ``gs://``), a PIL image, or an array of (H, W) or (H, W, C).
         out: a folder ``x.zarr``, or a URL of an object store.
         memory: bytes that the process may take; half of what is free by default.
         restart: start anew where ``out`` holds another result.
@@ -113,7 +117,8 @@ def map_raster(
         options: preprocess, labels, by, stride, finer, output, runtime, precision, batch as for ``fullconv.map``; and
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
             above which missing pixels leave a cell without an answer), where (a mask, GeoJSON polygons, or ``auto``), keep
-            (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``).
+            (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
+            trust, allow_remote and subdataset as for ``fullconv.map``.
 
     Returns:
         The map, read from the store piece by piece.
