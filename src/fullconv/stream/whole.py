@@ -19,6 +19,7 @@ from fullconv.maps.crops import Progress
 from fullconv.maps.mapping import map_image
 from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
+from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.stream.run import map_raster
 from fullconv.system.memory import available_bytes, resident_bytes
@@ -46,12 +47,13 @@ def map_whole(
 
     Args:
         model: a classifier, or one that is fully convolutional already.
-        image: a path, a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
+        image: a path, an address (``https://``, ``s3://``, ``gs://``), a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
         memory: bytes that the process may take; what it holds and three quarters of what is free by default.
         scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
         notes: told what was decided on the way.
         progress: told crops, shifts or tiles done, of how many.
-        options: preprocess, labels, by, stride, finer, fuse, output, bands, nodata, missing, runtime, precision and batch, see ``map_image``.
+        options: preprocess, labels, by, stride, finer, fuse, output, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
+            see ``map_image``.
 
     Raises:
         CannotCast: ``by="cast"`` and the network cannot be cast; crops still work.
@@ -76,7 +78,8 @@ def map_whole(
 
 def _bytes_of(model: Model, image: Any, scales: Sequence[float] | None, budget: int, options: dict[str, Any]) -> int:
     """Predicted bytes of the image in memory and of the largest run over it, or less than the budget where that is clear."""
-    select = Selection(bands=parse_bands(options.get("bands")), nodata=options.get("nodata"))
+    access = Access(options.get("trust", False), options.get("allow_remote", False), options.get("subdataset"))
+    select = Selection(bands=parse_bands(options.get("bands")), nodata=options.get("nodata"), access=access)
     with closing(View(image, select)) as view:
         largest = max([1.0, *(scales or ())])
         height, width = (max(1, round(side * largest)) for side in view.size)
