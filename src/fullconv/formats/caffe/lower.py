@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput, NoWeights
 from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.network import CaffeNet
-from fullconv.formats.caffe.placement import Placed, Placement, place
+from fullconv.formats.caffe.placement import Placed, Placement
 from fullconv.formats.caffe.weights import owners
 from fullconv.runtimes.lowered import Lowered, OnnxBuilder
 
@@ -34,7 +34,7 @@ def fitted(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Placement:
         NoWeights: it has learned layers and no weights.
         BadInput: an input is too small for a window, or a weight matrix is for another size.
     """
-    placement = place(net.message, net.source, shapes)
+    placement = net.placed(shapes)
     if net.weights is None and any(p.learned for p in placement.layers):
         raise NoWeights(f"{net.source}: needs its weights to run; give the .caffemodel or .h5 (--weights)")
     for placed in placement.layers:

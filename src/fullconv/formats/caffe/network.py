@@ -21,6 +21,7 @@ from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel, saved_blob
 from fullconv.formats.format import Reading
 
 _NOTHING_SAID = Reading()
+_SIZES = 16  # of which a net's layers are kept
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class CaffeNet:
     extra: Mapping[str, Any] = field(default_factory=dict)
     transform: Any = None
     notes: tuple[str, ...] = ()
+    _placed: dict[Any, Placement] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def placed(self, shapes: Mapping[str, Sequence[int]]) -> Placement:
+        """Its layers for inputs of these shapes; of a message, which does not change, once."""
+        key = tuple(sorted((name, tuple(shape)) for name, shape in shapes.items()))
+        if key not in self._placed:
+            if len(self._placed) >= _SIZES:
+                self._placed.clear()
+            self._placed[key] = place(self.message, self.source, shapes)
+        return self._placed[key]
 
     def with_message(self, message: Any, weights: Weights | None, extra: Mapping[str, Any] | None = None) -> CaffeNet:
         """The same net after an edit."""
