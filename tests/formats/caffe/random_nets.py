@@ -222,7 +222,7 @@ def _maybe(rng: Random, value: Any, chance: float = 0.5) -> Any:
 def _conv(rng: Random, x: Array, more: int) -> dict[str, Any]:
     rank = x.ndim
     axis = _maybe(rng, _axis(rng, rank), 0.3)
-    if rank - 1 - (1 if axis is None else axis % rank) > 3:
+    if rank and rank - 1 - (1 if axis is None else axis % rank) > 3:
         axis = rank - 4  # convolutions run over three axes at most
     group = rng.choice([1, 1, 1, x.shape[1] if rank > 1 else 1, 2])
     made = {
