@@ -129,3 +129,63 @@ def test_a_damaged_archive_is_told(tmp_path: Path, damage: str) -> None:
             archive.writestr("about.npy", b"\x93NUMPY\x01\x00\x06\x00{'''(\n")
     with pytest.raises(BadInput, match="not a class map that fullconv wrote, or damaged"):
         ClassMap.load(path)
+
+
+def test_labelled_axes(tmp_path: Path) -> None:
+    """An xarray of a map, in memory or in a store: the same values at the same places, and a store is read as it is asked."""
+    xarray = pytest.importorskip("xarray")
+    found = example()
+    view = found.to_xarray()
+    assert view.dims == ("class", "y", "x")
+    assert float(view.sel({"class": "dog"}).sel(y=12.5 + 4, x=33.5 + 8)) == pytest.approx(0.7)
+    assert view.sel(x=34, y=12, method="nearest").values.tolist() == found.at(34, 12).tolist()
+    assert view.attrs["crop"] == [10, 20]
+    from fullconv.results.lazy import StoredScores
+    from fullconv.results.places import storage_of
+    from fullconv.results.store import Store
+    from tests.results.test_mixing import record
+
+    store = Store.create(storage_of(tmp_path / "x.zarr"), record())
+    rng = np.random.default_rng(0)
+    for tile in store.record.tiles:
+        store.write(tile, rng.random((2, 20, 20), np.float32))
+    store.finish([], 0)
+    stored = ClassMap.load(tmp_path / "x.zarr")
+    read = []
+    original = StoredScores.__getitem__
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            StoredScores, "__getitem__", lambda self, key: (part := original(self, key), read.append(part.size))[0]
+        )
+        lazy = stored.to_xarray()
+        part = lazy[1, 3:7, [5, 2]]
+        assert isinstance(lazy, xarray.DataArray)
+        assert not read
+        np.testing.assert_array_equal(part.values, np.asarray(stored.scores)[1, 3:7][:, [5, 2]])
+        assert read[0] <= 2 * 8, "what is asked for, and no more"
+    np.testing.assert_array_equal(lazy.values, np.asarray(stored.scores))
+
+
+def test_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from fullconv.errors import MissingExtra
+
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(MissingExtra, match=r"fullconv\[xarray\]"):
+        example().to_xarray()
+
+
+def test_shown_in_a_notebook() -> None:
+    """A table and a picture; a label from a stranger's file is no markup."""
+    from dataclasses import replace
+
+    found = replace(example(), labels=("<script>alert(1)</script>", "b", "c"), output="a&b")
+    text = found._repr_html_()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "a&amp;b" in text
+    assert "4 × 5, one every 8 × 4 px" in text
+    assert "data:image/png;base64,iVBOR" in text
+    huge = np.broadcast_to(np.float32(0), (3, 4000, 5000))
+    assert "image/png" not in replace(found, scores=huge, grid=grid(4000, 5000))._repr_html_()

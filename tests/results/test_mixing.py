@@ -112,6 +112,21 @@ def test_runs_that_are_gone_leave_nothing(target: str) -> None:
         assert sorted(p.name for p in Path(target).iterdir()) == ["0", "zarr.json"]
 
 
+def test_what_lies_beside_a_result_is_somebodys() -> None:
+    """Another result under the same prefix of a bucket, or a note: a run removes what runs write, and nothing else."""
+    import obstore
+
+    target = f"memory://mixing/{next(_count)}.zarr"
+    store = Store.create(storage_of(target), record())
+    for key in ("other.zarr/zarr.json", "notes.txt", "10k.zarr/0/c/0"):
+        obstore.put(store.storage._store, key, b"mine")
+    store = Store.create(storage_of(target), record())
+    all_of(store, 1.0)
+    keys = {str(entry["path"]) for batch in obstore.list(store.storage._store) for entry in batch}
+    assert {"other.zarr/zarr.json", "notes.txt", "10k.zarr/0/c/0"} <= keys
+    assert (scores(target) == 1).all()
+
+
 def test_tiles_that_are_marked_and_gone_are_made_again(target: str) -> None:
     """A mark says how many bytes its tile has: chunks that somebody removes are no holes in the map."""
     store = Store.create(storage_of(target), record())

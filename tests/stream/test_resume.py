@@ -266,6 +266,24 @@ def test_an_image_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pyt
     assert len(runs.marks(tmp_path / "x.zarr")) <= 2
 
 
+def test_an_image_that_is_rewritten_under_the_same_time(tmp_path: Path) -> None:
+    image = runs.picture(tmp_path / "x.npy", 700, 600)
+    before = image.stat()
+    rewritten = []
+
+    def rewrite(event: str, what) -> None:
+        if event == "tile" and not rewritten:
+            rewritten.append(event)
+            with image.open("r+b") as file:
+                file.seek(200)
+                file.write(bytes(300_000))
+            os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(BadInput, match=r"x\.npy: has changed while it was read"):
+        map_raster(runs.digits(), image, tmp_path / "x.zarr", memory=200 << 20, report=rewrite)
+    assert not Store.record_of(storage_of(tmp_path / "x.zarr")).finished
+
+
 def test_pixels_that_do_not_decode(tmp_path: Path) -> None:
     """By default the run stops and says where; told to skip, the block's own pixels are missing, and its tile is listed."""
     import tifffile

@@ -305,7 +305,7 @@ def _print(
             f"  {done['left_out']:,} of {done['cells']:,} cells ({done['left_out'] / done['cells']:.1%}) left out: outside --where, or without data"
         )
     for tile in done["failed"]:
-        tell(f"  tile {tile['tile']} left out: {tile['reason']}")
+        tell(f"  tile {tile['tile']}: {tile['reason']}; these pixels are missing")
     tell(
         f"wrote {target}: {done['tiles']} tiles in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
         f"(predicted {done['predicted_bytes'] / 1e6:,.0f} MB)"

@@ -37,7 +37,13 @@ def labelled(found: ClassMap) -> Any:
 
             def __getitem__(self, key: Any) -> Any:
                 def read(inner: tuple[Any, ...]) -> Any:
-                    return np.asarray(stored[inner])
+                    # Numbers are dropped last: NumPy moves the axis of a list that a slice parts from a number to the front.
+                    kept = tuple(part if isinstance(part, slice | np.ndarray) else [int(part)] for part in inner)
+                    wide = tuple(
+                        slice(p[0] % n, p[0] % n + 1) if isinstance(p, list) else p
+                        for p, n in zip(kept, self.shape, strict=True)
+                    )
+                    return stored[wide][tuple(0 if isinstance(part, list) else slice(None) for part in kept)]
 
                 return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER_1VECTOR, read)
 

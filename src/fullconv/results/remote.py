@@ -19,6 +19,9 @@ from fullconv.results.storage import WORK, Replaced
 _ROOT = "zarr.json"
 _LOCK = f"{WORK}/lock"
 _OF_RUNS = re.compile(rf"([0-9a-f]{{16}}|{re.escape(WORK)})/")
+_OWN = re.compile(
+    rf"([0-9a-f]{{16}}|{re.escape(WORK)}|[0-9]{{1,2}}|top1)/"
+)  # all that a run writes, of older fullconvs too
 
 
 class Remote:
@@ -162,7 +165,8 @@ class Remote:
         with asking(self.name):
             for batch in obstore.list(self._store):
                 paths = [str(entry["path"]) for entry in batch]
-                gone = [path for path in paths if path not in (_ROOT, _LOCK) and not path.startswith(kept)]
+                # What lies under the same prefix and is none of a run's (another result, say) is somebody's.
+                gone = [p for p in paths if p != _LOCK and _OWN.match(p) and not p.startswith(kept)]
                 if gone:
                     obstore.delete(self._store, gone)
 

@@ -185,8 +185,9 @@ def _map_raster(
         else:
             worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
             run_tiles(worker, left, plan.buffer, lambda item: is_done(item.tile, item.note, peak_bytes()))
-        report("levels", {})
         require_lock()
+        _require_same_image(job, view, request)
+        report("levels", {})
         failed, left_out = totals(store.done())
         store.finish(failed, left_out)
         report("done", watch.summary(failed, left_out))
@@ -215,6 +216,20 @@ def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
         model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
         fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule),
     )  # fmt: skip
+
+
+def _require_same_image(job: Job, view: View, request: Mapping[str, Any]) -> None:
+    """BadInput where the image has become another one while it was read, with the same size and time stamp even."""
+    if not isinstance(job.image, str | Path):
+        return
+    try:
+        now = fingerprint.of_image(job.image, view.about.size, view.about.bands)
+    except OSError:
+        now = ""
+    if now != request["image"]["fingerprint"]:
+        raise BadInput(
+            f"{view.about.name}: has changed while it was read, or is not there any more; start anew with --restart once it is whole"
+        )
 
 
 def _earlier(place: Storage, request: Mapping[str, Any]) -> Record | None:
