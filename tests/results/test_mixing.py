@@ -229,3 +229,18 @@ def test_a_store_of_before_is_read_and_not_written(tmp_path: Path) -> None:
     (target / "zarr.json").write_text(json.dumps(about))
     assert (scores(str(target)) == 4).all()
     assert ClassMap.load(target).record == replace(record(), finished=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"{\xe8", b"", b"[]", b'{"bytes": 1e400}', b'{"bytes": true}', b'{"bytes": 40, "failed": 3}', b"[" * 100_000],
+)
+def test_a_damaged_mark_is_no_mark(text: bytes, tmp_path: Path) -> None:
+    target = tmp_path / "x.zarr"
+    store = Store.create(storage_of(target), record())
+    tiles = list(store.record.tiles)
+    for tile in tiles:
+        of_tile(store, tile, 1.0)
+    (target / ".fullconv" / store.record.run / "done" / tiles[0].name).write_bytes(text)
+    again = Store.resume(storage_of(target), Store.record_of(storage_of(target)))
+    assert set(again.done()) == {tile.name for tile in tiles[1:]}

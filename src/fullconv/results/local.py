@@ -128,7 +128,7 @@ class Local:
 
     def mark_of(self, run: str, name: str) -> str | None:
         try:
-            return (self._done(run) / name).read_text(encoding="utf-8")
+            return (self._done(run) / name).read_bytes().decode(errors="replace")
         except FileNotFoundError:
             self.require(run)
             return None
@@ -137,7 +137,7 @@ class Local:
         folder = self._done(run)
         if not folder.is_dir():
             return {}
-        return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
+        return {p.name: p.read_bytes().decode(errors="replace") for p in folder.iterdir() if p.is_file()}
 
     def clear(self, run: str) -> None:
         for left in self.path.rglob("*.partial"):  # of writes of an older fullconv that a kill cut short

@@ -106,7 +106,11 @@ class Remote:
 
         with asking(self.name):
             try:
-                return bytes(obstore.get(self._store, f"{WORK}/{run}/done/{name}").bytes()).decode().strip()
+                return (
+                    bytes(obstore.get(self._store, f"{WORK}/{run}/done/{name}").bytes())
+                    .decode(errors="replace")
+                    .strip()
+                )
             except FileNotFoundError:
                 return None
 

@@ -223,10 +223,12 @@ def _required(group: Any, name: str, record: Record, shape: tuple[int, ...]) -> 
 
 
 def _bytes_of(mark: str) -> int:
-    """The bytes of a tile's chunks, as its mark says; -1 where it does not."""
+    """The bytes of a tile's chunks, as its mark says; -1 where it is no mark of ours."""
     try:
-        return int(json.loads(mark)["bytes"])
-    except (ValueError, KeyError, TypeError):
+        about = json.loads(mark)
+        sound = isinstance(about.get("left_out", 0), int) and isinstance(about.get("failed", ""), str)
+        return about["bytes"] if sound and type(about["bytes"]) is int else -1
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return -1
 
 
