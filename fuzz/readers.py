@@ -15,7 +15,7 @@ import onnx
 
 import fullconv
 from fullconv.formats.caffe.proto import caffe_pb2
-from fuzz import mutate, stores
+from fuzz import images, mutate, stores
 from fuzz.networks import target as networks
 from fuzz.target import Target
 
@@ -263,5 +263,6 @@ TARGETS = {
         Target("preprocess", ".json", _preprocess_seeds, mutate.either(mutate.damaged, mutate.document, mutate.document), _preprocess),
         Target("networks", ".onnx", networks.seeds, networks.drawn, networks.judged, 60),
         Target("edits", ".onnx", networks.edit_seeds, networks.edited, networks.judged, 60),
+        *images.TARGETS,
     )
 }  # fmt: skip

@@ -13,6 +13,7 @@ import zarr
 
 from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, size_of, window_of
+from fullconv.rasters.bounded import bind, bounded
 from fullconv.rasters.source import About, Level, Span, Window, bits_of, white_of
 
 _LOOKED = 16  # chunks of a level
@@ -31,9 +32,11 @@ class Zarr:
     def __init__(self, name: str, store: Any) -> None:
         self.name = name
         self._bits: int | None = None
-        self._arrays, named, size = self._levels(zarr.open(store, mode="r"))
+        with bounded():
+            self._arrays, named, size = self._levels(zarr.open(store, mode="r"))
         for array in self._arrays:
             self._require_plain(array)
+            bind(array)
         first = self._arrays[0]
         self._axes = axes_of(first.shape, named or _named(first), self.name)
         levels = []
