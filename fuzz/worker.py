@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import traceback
 import warnings
@@ -13,6 +12,7 @@ from random import Random
 from typing import Any, TextIO
 
 from fullconv.errors import BrokenPromise, FullconvError
+from fullconv.system.fallback import bound
 from fuzz.readers import TARGETS
 from fuzz.runner import kind_of
 from fuzz.target import Target, Wrong
@@ -44,8 +44,9 @@ def main(arguments: list[str]) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     limit = int(target.gigabytes * 2**30)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bounded = bound(limit)
+    if bounded is not None:
+        bounded()
     warnings.simplefilter("ignore")
     if arguments[1] == "--file":
         with_seeds(target, Path.cwd() / "seeds")

@@ -45,13 +45,13 @@ def unfinished(record: Record) -> Record:
     return replace(record, finished=False)
 
 
-HOW = {"preprocess": "unit", "memory": 205 << 20}
+HOW = {"preprocess": "unit", "memory": 197 << 20}
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     folder = tmp_path_factory.mktemp("alone")
-    image = runs.picture(folder / "x.npy", 2000, 1800)
+    image = runs.picture(folder / "x.npy", 1300, 1200)
     from fullconv.stream import plan
 
     with pytest.MonkeyPatch.context() as patched:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import fullconv
@@ -79,6 +80,7 @@ def test_a_container_is_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert memory.total_bytes() > 1 << 30
 
 
+@pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="a system that binds no process to processors")
 def test_processors_are_those_that_the_process_may_use() -> None:
     code = "import psutil; psutil.Process().cpu_affinity([0]); from fullconv.system.processors import processors; print(processors())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

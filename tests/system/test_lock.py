@@ -58,7 +58,7 @@ def test_a_file_system_without_locks_is_no_other_process(
 
 
 def test_a_file_system_without_flock_has_a_file_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fcntl
+    fcntl = pytest.importorskip("fcntl")
 
     def missing(*args: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")

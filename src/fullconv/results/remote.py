@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.results.storage import WORK, Replaced
 
+_AT_ONCE = 16  # marks that are asked for at once
 _ROOT = "zarr.json"
 _LOCK = f"{WORK}/lock"
 _OF_RUNS = re.compile(rf"([0-9a-f]{{16}}|{re.escape(WORK)})/")
@@ -117,13 +119,13 @@ class Remote:
     def marks(self, run: str) -> Mapping[str, str]:
         import obstore
 
-        found = {}
-        with asking(self.name):
-            for batch in obstore.list(self._store, f"{WORK}/{run}/done"):
-                for entry in batch:
-                    data = bytes(obstore.get(self._store, entry["path"]).bytes())
-                    found[str(entry["path"]).rsplit("/", 1)[-1]] = data.decode().strip()
-        return found
+        def read(path: str) -> str:
+            return bytes(obstore.get(self._store, path).bytes()).decode(errors="replace").strip()
+
+        with asking(self.name), ThreadPoolExecutor(_AT_ONCE) as pool:
+            listed = obstore.list(self._store, f"{WORK}/{run}/done")
+            paths = [str(entry["path"]) for batch in listed for entry in batch]
+            return {path.rsplit("/", 1)[-1]: text for path, text in zip(paths, pool.map(read, paths), strict=True)}
 
     def clear(self, run: str) -> None:
         self._remove_all_but(run, marks=False)

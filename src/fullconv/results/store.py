@@ -140,8 +140,13 @@ class Store:
                     del marks[tile.name]
         return marks
 
-    def finish(self, failed: Sequence[tuple[str, str]], left_out: int) -> None:
+    def finish(self, failed: Sequence[tuple[str, str]], left_out: int, done: Mapping[str, str] | None = None) -> None:
         """Make the coarser levels, and say that all is done.
+
+        Args:
+            failed: tiles with pixels that do not decode, and why.
+            left_out: cells without an answer.
+            done: as ``done`` has just said it, where it was asked.
 
         Raises:
             BadInput: something that was done is not there any more.
@@ -150,7 +155,8 @@ class Store:
             self.storage.require(self.record.run)
             size, run = self.storage.sizes(self.record.run), self.record.run
             gone = [key for key in _files(self.record) if key != "zarr.json" and not size(key)]
-            if gone or len(self.done()) < len(self.record.tiles):
+            done = self.done() if done is None else done
+            if gone or len(done) < len(self.record.tiles):
                 raise BadInput(
                     f"{self.storage.name}: parts of it were removed while it was written"
                     f"{f' ({gone[0]})' if gone else ''}; the rest is kept, and the same command makes them again"

@@ -188,8 +188,9 @@ def _map_raster(
         require_lock()
         _require_same_image(job, view, request)
         report("levels", {})
-        failed, left_out = totals(store.done())
-        store.finish(failed, left_out)
+        done = store.done()
+        failed, left_out = totals(done)
+        store.finish(failed, left_out, done)
         report("done", watch.summary(failed, left_out))
         return ClassMap.of_store(Store.open(place), image)
 
