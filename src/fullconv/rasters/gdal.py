@@ -28,6 +28,7 @@ from fullconv.rasters.turned import ORIENTATION
 
 _DRIVERS = {  # a file is what its name says, never one that another driver would run or follow elsewhere
     ".jp2": "JP2OpenJPEG", ".j2k": "JP2OpenJPEG", ".vrt": "VRT", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
+    ".img": "HFA", ".ntf": "NITF", ".nitf": "NITF", ".nc": "netCDF",
 }  # fmt: skip
 _ROWS = ("PNG", "JPEG", "WEBP", "BMP")  # no part of these decodes without all rows above it
 _CACHE = 64 << 20  # bytes of decoded blocks that the library keeps
@@ -84,6 +85,8 @@ class Gdal:
         else:
             require_harmless(self._target, self._driver)
         main = self._level(0)
+        if access.subdataset is not None or main.count == 0:
+            main = self._choose(main, access.subdataset)
         if isinstance(image, Address):
             _require_plain(self._name, main)
         shapes = [(main.height, main.width, main.block_shapes[0])]
@@ -122,6 +125,18 @@ class Gdal:
             remarks=_remarks(self._name, main),
         )
 
+    def _choose(self, whole: Any, name: str | None) -> Any:
+        """One image of a file of several, by the name that GDAL lists."""
+        listed = {_short(each, self._target): each for each in whole.subdatasets}
+        if name not in listed:
+            shown = ", ".join(sorted(listed)[:20]) or "none"
+            missing = "" if name is None else f"holds no image {name!r}; "
+            raise BadInput(f"{self._name}: {missing}choose an image with --subdataset (subdataset=); it holds {shown}")
+        whole.close()
+        self._open.clear()
+        self._target = listed[name]
+        return self._level(0)
+
     def _level(self, level: int) -> Any:
         if level not in self._open:
             how: dict[str, Any] = {"overview_level": level - 1} if level else {}
@@ -156,6 +171,12 @@ class Gdal:
             self._copy.close()
 
 
+def _short(listed: str, path: Any) -> str:
+    """What GDAL calls an image of a file, without driver and file: ``NETCDF:"x.nc":t`` is t, ``NITF_IM:1:x.ntf`` is 1."""
+    rest = listed.replace(f'"{path}"', "").replace(str(path), "")
+    return ":".join(part for part in rest.split(":")[1:] if part)
+
+
 def _has_mask(dataset: Any) -> bool:
     """Whether the file, or one beside it, has a mask of its own."""
     return any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in dataset.mask_flag_enums)
@@ -170,6 +191,8 @@ def _transform(dataset: Any) -> Affine | None:
 
 def _remarks(name: str, dataset: Any) -> tuple[str, ...]:
     found = []
+    if len(dataset.subdatasets) > 1:
+        found.append(f"{name}: holds {len(dataset.subdatasets)} images, the first is read")
     points, _ = dataset.gcps
     if points and dataset.transform.is_identity:
         found.append(

@@ -11,12 +11,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import rasterio
 import rasterio.errors
 from rasterio.io import MemoryFile
 
 from fullconv.errors import BadInput
 from fullconv.rasters.access import Access
+from fullconv.rasters.hdf5 import arrays
 from fullconv.rasters.sidecars import opened_beside
 from fullconv.rasters.vrt import described, kind_of
 from fullconv.system.guard import reads
@@ -30,6 +32,10 @@ def require_harmless(path: Path | str, driver: str) -> None:
         _require_no_other(path, driver)
     if not isinstance(path, Path):
         return
+    if driver == "netCDF" and h5py.is_hdf5(path):
+        with h5py.File(path, "r") as file:
+            for _ in arrays(path, file):  # none of which leads to another file
+                pass
     for other in opened_beside(path):
         reads(other)
         if kind_of(other) != "GTiff":

@@ -24,12 +24,13 @@ from fullconv.rasters.source import Source
 from fullconv.rasters.turned import Turned
 from fullconv.system.guard import is_folder, reads, require_file
 
-SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi")
+SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi", ".dcm")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
 _JPEG_2000 = (".jp2", ".j2k")
-_GDAL = (*_JPEG_2000, ".vrt")
+_NETCDF, _HDF5 = (".nc",), (".h5", ".hdf5", ".he5")
+_GDAL = (*_JPEG_2000, ".vrt", ".img", ".ntf", ".nitf", *_NETCDF)
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
-TILED = (*SLIDES, *_GDAL, ".npy", ".zarr")  # what no picture reader opens
+TILED = (*SLIDES, *_GDAL, *_HDF5, ".npy", ".zarr")  # what no picture reader opens
 SUFFIXES = (*TILED, *_TIFF, *_PICTURES)
 _HELD = 64 << 20  # pixels up to which a picture is held whole
 
@@ -49,12 +50,13 @@ def open_source(image: Any, access: Access = NONE) -> Source:
     if not isinstance(image, str | Path):
         return Held(image)
     if is_remote(image):
-        return _far(image)
+        return _far(image, access)
     path = Path(image)
     reads(path)
+    _require_one(str(path), ".zarr" if is_folder(path) else path.suffix.lower(), access)
     if is_folder(path):
         _require_zarr(path)
-        return _opened(path, "a Zarr image", lambda: _zarr(path))
+        return _opened(path, "a Zarr image", lambda: _zarr(path, access))
     require_file(path, "image")
     kind, reader = _reader(path, access)
     source = _opened(path, kind, reader)
@@ -66,10 +68,11 @@ def open_source(image: Any, access: Access = NONE) -> Source:
     return source
 
 
-def _far(url: str) -> Source:
+def _far(url: str, access: Access) -> Source:
     """An image by its address: Zarr by obstore, else by rasterio."""
     address = Address(url)
     suffix = Path(address.path).suffix.lower()
+    _require_one(url, ".zarr" if ".zarr" in address.path else suffix, access)
     if suffix in (*_TIFF, *_JPEG_2000):
         if find_spec("rasterio") is None:
             raise MissingExtra(
@@ -85,7 +88,7 @@ def _far(url: str) -> Source:
         )
     from fullconv.rasters.zarrs import Zarr, stored_at
 
-    return opened(url, "a Zarr image", lambda: _kept(Zarr(url, stored_at(url))))
+    return opened(url, "a Zarr image", lambda: _kept(Zarr(url, stored_at(url), access.subdataset)))
 
 
 def _opened(path: Path, kind: str, reader: Callable[[], Source]) -> Source:
@@ -110,12 +113,14 @@ def _reader(path: Path, access: Access) -> tuple[str, Callable[[], Source]]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return "a .npy file", lambda: _npy(path)
+    if suffix in _HDF5:
+        return "an HDF5 file", lambda: _hdf5(path, access)
     if suffix in SLIDES:
         return "a slide", lambda: _slide(path)
     if suffix in _TIFF:
         return "a TIFF", lambda: _tiff(path)
     if suffix in _GDAL:
-        return "a raster", lambda: _gdal(path, "JP2 and VRT files", access)
+        return "a raster", lambda: _gdal(path, f"{suffix[1:].upper()} files", access)
     return "a picture", lambda: _picture(path)
 
 
@@ -125,6 +130,20 @@ def _npy(path: Path) -> Source:
     return Npy(path)
 
 
+def _hdf5(path: Path, access: Access) -> Source:
+    from fullconv.rasters.hdf5 import Hdf5
+
+    return Hdf5(path, access.subdataset)
+
+
+def _require_one(name: str, suffix: str, access: Access) -> None:
+    """BadInput where an image of a file is chosen that is of no kind that holds several to choose from."""
+    if access.subdataset is not None and suffix not in (*_HDF5, *_NETCDF, ".ntf", ".nitf", ".zarr"):
+        raise BadInput(
+            f"{name}: --subdataset (subdataset=) chooses an image of HDF5, NetCDF, NITF and Zarr; this is none of them"
+        )
+
+
 def _require_zarr(path: Path) -> None:
     if not any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs")):
         raise BadInput(
@@ -132,10 +151,10 @@ def _require_zarr(path: Path) -> None:
         )
 
 
-def _zarr(path: Path) -> Source:
+def _zarr(path: Path, access: Access) -> Source:
     from fullconv.rasters.zarrs import Zarr
 
-    return Zarr(str(path), str(path))
+    return Zarr(str(path), str(path), access.subdataset)
 
 
 def _slide(path: Path) -> Source:

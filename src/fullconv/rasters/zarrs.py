@@ -27,13 +27,14 @@ class Zarr:
     Args:
         name: for people.
         store: a folder, or a store of zarr's.
+        subdataset: path of the array or group within it.
     """
 
-    def __init__(self, name: str, store: Any) -> None:
+    def __init__(self, name: str, store: Any, subdataset: str | None = None) -> None:
         self.name = name
         self._bits: int | None = None
         with bounded():
-            self._arrays, named, size = self._levels(zarr.open(store, mode="r"))
+            self._arrays, named, size = self._levels(_named_in(zarr.open(store, mode="r"), name, subdataset))
         for array in self._arrays:
             self._require_plain(array)
             bind(array)
@@ -63,7 +64,7 @@ class Zarr:
             names = [name for name, _ in found.arrays()]
             if len(names) != 1:
                 raise BadInput(
-                    f"{self.name}: a Zarr group without multiscales and with {len(names)} arrays; name the array"
+                    f"{self.name}: a Zarr group without multiscales and with {len(names)} arrays; choose one with --subdataset (subdataset=): {', '.join(sorted(names)[:20]) or 'none'}"
                 )
             return [found[names[0]]], None, None
         image = scales[0]
@@ -95,6 +96,14 @@ class Zarr:
 
     def close(self) -> None:
         self._arrays = []
+
+
+def _named_in(found: Any, name: str, subdataset: str | None) -> Any:
+    if subdataset is None:
+        return found
+    if isinstance(found, zarr.Array) or subdataset not in found:
+        raise BadInput(f"{name}: holds no array or group {subdataset!r}")
+    return found[subdataset]
 
 
 def stored_at(url: str) -> Any:

@@ -1,0 +1,107 @@
+"""Arrays in HDF5 files: one of them is the image, the only one or the one that is named. Nothing outside the file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fullconv.errors import BadInput
+from fullconv.rasters.arrays import axes_of, size_of, window_of
+from fullconv.rasters.bounded import require_bounded
+from fullconv.rasters.source import About, Level, Span, Window, white_of
+
+_MOST = 1 << 16  # objects of a file
+_SHOWN = 20
+
+
+class Hdf5:
+    """An array of (H, W), (H, W, C) or (C, H, W)."""
+
+    def __init__(self, path: Path, subdataset: str | None = None) -> None:
+        self._file = h5py.File(path, "r")
+        try:
+            self._array = _chosen(path, list(arrays(path, self._file)), subdataset)
+            self._axes = axes_of(self._array.shape, None, str(path))
+            height, width, bands = size_of(self._array.shape, self._axes)
+            self._chunks = self._array.chunks or _rows(self._array.shape, self._axes)
+            tile = size_of(self._chunks, self._axes)
+            self._dtype = np.dtype(self._array.dtype).newbyteorder("=")
+            level = Level(height, width, (min(tile[0], height), min(tile[1], width)))
+            self.about = About(str(path), bands, self._dtype.name, (level,), white=white_of(self._dtype))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
+        if self._array.chunks and self._array.compression is not None:
+            self._require_bounded(rows, cols, (min(bands), max(bands) + 1))
+        return Window(window_of(self._array, self._axes, rows, cols, bands).astype(self._dtype, copy=False))
+
+    def _require_bounded(self, rows: Span, cols: Span, bands: Span) -> None:
+        """Unreadable where a chunk of the window becomes more than it should."""
+        at = {"y": rows, "x": cols, "c": bands}
+        spans = [at.get(axis, (0, 1)) for axis in self._axes]
+        firsts = [range(a // side * side, b, side) for (a, b), side in zip(spans, self._chunks, strict=True)]
+        size = int(np.prod(self._chunks)) * self._array.dtype.itemsize
+        for first in product(*firsts):
+            about = self._array.id.get_chunk_info_by_coord(first)
+            if about.byte_offset is not None and about.size and self._array.compression == "gzip":
+                require_bounded("zlib", self._array.id.read_direct_chunk(first)[1], size)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def arrays(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
+    """Arrays of numbers by name.
+
+    Raises:
+        BadInput: the file leads to another one.
+    """
+    seen, waiting = set(), [("", file)]
+    while waiting:
+        name, group = waiting.pop()
+        for key in group:
+            whole = f"{name}/{key}" if name else key
+            link = group.get(key, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise BadInput(
+                    f"{path}: {whole!r} is a link to another file ({link.filename!r}), which is not followed"
+                )
+            if not isinstance(link, h5py.HardLink):
+                continue
+            item = group[key]
+            where = h5py.h5o.get_info(item.id).addr
+            if where in seen:
+                continue
+            seen.add(where)
+            if len(seen) > _MOST:
+                raise BadInput(f"{path}: holds more than {_MOST:,} objects")
+            if isinstance(item, h5py.Group):
+                waiting.append((whole, item))
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise BadInput(f"{path}: the numbers of {whole!r} lie in other files, which are not read")
+                if item.shape is not None and len(item.shape) >= 2 and item.dtype.kind in "fiu":
+                    yield whole, item
+
+
+def _chosen(path: Path, found: list[tuple[str, Any]], name: str | None) -> Any:
+    by_name = dict(found)
+    if name is None and len(found) == 1:
+        return found[0][1]
+    if name is not None and name.strip("/") in by_name:
+        return by_name[name.strip("/")]
+    shown = ", ".join(f"{key} {each.shape}" for key, each in found[:_SHOWN]) or "none"
+    missing = "" if name is None else f"has no array {name!r}; "
+    raise BadInput(f"{path}: {missing}choose an image with --subdataset (subdataset=); it holds {shown}")
+
+
+def _rows(shape: tuple[int, ...], axes: str) -> tuple[int, ...]:
+    """An array that lies in the file as it is, as blocks of a row."""
+    return tuple(1 if axis == "y" else side for axis, side in zip(axes, shape, strict=True))
