@@ -212,6 +212,51 @@ def _sidecar_seeds(folder: Path) -> list[Path]:
     return [_packed(folder / "a.zip", own)]
 
 
+def _dicom_seeds(folder: Path) -> list[Path]:
+    from tests.rasters import dicom
+
+    return [dicom.write(folder / f"{packing}.dcm", _scene(), packing) for packing in ("raw", "jpeg")]
+
+
+def _hdf5_seeds(folder: Path) -> list[Path]:
+    import h5py
+
+    with h5py.File(folder / "x.h5", "w") as file:
+        file.create_dataset("g/a", data=_scene(), chunks=(32, 32, 3), compression="gzip", shuffle=True)
+    with h5py.File(folder / "y.h5", "w") as file:
+        file["a"] = _scene()
+    return [folder / "x.h5", folder / "y.h5"]
+
+
+def _written_seeds(driver: str, suffix: str) -> Callable[[Path], list[Path]]:
+    def seeds(folder: Path) -> list[Path]:
+        import rasterio
+
+        path = folder / f"x{suffix}"
+        with rasterio.open(path, "w", driver=driver, height=70, width=90, count=3, dtype="uint8") as file:
+            file.write(_scene().transpose(2, 0, 1))
+        return [path]
+
+    return seeds
+
+
+def _netcdf_seeds(folder: Path) -> list[Path]:
+    import h5py
+    from scipy.io import netcdf_file
+
+    with netcdf_file(folder / "x.nc", "w") as file:
+        file.createDimension("y", 70)
+        file.createDimension("x", 90)
+        file.createVariable("a", ">f4", ["y", "x"])[:] = _scene()[:, :, 0]
+    with h5py.File(folder / "y.nc", "w") as file:
+        file["a"] = _scene()[:, :, 0]
+        for i, (name, size) in enumerate((("y", 70), ("x", 90))):
+            file[name] = np.arange(size, dtype=np.float64)
+            file[name].make_scale(name)
+            file["a"].dims[i].attach_scale(file[name])
+    return [folder / "x.nc", folder / "y.nc"]
+
+
 def _tags(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:
     """A TIFF of which entries of a directory have another tag, type, count or value."""
     array = bytearray(data)
@@ -269,6 +314,11 @@ TARGETS = (
     Target("npy", ".npy", _npy_seeds, mutate.either(mutate.damaged, _shaped), _read),
     Target("picture", ".png", _picture_seeds, mutate.damaged, _read),
     Target("jp2", ".jp2", _jp2_seeds, mutate.damaged, _read),
+    Target("dicom", ".dcm", _dicom_seeds, mutate.damaged, _read),
+    Target("hdf5", ".h5", _hdf5_seeds, mutate.either(mutate.damaged, mutate.hdf5), _read),
+    Target("netcdf", ".nc", _netcdf_seeds, mutate.either(mutate.damaged, mutate.hdf5), _read),
+    Target("hfa", ".img", _written_seeds("HFA", ".img"), mutate.damaged, _read),
+    Target("nitf", ".ntf", _written_seeds("NITF", ".ntf"), mutate.damaged, _read),
     Target("zarr", ".zip", _zarr_seeds, mutate.archive(mutate.either(mutate.damaged, mutate.document)), _unpacked("x.zarr")),
     Target("vrt", ".zip", _vrt_seeds, mutate.either(_XML, _ANY), _unpacked("x.vrt")),
     Target("sidecars", ".zip", _sidecar_seeds, mutate.either(_XML, _ANY), _unpacked("x.tif")),

@@ -15,7 +15,7 @@ from fullconv.errors import BadInput
 from fullconv.rasters.access import Access
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import Selection, View
-from tests.rasters import pictures
+from tests.rasters import dicom, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SCENE = pictures.scene(60, 70)
@@ -142,3 +142,37 @@ def test_one_array_of_a_zarr_group(tmp_path: Path) -> None:
     pictures.png(tmp_path / "x.png", SCENE)
     with pytest.raises(BadInput, match="chooses an image of HDF5, NetCDF, NITF and Zarr; this is none of them"):
         seen(tmp_path / "x.png", "c")
+
+
+@pytest.mark.parametrize("packing", ["raw", "jpeg"])
+def test_slides_in_dicom(packing: str, tmp_path: Path) -> None:
+    """Frames decoded one by one by Pillow are the judge."""
+    path = dicom.write(tmp_path / "a.dcm", SCENE, packing, mpp=(0.5, 0.25))
+    half = np.ascontiguousarray(SCENE[::2, ::2])
+    dicom.write(tmp_path / "b.dcm", half, packing, mpp=(1.0, 0.5), level=1)
+    with closing(View(path)) as view:
+        assert view.about.pixel_size == (0.5, 0.25)
+        assert view.about.unit == "micrometer"
+        assert [(level.height, level.width) for level in view.about.levels] == [(60, 70), (30, 35)]
+    for level, scene in enumerate((SCENE, half)):
+        judge = dicom.decoded(scene, packing)
+        with closing(View(path, Selection(level=level))) as view:
+            pixels, missing = view.read((0, view.size[0]), (0, view.size[1]))
+            assert missing is None
+            assert np.abs(pixels - judge.astype(int)).max() <= (
+                0 if packing == "raw" else 2
+            )  # two builds of one decoder
+    if packing == "jpeg":
+        data = path.read_bytes()
+        at = data.index(b"\xe0\x7f\x10\0OB") + 12  # the table of frames
+        count = int.from_bytes(data[at + 4 : at + 8], "little") // 4
+        assert count == 6
+        (tmp_path / "b.dcm").write_bytes(data[: at + 10] + b"\xff" + data[at + 11 :])
+        with pytest.raises(
+            BadInput, match=r"b\.dcm: .*its frames do not lie where its table says"
+        ):  # libdicom reads what is not its own
+            View(path)
+        (tmp_path / "b.dcm").unlink()
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(BadInput, match=r"a\.dcm: cannot be opened as a slide"):
+        View(path)

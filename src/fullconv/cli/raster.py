@@ -70,7 +70,7 @@ def raster_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What an image may lead to beside itself, and which of several in one file is meant."""
     for option in (
-        click.option("--subdataset", help="Which image of a file of several (HDF5, NetCDF); the error that lists them has their names."),
+        click.option("--subdataset", help="Which image of a file of several (HDF5, NetCDF, NITF, Zarr); the error that lists them has their names."),
         click.option(
             "--allow-remote", is_flag=True,
             help="Let a mosaic (VRT) name files on other machines. An image given by its own https://, s3:// or gs:// address needs no leave.",

@@ -166,8 +166,11 @@ def _slide(path: Path) -> Source:
             return Tiff(path)
     if find_spec("openslide") is None:
         raise MissingExtra(f"{path}: slides need openslide; install it with: pip install 'fullconv[slide]'")
+    from fullconv.rasters.dicoms import require_whole
     from fullconv.rasters.slide import Slide
 
+    if path.suffix.lower() == ".dcm":
+        require_whole(path)
     return Blocks(Slide(path))
 
 
