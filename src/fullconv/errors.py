@@ -44,8 +44,11 @@ class Refused(FullconvError):
     """The network is readable, but something in it cannot be done (exit status 1)."""
 
     def __init__(self, summary: str, refusals: Sequence[Refusal]) -> None:
-        self.refusals = tuple(refusals)
+        self._summary, self.refusals = summary, tuple(refusals)
         super().__init__("\n  ".join([summary, *map(str, self.refusals)]))
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[str, tuple[Refusal, ...]]]:
+        return type(self), (self._summary, self.refusals)  # a worker's refusal comes back as one
 
 
 class CannotCast(Refused):

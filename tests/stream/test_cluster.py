@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ import pytest
 
 import fullconv
 from fullconv import map_raster, version
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
@@ -143,6 +144,13 @@ def test_stages_of_a_process_are_done_by_one_thread_at_a_time() -> None:
         list(pool.map(bench.do, range(40)))
     assert kept == {tile: float(tile) for tile in range(40)}
     assert len(buffers) == 2
+
+
+def test_a_refusal_of_a_worker_comes_back_as_one() -> None:
+    error = CannotRun("no engine runs it", [Refusal("conv1", "of a kind of its own")])
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is CannotRun
+    assert (str(again), again.refusals) == (str(error), error.refusals)
 
 
 def test_memory_is_shared_out_among_the_workers_of_a_machine() -> None:
