@@ -27,9 +27,28 @@ def step(run: Callable, channels: int = 4) -> Callable[[], nn.Module]:
     return lambda: Of(lambda m, x: m.fc(run(m.t(x)).flatten(1)), t=trunk(), fc=nn.LazyLinear(5))
 
 
+class _Sums(nn.Module):
+    """A trunk, a sum of products, and a dense layer behind what is a map still."""
+
+    def __init__(self, equation: str, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.t, self.equation = trunk(), equation
+        self.weight = nn.Parameter(torch.randn(shape) / 9)
+        self.fc = nn.LazyLinear(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.einsum(self.equation, self.t(x), self.weight).flatten(1))
+
+
 WORDS: dict[str, dict[str, tuple[Callable[[], nn.Module], str]]] = {
     "AdaptivePool": {"windows of uneven size": (REFUSED["an uneven adaptive pool"][0], "refused")},
     "Attention": {"over positions": (REFUSED["attention"][0], "refused")},
+    "Einsum": {
+        "a dense layer": (lambda: _Sums("nchw,ochw->no", (5, 4, 7, 7)), "exact"),
+        "a dense layer of the other order": (lambda: _Sums("nchw,whco->no", (7, 7, 4, 5)), "exact"),
+        "a 1×1 convolution": (lambda: _Sums("nchw,oc->nohw", (6, 4)), "exact"),
+        "a 1×1 convolution of the other order": (lambda: _Sums("nchw,co->nohw", (4, 6)), "exact"),
+    },
     "ReduceOther": {
         f"the norm of channels of order {order}": (step(lambda x, p=order: x * torch.linalg.vector_norm(x + 0.2, p, dim=1, keepdim=True)), "exact")
         for order in (3.0, 0, float("inf"))

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from fullconv.formats.einsum import product
 from fullconv.formats.onnx.lower import lower_model
 from fullconv.formats.onnx.static import Static, input_name, run_plainly
 from fullconv.graph.axes import Axes
@@ -287,26 +288,19 @@ def _mean_variance(w: _Writer, x: ir.Value, axes: Axes) -> Made | None:
 
 def _einsum(w: _Writer, x: ir.Value, axes: Axes) -> Made | None:
     """A dense layer over all that lies behind the batch, or one matrix for the channels of every position."""
-    equation, matrix = str(w.attribute("equation", "")).replace(" ", ""), w.constant(1)
-    terms, arrow, out = equation.partition("->")
-    data, comma, weights = terms.partition(",")
-    plain = arrow and comma and (data + weights + out).isalpha() and len(w.node.inputs) == 2
-    if matrix is None or not plain or any(len(set(term)) != len(term) for term in (data, weights, out)):
+    matrix = w.constant(1)
+    found = None
+    if matrix is not None and len(w.node.inputs) == 2:
+        found = product(str(w.attribute("equation", "")), axes.rank, matrix.ndim)
+    if matrix is None or found is None:
         return None
-    summed, new = [a for a in data if a in weights], [a for a in weights if a not in data]
-    if len(new) != 1 or set(summed) & set(out) or len(data) != axes.rank or len(weights) != matrix.ndim:
-        return None
-    laid = matrix.transpose([weights.index(a) for a in (*summed, *new)]).reshape(
-        -1, matrix.shape[weights.index(new[0])]
-    )
+    laid = matrix.transpose(found.order).reshape(-1, matrix.shape[found.order[-1]])
     value = w.node.outputs[0]
-    if summed == list(data[1:]) and out == data[0] + new[0]:
-        return value, w("MatMul", x if len(data) == 2 else w("Flatten", x, axis=1), w.number(laid))
-    if len(summed) != 1 or out != data.replace(summed[0], new[0]):
-        return None
-    if data.index(summed[0]) == len(data) - 1:
+    if found.summed is None:
+        return value, w("MatMul", x if axes.rank == 2 else w("Flatten", x, axis=1), w.number(laid))
+    if found.summed == axes.rank - 1:
         return value, w("MatMul", x, w.number(laid))
-    if data.index(summed[0]) == 1 and len(data) == 4:
+    if found.summed == 1 and axes.rank == 4:
         return value, w("Conv", x, w.number(laid.T[:, :, None, None]), kernel_shape=[1, 1])
     return None
 

@@ -19,6 +19,7 @@ from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
 from fullconv.formats.onnx.quantised import respelt
+from fullconv.formats.onnx.same import padded_by_word
 from fullconv.formats.onnx.sampled import recorded_crop
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.squeeze import keep_batch
@@ -67,6 +68,7 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
     try:
         inputs = _input_axes(model, str(path), reading.input_shape)
         unfitted(model, inputs)
+        padded_by_word(model)
         stated = states_another_size(model, inputs)
         try:
             net = understand(model, str(path), inputs)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from fullconv.formats.einsum import product
 from fullconv.formats.torch.module import PATH, about_mean, below_peak
 from fullconv.formats.torch.operators import Call
 from fullconv.formats.torch.shapes import Known, is_size
@@ -232,6 +233,27 @@ def _behind_views(node: Any) -> Any:
     return node
 
 
+def _einsum(w: _Writer, call: Call) -> fx.Node | None:
+    """The dense layer that it is, or the matrix over the channels of every position, which are laid last for it."""
+    operands = call["tensors"]
+    if not isinstance(operands, list | tuple) or len(operands) != 2:
+        return None
+    x, weights = operands
+    if weights.op != "get_attr" or weights not in call.known.shapes or x not in call.known.shapes:
+        return None
+    rank = call.rank(x)
+    found = product(str(call["equation"]), rank, call.rank(weights))
+    if found is None:
+        return None
+    matrix = w(aten.permute.default, weights, [found.order[-1], *found.order[:-1]])
+    if found.summed is None:
+        flat = x if rank == 2 else w(aten.flatten.using_ints, x, 1)
+        return w(aten.linear.default, flat, w(aten.flatten.using_ints, matrix, 1) if rank > 2 else matrix)
+    last = [*(i for i in range(rank) if i != found.summed), found.summed]
+    answer = w(aten.linear.default, w(aten.permute.default, x, last), matrix)
+    return w(aten.permute.default, answer, [last.index(i) for i in range(rank)])
+
+
 _RESPELT: dict[Any, Callable[[_Writer, Call], fx.Node | None]] = {
     aten.var.correction: _variance,
     aten.std.correction: _variance,
@@ -245,4 +267,5 @@ _RESPELT: dict[Any, Callable[[_Writer, Call], fx.Node | None]] = {
     aten.reshape.default: _blocks,
     aten.view.default: _blocks,
     aten.matmul.default: _weighted,
+    aten.einsum.default: _einsum,
 }
