@@ -13,6 +13,7 @@ from fullconv.errors import CannotRun
 from fullconv.model import Model
 from fullconv.rasters.remote import fingerprint as far_print
 from fullconv.rasters.remote import is_remote
+from fullconv.rasters.sidecars import read_with
 
 _WHOLE = 1 << 30  # bytes of an image that are all read
 _PIECES, _PIECE, _AT_ONCE = 1024, 64 << 10, 1 << 20
@@ -62,17 +63,20 @@ def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
         made.update(far_print(image).encode())
         return made.hexdigest()[:32]
     path = Path(image)
-    files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path, *read_with(path)]
     whole = sum(part.stat().st_size for part in files) <= _WHOLE
     pieces = max(2, _PIECES // len(files))
     for part in files:
         about = part.stat()
-        made.update(
-            repr((part.relative_to(path).as_posix(), about.st_size, None if whole else about.st_mtime_ns)).encode()
-        )
+        made.update(repr((_name_in(path, part), about.st_size, None if whole else about.st_mtime_ns)).encode())
         for piece in _bytes_of(part, about.st_size, None if whole else pieces):
             made.update(piece)
     return made.hexdigest()[:32]
+
+
+def _name_in(path: Path, part: Path) -> str:
+    """What a file is called within an image, or beside it: the same wherever the whole lies."""
+    return part.relative_to(path).as_posix() if part.is_relative_to(path) else part.name
 
 
 def _bytes_of(path: Path, length: int, pieces: int | None) -> Iterator[bytes]:

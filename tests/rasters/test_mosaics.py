@@ -13,6 +13,7 @@ import rasterio
 import tifffile
 from rasterio.shutil import copy
 
+from fullconv import fingerprint
 from fullconv.errors import BadInput
 from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View
@@ -282,3 +283,18 @@ def test_a_mosaic_by_a_link_lies_where_the_file_lies(folder: Path) -> None:
     (folder.parent / "link.vrt").symlink_to(folder / "x.vrt")
     np.testing.assert_array_equal(seen(folder.parent / "link.vrt"), SCENE)
     assert os.path.realpath(folder.parent / "link.vrt") == str(folder / "x.vrt")
+
+
+def test_another_source_or_mask_is_another_image(folder: Path) -> None:
+    """A stopped map does not go on over other pixels."""
+    path = vrt(folder, mosaic("s.tif"))
+    prints = [fingerprint.of_image(path, (96, 128), 3)]
+    assert fingerprint.of_image(path, (96, 128), 3) == prints[0]
+    pictures.geotiff(folder / "s.tif", 255 - SCENE)
+    prints.append(fingerprint.of_image(path, (96, 128), 3))
+    image = folder / "s.tif"
+    for name, data in (("s.tif.msk", b"a"), ("s.tif.msk", b"b"), ("s.tif.aux.xml", b"a"), ("s.tfw", b"a")):
+        prints.append(fingerprint.of_image(image, (96, 128), 3))
+        (folder / name).write_bytes(data)
+    prints.append(fingerprint.of_image(image, (96, 128), 3))
+    assert len(set(prints)) == len(prints)

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 from fullconv.errors import BadInput
 from fullconv.geometry.place import Affine
 from fullconv.rasters.source import About
+from fullconv.rasters.vrt import sources_of
 from fullconv.system.guard import reads
 
 _LARGEST = 4 << 20  # bytes of a sidecar that is parsed
@@ -51,6 +52,14 @@ def opened_beside(path: Path, deep: int = 0) -> Iterator[Path]:
                 raise BadInput(f"{other}: masks and overviews of each other, {_DEEP} deep; remove it")
             yield other
             yield from opened_beside(other, deep + 1)
+
+
+def read_with(path: Path) -> list[Path]:
+    """Files whose change is a change of the image: overviews, masks, what says where it lies, and the sources of a mosaic."""
+    names = [*opened_beside(path), _more(path, ".aux.xml"), path.with_suffix(".prj"), *_world_names(path)]
+    if path.suffix.lower() == ".vrt":
+        names += sources_of(path)
+    return sorted({name for name in names if _exists(name)})
 
 
 def _more(path: Path, suffix: str) -> Path:

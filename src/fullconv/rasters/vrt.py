@@ -109,6 +109,21 @@ def described(path: Path, access: Access, look: Callable[[Path | str], None], ov
     return bytes(tostring(copy, encoding="utf-8"))
 
 
+def sources_of(path: Path) -> list[Path]:
+    """The local files that a mosaic names, by their real paths."""
+    folder = Path(os.path.realpath(path)).parent
+    named = {
+        os.path.realpath(folder / (each.text or "").strip() if _is_beside(each) else (each.text or "").strip())
+        for each in _parsed(path).iter("SourceFilename")
+    }
+    return sorted(Path(name) for name in named)
+
+
+def _is_beside(name: Element) -> bool:
+    """Whether a source is named from the mosaic's folder."""
+    return name.get("relativeToVRT", name.get("relativetoVRT", "0")).strip() not in ("0", "")
+
+
 class _Mosaic:
     """One description that is being copied."""
 
@@ -252,7 +267,7 @@ class _Mosaic:
     def _file(self, element: Element) -> str:
         """The real path of a source."""
         name = (element.text or "").strip()
-        beside = element.get("relativeToVRT", element.get("relativetoVRT", "0")).strip() not in ("0", "")
+        beside = _is_beside(element)
         key = f"{beside} {name}"
         if key not in self._sources:
             if len(self._sources) >= _SOURCES:
