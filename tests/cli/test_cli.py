@@ -249,7 +249,9 @@ def test_completion(run: Run, shell: str) -> None:
     assert "_FULLCONV_COMPLETE" in run("completion", shell).out
 
 
-@pytest.mark.parametrize("command", ["inspect", "cast", "map", "verify", "bench", "demo", "completion"])
+@pytest.mark.parametrize(
+    "command", ["inspect", "cast", "map", "info", "export", "verify", "bench", "demo", "completion"]
+)
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     found = run(command, "--help")
     assert found.status == 0

@@ -1,0 +1,90 @@
+"""``fullconv info``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fullconv.cli.options import Input, json_option
+from fullconv.cli.terminal import print_json, print_table, say, tell
+
+if TYPE_CHECKING:
+    from fullconv.maps.summary import Summary
+
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("result", type=Input())
+@json_option
+def command(result: str, as_json: bool) -> None:
+    """Tell what a map (x.zarr or x.npz) holds, and whether it is finished.
+
+    \b
+    Examples:
+      fullconv info slide.zarr
+      fullconv info maps/photo.npz --json
+    """
+    from fullconv.maps.summary import summary_of
+
+    found = summary_of(result)
+    if as_json:
+        print_json({"result": result, **found.to_json()})
+        return
+    tell(f"{result}: {_state(found)}")
+    (height, width), cells = found.size, found.rows * found.cols
+    of = f" of {found.image}" if found.image else ""
+    by = f", by {found.model}" if found.model else ""
+    say(f"  a map{of}, {width}×{height} px{by}; output {found.output!r}, by {found.by}")
+    y, x = found.stride
+    say(
+        f"  {found.rows} × {found.cols} cells, one every {x:g} × {y:g} px, each for a crop of {found.crop[1]:g} × {found.crop[0]:g} px"
+    )
+    if found.exactness:
+        say(f"  {found.exactness}")
+    for line in _place(found):
+        say(f"  {line}")
+    if found.left_out:
+        say(f"  {found.left_out:,} cells ({found.left_out / cells:.1%}) have no answer")
+    for tile, why in found.failed:
+        say(f"  tile {tile} was left out: {why}")
+    _print_classes(found)
+
+
+def _state(found: Summary) -> str:
+    if found.tiles is None:
+        return "whole"
+    done, of = found.tiles
+    return (
+        f"finished, {of} tiles"
+        if found.finished
+        else f"not finished, {done} of {of} tiles; the command that made it goes on"
+    )
+
+
+def _place(found: Summary) -> list[str]:
+    place, lines = found.place, []
+    unit = {"micrometer": "µm", "meter": "m"}.get(place.unit, place.unit)
+    if place.pixel_size is not None:
+        lines.append(f"a pixel is {place.pixel_size[1]:g} × {place.pixel_size[0]:g} {unit}")
+    if place.transform is not None:
+        lines.append(f"it has a place on the earth, in {(place.crs or 'no CRS that is stated').split(',')[0]}")
+    return lines
+
+
+def _print_classes(found: Summary) -> None:
+    answered = max(1, found.rows * found.cols - found.left_out)
+    unit = {"micrometer": "µm²", "meter": "m²"}.get(found.place.unit, "")
+    titles = ["class", "cells", "share", *([f"area ({unit})"] if found.cell_area is not None else []), "highest"]
+    rows = [
+        [
+            share.label, f"{share.cells:,}", f"{share.cells / answered:.1%}",
+            *([f"{share.cells * found.cell_area:,.0f}"] if found.cell_area is not None else []),
+            "" if share.highest is None else f"{share.highest:.4g}",
+        ]
+        for share in found.classes[:_SHOWN]
+    ]  # fmt: skip
+    print_table(titles, rows, titles[1:])
+    if len(found.classes) > _SHOWN:
+        tell(f"and {len(found.classes) - _SHOWN} classes that win fewer cells; --json lists all")

@@ -1,0 +1,102 @@
+"""What a result holds, in numbers: where it comes from, whether it is whole, and what won where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullconv.geometry.place import Place
+from fullconv.maps.classmap import ClassMap
+from fullconv.results.places import storage_of
+from fullconv.results.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One class: the cells that it wins, of those with an answer, and its highest score."""
+
+    label: str
+    cells: int
+    highest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a result holds.
+
+    Attributes:
+        finished: all of it is there.
+        tiles: (done, all) of a store, None of a file.
+        model, image: by name, where it says them.
+        size: (height, width) of the image in pixels.
+        rows, cols, stride, crop: of the cells; stride and crop in pixels, (y, x), as the grid has them.
+        left_out: cells without an answer.
+        failed: tiles whose pixels did not decode, and why.
+        classes: the classes, those that win most first.
+        cell_area: of a cell's square in ``place.unit`` squared, None where pixels have no size.
+    """
+
+    finished: bool
+    tiles: tuple[int, int] | None
+    model: str
+    image: str
+    size: tuple[int, int]
+    rows: int
+    cols: int
+    stride: tuple[float, float]
+    crop: tuple[float, float]
+    output: str
+    by: str
+    exactness: str
+    left_out: int
+    failed: tuple[tuple[str, str], ...]
+    classes: tuple[Share, ...]
+    place: Place
+    cell_area: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        shares = [{"label": each.label, "cells": each.cells, "highest": each.highest} for each in self.classes]
+        return {**data, "classes": shares, "place": self.place.to_json()}
+
+
+def summary_of(result: str | Path) -> Summary:
+    """Read a store or an ``.npz`` piece by piece, and count.
+
+    Raises:
+        BadInput: it is no result of fullconv, or damaged.
+    """
+    found = ClassMap.load(result)
+    record, grid, place = found.record, found.grid, found.place
+    tiles = None
+    if record is not None:
+        done = len(record.tiles) if record.finished else len(Store.open(storage_of(result)).done())
+        tiles = done, len(record.tiles)
+    won = np.zeros(len(found.labels), np.int64)
+    empty = 0
+    for _, _, winners in found.winning():
+        won += np.bincount(winners[winners >= 0], minlength=len(won))
+        empty += int((winners < 0).sum())
+    tops = [found.highest(i) for i in range(len(found.labels))]
+    shares = [
+        Share(label, int(cells), None if top is None else float(top.score))
+        for label, cells, top in zip(found.labels, won, tops, strict=True)
+    ]
+    stride = float(grid.stride[0]), float(grid.stride[1])
+    area = None if place.pixel_size is None else stride[0] * stride[1] * place.pixel_size[0] * place.pixel_size[1]
+    asked: Mapping[str, Any] = {} if record is None else record.request
+    return Summary(
+        finished=record is None or record.finished, tiles=tiles, model=_name(asked, "model"), image=_name(asked, "image"),
+        size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
+        output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
+        classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=area,
+    )  # fmt: skip
+
+
+def _name(asked: Mapping[str, Any], part: str) -> str:
+    about = asked.get(part)
+    return str(about.get("name", "")) if isinstance(about, Mapping) else ""

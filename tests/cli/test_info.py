@@ -1,0 +1,68 @@
+"""``fullconv info``: what a result holds, counted against its scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import fullconv
+from fullconv.maps.classmap import ClassMap
+from tests.cli.conftest import Run
+from tests.stream import runs
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("info")
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8)
+    tifffile.imwrite(folder / "x.tif", pixels, resolution=(20_000, 20_000), resolutionunit=3)  # 0.5 µm
+    fullconv.map_raster(runs.digits(), folder / "x.tif", folder / "x.zarr", preprocess="unit")
+    return folder / "x.zarr"
+
+
+def test_a_store_is_counted(slide: Path, run: Run) -> None:
+    found = run("info", slide, "--json")
+    told = json.loads(found.out)
+    stored = ClassMap.load(slide)
+    winners = np.asarray(stored.scores).argmax(axis=0)
+    counts = np.bincount(winners.ravel(), minlength=11)
+    assert told["finished"] is True
+    assert {share["label"]: share["cells"] for share in told["classes"]} == dict(
+        zip(stored.labels, counts.tolist(), strict=True)
+    )
+    assert told["cell_area"] == 4 * 4 * 0.25
+    text = run("info", slide).out
+    assert "finished, 1 tiles" in text
+    assert "of x.tif, 400×300 px, by digits.prototxt" in text
+    assert "a pixel is 0.5 × 0.5 µm" in text
+    assert "area (µm²)" in text
+
+
+def test_a_store_that_is_not_finished_says_so(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = runs.picture(tmp_path / "x.npy", 900, 700)
+    image_map = tmp_path / "x.zarr"
+
+    def stop(event: str, what: object) -> None:
+        if event == "tile":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fullconv.map_raster(runs.digits(), image, image_map, preprocess="unit", report=stop)
+    found = run("info", image_map)
+    assert "not finished, 1 of 1 tiles; the command that made it goes on" in found.out
+
+
+def test_a_file_and_what_is_none(slide: Path, tmp_path: Path, run: Run) -> None:
+    pixels = np.full((100, 120), np.nan, np.float32)
+    pixels[:, :70] = 200
+    fullconv.map(runs.digits(), pixels, preprocess="unit").save(tmp_path / "x.npz")
+    found = run("info", tmp_path / "x.npz")
+    assert found.out.startswith(f"{tmp_path / 'x.npz'}: whole")
+    assert "have no answer" in found.out
+    (tmp_path / "y.npz").write_bytes(b"none")
+    assert run("info", tmp_path / "y.npz").status == 2
+    assert run("info", tmp_path / "none.zarr").status == 2
