@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -21,6 +22,8 @@ from fullconv.geometry.lengths import fitting
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.running import Runner
+from fullconv.runtimes.activation import Activation
+from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
@@ -86,6 +89,8 @@ class Model:
         self.checks = checks
         self._made = made
         self._samplings: dict[str, Sampling] = dict(made.samplings) if made is not None else {}
+        self.activation: Activation | None = None
+        self._activated: dict[Activation, Model] = {}
         self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
 
     @cached_property
@@ -288,7 +293,22 @@ class Model:
 
     @cached_property
     def _runner(self) -> Runner:
-        return Runner(self.native, self.format, self.graph, takes_any_size=self.is_fully_convolutional)
+        return Runner(
+            self.native, self.format, self.graph, takes_any_size=self.is_fully_convolutional, activation=self.activation
+        )
+
+    def activated(self, activation: Activation) -> Model:
+        """The same network, run with a softmax or sigmoid behind an output; its graph, cast and files are the network's own."""
+        if activation not in self._activated:
+            found = copy.copy(self)
+            found.activation, found._activated = activation, {}
+            found.__dict__.pop("_runner", None)
+            self._activated[activation] = found
+        return self._activated[activation]
+
+    def lowered(self, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+        """The ONNX graph that engines run for inputs of these shapes, with its activation."""
+        return self._runner.lowered(shapes)
 
     def run(
         self,
@@ -334,6 +354,10 @@ class Model:
         Args:
             overwrite: a file that exists and that fullconv did not write may be replaced. What the network was read from never is.
         """
+        if self.activation is not None:
+            raise BadInput(
+                f"{path}: a network is written without the {self.activation.function} that maps have behind it"
+            )
         approve = self._read_again if self.checks else unseen
         with guarded(*self.files, overwrite=overwrite):
             return self.format.write(self.native, Path(path), None if weights is None else Path(weights), approve)

@@ -14,6 +14,8 @@ from fullconv.formats.format import Format
 from fullconv.geometry.lengths import fitting, misfit
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph
+from fullconv.runtimes.activation import ActivatedSession, Activation
+from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision, Session, compiler
 
 Array = npt.NDArray[Any]
@@ -23,8 +25,14 @@ _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the 
 class Runner:
     """The engines of one network."""
 
-    def __init__(self, native: Any, kind: Format, graph: Graph, *, takes_any_size: bool) -> None:
-        """``takes_any_size``: it is fully convolutional, so that only its windows say which images go through."""
+    def __init__(
+        self, native: Any, kind: Format, graph: Graph, *, takes_any_size: bool, activation: Activation | None = None
+    ) -> None:
+        """Args:
+        takes_any_size: it is fully convolutional, so that only its windows say which images go through.
+        activation: what stands behind an output when the network is run; ``values`` are the network's own.
+        """
+        self._activation = activation
         self._native = native
         self._format = kind
         self._graph = graph
@@ -108,7 +116,7 @@ class Runner:
         try:
             lowered = self._format.lower(self._native, shapes)
         except CannotRun:
-            own = None if double else self._own_session("torch", "fp32")
+            own = None if double else self._own_session("torch", "fp32", bare=True)
             if own is None:
                 raise
             wanted = list(names or self._graph.outputs)
@@ -142,6 +150,11 @@ class Runner:
             return None
         found = value_shapes(lowered, lowered.nodes, given)
         return None if found is None else {v: found[o] for v, o in lowered.outputs.items() if o in found}
+
+    def lowered(self, shapes: Mapping[str, Sequence[int]]) -> Lowered:
+        """The form that engines run for inputs of these shapes, with the activation."""
+        lowered, activation = self._format.lower(self._native, shapes), self._activation
+        return lowered if activation is None else activation.behind(lowered, self._graph.values[activation.output])
 
     def _feeds(self, inputs: Array | Mapping[str, Array]) -> dict[str, Array]:
         if not isinstance(inputs, Mapping):
@@ -192,7 +205,7 @@ class Runner:
                 self._sessions.move_to_end(key)
                 return self._sessions[key]
         try:
-            lowered = self._format.lower(self._native, shapes)
+            lowered = self.lowered(shapes)
         except CannotRun:
             own = self._own_session("torch", precision) if runtime == "auto" else None
             if own is None:
@@ -229,14 +242,17 @@ class Runner:
                     f"an input of {size[0]}×{size[1]} does not go through the network: {why}; {near[0]}×{near[1]} does"
                 )
 
-    def _own_session(self, runtime: str, precision: Precision) -> Session | None:
-        """The session of the network's own framework, where it is asked for or the fastest."""
+    def _own_session(self, runtime: str, precision: Precision, *, bare: bool = False) -> Session | None:
+        """The session of the network's own framework, where it is asked for or the fastest; ``bare`` of any activation."""
         framework = self._format.framework
         if framework is None or (runtime != "torch" and not (runtime == "auto" and framework.is_faster())):
             return None
         if ("own", precision) not in self._sessions:
             self._sessions["own", precision] = framework.session(self._native, precision)
-        return self._sessions["own", precision]
+        session, activation = self._sessions["own", precision], self._activation
+        if bare or activation is None:
+            return session
+        return ActivatedSession(session, activation, self._graph.values[activation.output])
 
 
 def _channels_first(axes: Axes) -> tuple[int, int, int, int] | None:

@@ -24,7 +24,7 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
 @click.option(
     "--what", type=click.Choice(["regions", "peaks", "cells"]), help="What of the map; by the format by default."
 )
-@click.option("--threshold", type=Real(), default=0.5, show_default=True, help="Least score of regions and peaks.")
+@click.option("--threshold", type=Real(), help="Least score of regions and peaks; 0.5 of probabilities by default.")
 @click.option("--distance", type=Real(0), help="Least distance of two peaks in pixels; half a crop by default.")
 @click.option("--image", type=Input(), help="The image that a picture is laid over.")
 @overwrite_option

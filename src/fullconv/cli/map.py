@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, Real, engine_options, json_option, model_options, overwrite_option
+from fullconv.cli.options import (
+    Input,
+    Real,
+    activation_option,
+    engine_options,
+    json_option,
+    model_options,
+    overwrite_option,
+)
+from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
 from fullconv.cli.raster import access_options, images_of, is_raster, raster_options, run
 from fullconv.cli.terminal import complain, note, print_json, progress, say, tell, waiting
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
     from fullconv.model import Model
-
-_TOP = 5
 
 
 @click.command()
@@ -37,10 +44,14 @@ _TOP = 5
     help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std).",
 )
 @click.option("--labels", type=Input(), help="One label a line, in the network's order.")
-@click.option("--class", "name", help="Class to picture and to find: a label, words of one, or a number.")
+@click.option(
+    "--class",
+    "name",
+    help="Class to picture and to find: a label, words of one, or a number; several with commas between.",
+)
 @click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture.")
 @click.option(
-    "--threshold", type=Real(), default=0.5, show_default=True, help="Least score of the places listed for --class."
+    "--threshold", type=Real(), help="Least score of the places listed for --class; 0.5 of probabilities by default."
 )
 @click.option(
     "--by",
@@ -72,6 +83,7 @@ _TOP = 5
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Crops a run (--by crops only).")
 @click.option("--output", help="Which output, where the network has several.")
 @access_options
+@activation_option
 @overwrite_option
 @raster_options
 @engine_options
@@ -137,13 +149,14 @@ def _check_stems(images: tuple[str, ...]) -> None:
 
 
 def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassMap]:
-    from fullconv.maps.classmap import class_index
+    from fullconv.maps.labels import classes_named
     from fullconv.maps.ways import class_labels
     from fullconv.stream.whole import map_whole
 
     model = options["model"]()
     if name is not None:  # an unknown class is told before the work
-        class_index(class_labels(model, options["labels"], options["output"], options["by"]), name)
+        classes_named(class_labels(model, options["labels"], options["output"], options["by"]), name)
+    require_threshold(model, options)
     chosen = options["preprocess"] or model.preprocess
     if chosen is None:
         _note_raw(model)
@@ -161,6 +174,7 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
                 "finer",
                 "fuse",
                 "output",
+                "activation",
                 "runtime",
                 "precision",
                 "batch",
@@ -196,25 +210,33 @@ def _numbers(text: str) -> list[float]:
 def _write(
     found: ClassMap, image: Path, folder: Path, name: str | None, options: dict[str, Any], as_json: bool
 ) -> dict[str, Any]:
+    from fullconv.maps.labels import classes_named
     from fullconv.render.png import save_png
 
     threshold = options["threshold"]
-    picture = found.overlay(name, interpolate=options["interpolate"])
+    classes = () if name is None else classes_named(found.labels, name)
     scores, overlay = folder / f"{image.stem}.npz", folder / f"{image.stem}.png"
     found.save(scores)
-    save_png(picture, overlay)
-    peaks = found.peaks(name, threshold) if name is not None else _strongest(found)
+    # Of several classes a picture each, by the class's number: names may be no file names.
+    pictures: dict[Path, int | None] = {folder / f"{image.stem}.{i}.png": i for i in classes}
+    if len(classes) < 2:
+        pictures = {overlay: classes[0] if classes else None}
+    for path, index in pictures.items():
+        save_png(found.overlay(index, interpolate=options["interpolate"]), path)
+    peaks = peaks_of(found, classes, threshold)
     if not as_json:
         _print(found, image, name, threshold, peaks)
-        tell(f"wrote {scores} and {overlay}")
+        tell(f"wrote {scores} and {', '.join(map(str, pictures))}")
     grid = found.grid
     return {
         "image": str(image),
         "scores": str(scores),
-        "overlay": str(overlay),
+        "overlay": str(next(iter(pictures))),
+        "overlays": [str(path) for path in pictures],
         "output": found.output,
         "by": found.by,
         "exactness": found.exactness,
+        "score_kind": found.score_kind,
         "classes": len(found.labels),
         "grid": grid.to_json(),
         "scales": list(found.scales),
@@ -222,35 +244,14 @@ def _write(
     }
 
 
-def _strongest(found: ClassMap) -> list[Peak]:
-    """The best cell of each of the classes that reach highest."""
-    import numpy as np
+def _print(found: ClassMap, image: Path, name: str | None, threshold: float | None, peaks: list[Peak]) -> None:
+    from fullconv.maps.labels import classes_named
 
-    highest = np.fmax.reduce(found.scores, axis=(1, 2))  # cells without an answer are NaN
-    order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")[:_TOP]
-    return [peak for i in order if (peak := found.highest(int(i))) is not None]
-
-
-def _print(found: ClassMap, image: Path, name: str | None, threshold: float, peaks: list[Peak]) -> None:
     grid = found.grid
     tell(
         f"{image}: {grid.rows} × {grid.cols} cells of {len(found.labels)} classes, one every {grid.stride[1]} px, "
         f"each for a crop of {grid.crop[1]} × {grid.crop[0]} px"
     )
     say(f"  {found.exactness}")
-    if name is None:
-        tell("  strongest, with the crop (x0, y0, x1, y1):")
-    else:
-        label = found.labels[found.class_index(name)]
-        told = f"{len(peaks)} places of {label!r} score" if peaks else f"no place of {label!r} scores"
-        best = (
-            ", with the crop (x0, y0, x1, y1):"
-            if peaks
-            else f"; its best is {found.scores[found.class_index(name)].max():.3g}"
-        )
-        tell(f"  {told} {threshold:g} or more{best}")
-    for peak in peaks[:20]:
-        box = ", ".join(f"{v:g}" for v in peak.box)
-        tell(f"    {peak.score:8.4f}  {peak.label}  ({box})")
-    if len(peaks) > 20:
-        tell(f"    and {len(peaks) - 20} more; all are in the scores, or printed with --json")
+    classes = () if name is None else classes_named(found.labels, name)
+    tell_peaks(found, classes, threshold, peaks, "all are in the scores, or printed with --json")

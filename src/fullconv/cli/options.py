@@ -169,6 +169,14 @@ def engine_options(command: F) -> F:
     return command
 
 
+activation_option = click.option(
+    "--activation",
+    type=click.Choice(["auto", "softmax", "sigmoid", "none"]),
+    default="auto",
+    show_default=True,
+    help="Behind the output: softmax makes probabilities of logits where a crop is of one class, sigmoid where several may be there; auto "
+    "and none add nothing, auto says what scores are.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullconv.cli.options import Input, Real
+from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
 from fullconv.cli.terminal import complain, note, print_json, say, shown, tell
 from fullconv.system.guard import is_folder, reads, reads_images_of
 
@@ -160,7 +161,7 @@ def bytes_of(text: str | None) -> int | None:
 
 
 def run(
-    images: Sequence[str], out: str, name: str | None, threshold: float, as_json: bool, options: dict[str, Any]
+    images: Sequence[str], out: str, name: str | None, threshold: float | None, as_json: bool, options: dict[str, Any]
 ) -> None:
     """Map each image into a store; several go into a folder, the finished ones are left as they are."""
     from fullconv.errors import BadInput, FullconvError, SomeFailed
@@ -170,6 +171,7 @@ def run(
     if out.rstrip("/").endswith(".zarr") and not single:
         raise BadInput(f"{out}: is one result, and there are {len(images)} images; name a folder")
     model = options["model"]()
+    require_threshold(model, options)
     failed: list[dict[str, str]] = []
     for image in images:
         target = out if out.rstrip("/").endswith(".zarr") else f"{out.rstrip('/')}/{Path(image.rstrip('/')).stem}.zarr"
@@ -198,7 +200,13 @@ def _require_no(options: Mapping[str, Any], key: str) -> None:
 
 
 def _one(
-    model: Any, image: str, target: str, name: str | None, threshold: float, as_json: bool, options: dict[str, Any]
+    model: Any,
+    image: str,
+    target: str,
+    name: str | None,
+    threshold: float | None,
+    as_json: bool,
+    options: dict[str, Any],
 ) -> None:
     from fullconv.stream.run import map_raster, plan_raster
 
@@ -208,6 +216,7 @@ def _one(
         "stride",
         "finer",
         "output",
+        "activation",
         "runtime",
         "precision",
         "batch",
@@ -277,8 +286,10 @@ def _watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any
 
 
 def _print(
-    found: ClassMap, image: str, target: str, name: str | None, threshold: float, seen: Mapping[str, Any]
+    found: ClassMap, image: str, target: str, name: str | None, threshold: float | None, seen: Mapping[str, Any]
 ) -> None:
+    from fullconv.maps.labels import classes_named
+
     grid = found.grid
     step = " × ".join(f"{float(s):g}" for s in dict.fromkeys(grid.stride))
     crop = " × ".join(f"{float(s):g}" for s in grid.crop)
@@ -289,16 +300,9 @@ def _print(
     if "finished" in seen:
         tell(f"  {target} was finished before; --restart makes it anew")
         return
-    if name is not None:
-        peaks = found.peaks(name, threshold)
-        label = found.labels[found.class_index(name)]
-        tell(
-            f"  {len(peaks)} places of {label!r} score {threshold:g} or more{', with the crop (x0, y0, x1, y1):' if peaks else ''}"
-        )
-        for peak in peaks[:20]:
-            tell(f"    {peak.score:8.4f}  {peak.label}  ({', '.join(f'{v:g}' for v in peak.box)})")
-        if len(peaks) > 20:
-            tell(f"    and {len(peaks) - 20} more; fullconv export {target} -o peaks.csv --class ... writes them all")
+    classes = () if name is None else classes_named(found.labels, name)
+    where = f"fullconv export {target} -o peaks.csv --class ... writes them all"
+    tell_peaks(found, classes, threshold, peaks_of(found, classes, threshold), where)
     done = seen["done"]
     if done["left_out"]:
         tell(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, engine_options, json_option, model_options, overwrite_option
+from fullconv.cli.options import Input, activation_option, engine_options, json_option, model_options, overwrite_option
 from fullconv.cli.terminal import print_json, progress, say, tell
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--preprocess", "-p", type=Input(), help="raw, unit, signed, imagenet, caffe, or a JSON file.")
 @click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option("--output", help="Which output, where the network has several.")
+@activation_option
 @click.option(
     "--blame",
     "blamed",
@@ -86,7 +87,7 @@ def command(
 def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any:
     from fullconv.trust.blame import blame
 
-    keep = {name: options[name] for name in ("preprocess", "output", "seed")}
+    keep = {name: options[name] for name in ("preprocess", "output", "activation", "seed")}
     with progress(f"{Path(image).name}: blame", "runs") as told:
         return blame(model, image, cells=cells, progress=told, **keep)
 

@@ -20,7 +20,7 @@ def export(
     *,
     name: str | int | None = None,
     what: What | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     distance: float | None = None,
     image: Any = None,
     overwrite: bool = False,
@@ -33,7 +33,7 @@ def export(
             or in pixels of its finest level; ``.csv`` and ``.parquet`` cells or peaks; ``.png`` a picture; ``.npz`` as ``ClassMap.save``.
         name: one class; all by default (of a picture: the winning class of each cell).
         what: ``regions`` of cells that score at least ``threshold``, ``peaks``, or ``cells``.
-        threshold: least score of regions, peaks and, where a class is named, of cells.
+        threshold: least score of regions, peaks and, where a class is named, of cells; 0.5 of probabilities by default.
         distance: least distance of two peaks in pixels; half a crop by default.
         image: what a picture is laid over.
         overwrite: a file that exists and that fullconv did not write may be replaced; what is read never is.
@@ -53,7 +53,7 @@ def _export(
     target: Path,
     name: str | int | None,
     what: What | None,
-    threshold: float,
+    threshold: float | None,
     distance: float | None,
     image: Any,
 ) -> Path:
@@ -72,15 +72,14 @@ def _export(
 
         if wanted == "cells":
             raise BadInput(f"{target}: GeoJSON holds regions or peaks; cells go to .csv, .parquet or .tif")
-        write_geojson(found, target, classes, wanted, threshold, distance)
+        write_geojson(found, target, classes, wanted, found.least_score(threshold), distance)
     elif suffix in (".csv", ".parquet"):
         from fullconv.exports.table import write_table
 
         if wanted == "regions":
             raise BadInput(f"{target}: tables hold cells or peaks; regions go to .geojson")
-        write_table(
-            found, target, classes, wanted, threshold if name is not None or wanted == "peaks" else None, distance
-        )
+        least = found.least_score(threshold) if name is not None or wanted == "peaks" else None
+        write_table(found, target, classes, wanted, least, distance)
     elif suffix == ".png":
         save_png(found.overlay(name, image), target)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.maps.labels import class_index, read_labels
 from fullconv.maps.peaks import Block, best_apart, highest, local_maxima
+from fullconv.maps.threshold import least_score
 from fullconv.results.lazy import HeldScores, StoredScores
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
@@ -63,6 +64,8 @@ class ClassMap:
         image: what pictures are laid over, for a map that is read from a store.
         record: what the store says of itself; None for a map in memory.
         place: where the image's pixels lie, as far as it says.
+        score_kind: what scores are: ``probabilities``, ``log-probabilities``, ``logits``, ``winner`` (numbers of classes), or empty where that
+            is not known, or they were asked for as they are.
 
     ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
     at once.
@@ -81,6 +84,7 @@ class ClassMap:
     image: Any = field(default=None, compare=False, repr=False)
     record: Record | None = field(default=None, compare=False, repr=False)
     place: Place = field(default_factory=Place)
+    score_kind: str = ""
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -153,22 +157,29 @@ class ClassMap:
         found = highest(self.blocks(i))
         return None if found is None else self._peak(i, *found)
 
-    def peaks(self, name: str | int, threshold: float = 0.5, distance: float | None = None) -> list[Peak]:
+    def peaks(self, name: str | int, threshold: float | None = None, distance: float | None = None) -> list[Peak]:
         """Local maxima of one class, best first: cells that no neighbour exceeds; neighbours of one score are one.
 
         Args:
-            threshold: least score.
+            threshold: least score; 0.5 of probabilities by default.
             distance: two peaks are at least this many pixels apart, in x or in y; half a crop by default.
 
         Of a map of several scales, the peaks of each are merged: of boxes that overlap by more than 0.3 (intersection over union) the best stays.
         """
+        threshold = self.least_score(threshold)
         if self.parts:
-            every = [peak for part in self.parts for peak in part.peaks(name, threshold, distance)]
+            every = [
+                peak for part in self.parts for peak in replace(part, score_kind="").peaks(name, threshold, distance)
+            ]
             return [every[i] for i in best_apart([p.box for p in every], [p.score for p in every], _OVERLAP)]
         i = self.class_index(name)
         apart = [distance if distance is not None else float(side) / 2 for side in self.grid.crop]
         reach = [max(1, int(np.ceil(a / float(s)))) for a, s in zip(apart, self.grid.stride, strict=True)]
         return [self._peak(i, *cell) for cell in local_maxima(self.blocks(i), threshold, (reach[0], reach[1]))]
+
+    def least_score(self, threshold: float | None = None) -> float:
+        """The threshold given, or 0.5; BadInput where it means nothing for scores of this kind, see ``score_kind``."""
+        return least_score(self.score_kind, threshold)
 
     def _peak(self, i: int, row: int, col: int, score: float) -> Peak:
         return Peak(self.labels[i], score, row, col, self.box(row, col))
@@ -243,6 +254,7 @@ class ClassMap:
             "exactness": self.exactness,
             "scales": list(self.scales),
             "place": self.place.to_json(),
+            "score_kind": self.score_kind,
             "grids": [part.grid.to_json() for part in self.parts],
         }
         with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
@@ -259,7 +271,16 @@ class ClassMap:
         told = (record.output, record.by, record.exactness)
         about = {name: getattr(record, name) for name in ("pixel_size", "unit", "transform", "crs")}
         place = Place.from_json(about)
-        return ClassMap(scores, record.grid, record.labels, *told, image=image, record=record, place=place)
+        return ClassMap(
+            scores,
+            record.grid,
+            record.labels,
+            *told,
+            image=image,
+            record=record,
+            place=place,
+            score_kind=record.score_kind,
+        )
 
     @staticmethod
     def load(path: str | Path) -> ClassMap:
@@ -286,7 +307,14 @@ class ClassMap:
                 won = data["won"] if parts else None
                 place = Place.from_json(about.get("place", {}))
                 return ClassMap(
-                    scores, Grid.from_json(about["grid"]), *told, scales=scales, parts=parts, won=won, place=place
+                    scores,
+                    Grid.from_json(about["grid"]),
+                    *told,
+                    scales=scales,
+                    parts=parts,
+                    won=won,
+                    place=place,
+                    score_kind=str(about.get("score_kind", "")),
                 )
         except (BadInput, MemoryError):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import prod
 
 from fullconv.errors import CannotRun
 from fullconv.maps.ways import Way
@@ -11,6 +12,8 @@ from fullconv.model import Model
 from fullconv.runtimes.footprint import footprint
 from fullconv.runtimes.lowered import Lowered
 from fullconv.tiling.memory import graph_bytes
+
+_COPIES = 4  # of the scores, that a softmax or sigmoid holds
 
 
 def turns(model: Model) -> bool:
@@ -26,13 +29,18 @@ def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], 
     assert image is not None, "a network with cells has an image"
     runtime = "torch" if asked == "torch" else "onnxruntime"
     axes = graph.values[image]
+    classes = prod(graph.values[way.output].shape[1:])  # at training size: no fewer
 
     def laid(shape: tuple[int, int, int, int]) -> tuple[int, ...]:
         return shape if axes.channel_axis == 1 else (shape[0], *shape[2:], shape[1])
 
+    def activated(size: tuple[int, int]) -> int:
+        """Of a softmax or sigmoid that is computed behind the framework."""
+        return 0 if model.activation is None else _COPIES * 4 * classes * prod(way.sampling.cells(size))
+
     @cache
     def lowered(shape: tuple[int, ...]) -> Lowered:
-        return model.format.lower(model.native, {image: shape})
+        return model.lowered({image: shape})
 
     def measure(shape: tuple[int, int, int, int]) -> int:
         try:
@@ -42,6 +50,8 @@ def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], 
             found = footprint(own, [way.output], {image: laid(shape)}, runtime)
         except CannotRun:  # its own framework runs it
             found = None
-        return graph_bytes(graph, way.output, (shape[2], shape[3])) * shape[0] if found is None else found
+        if found is not None:
+            return found
+        return (graph_bytes(graph, way.output, (shape[2], shape[3])) + activated((shape[2], shape[3]))) * shape[0]
 
     return measure

@@ -33,15 +33,53 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
         shown = "; ".join(labels[i] for i in words[:5])
         more = " ..." if len(words) > 5 else ""
         raise BadInput(f"class {name!r} could be {len(words)} classes: {shown}{more}; name one whole")
-    close = get_close_matches(name, labels, 3, 0.5)
-    if close:
-        raise BadInput(
-            f"no class is named {name!r}; did you mean {', '.join(map(repr, close))}? ({len(labels)} classes)"
-        )
+    near = _near(labels, name)
+    if near:
+        meant = ", ".join(map(repr, near))
+        raise BadInput(f"no class is named {name!r}; did you mean {meant}? ({len(labels)} classes)")
     more = ", ..." if len(labels) > 5 else ""
     raise BadInput(
         f"no class is named {name!r}; the {len(labels)} classes are {', '.join(map(repr, labels[:5]))}{more}"
     )
+
+
+def classes_named(labels: Sequence[str], name: str | int) -> tuple[int, ...]:
+    """Indices of one class, or of several with commas between; a label may hold commas itself.
+
+    Raises:
+        BadInput: no class or several classes answer to a name.
+    """
+    if not isinstance(name, str) or "," not in name:
+        return (class_index(labels, name),)
+    try:
+        return (class_index(labels, name),)
+    except BadInput:
+        parts = [part.strip() for part in name.split(",") if part.strip()]
+        if not parts:
+            raise
+        return tuple(dict.fromkeys(class_index(labels, part) for part in parts))
+
+
+def _near(labels: Sequence[str], name: str) -> list[str]:
+    """At most three labels that may be meant: spelt alike, a short form of the name (TUM of tumour), or its long form."""
+    asked = _letters(name)
+    spelt = get_close_matches(asked, [_letters(label) for label in labels], 3, 0.5) if asked else []
+    alike = [label for letters in spelt for label in labels if _letters(label) == letters]
+    short = [label for label in labels if _shortens(_letters(label), asked) or _shortens(asked, _letters(label))]
+    short.sort(key=lambda label: (not asked.startswith(_letters(label)), -len(label)))
+    return list(dict.fromkeys([*short[:3], *alike]))[:3]
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _shortens(short: str, long: str) -> bool:
+    """Whether a word of at least two letters is made of letters of a longer one, in its order, from its first on."""
+    if not 2 <= len(short) < len(long) or short[0] != long[0]:
+        return False
+    left = iter(long)
+    return all(letter in left for letter in short)
 
 
 def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.missing import without_answer
+from fullconv.maps.probabilities import Asked
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, class_labels, way_over
 from fullconv.model import Model
@@ -46,6 +47,7 @@ def map_image(
     scales: Sequence[float] | None = None,
     fuse: Fuse = "max",
     output: str | None = None,
+    activation: Asked = "auto",
     bands: str | Sequence[int] | None = None,
     nodata: float | None = None,
     missing: float = 0.5,
@@ -73,6 +75,8 @@ def map_image(
         scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
         fuse: ``max`` or ``mean`` of each class over the scales.
         output: which output, where there are several; the last by default.
+        activation: behind that output: ``softmax`` makes probabilities of logits where a crop is of one class, ``sigmoid`` where several may
+            be there at once; ``none`` takes scores as they are, and so does ``auto``, which says what they are.
         bands: which, from 1 on, in the network's order.
         nodata: the value that stands for no data; the image's own where it states one. Transparent and masked pixels, and what is no
             number, hold none either.
@@ -99,6 +103,7 @@ def map_image(
             "stride": stride,
             "finer": finer,
             "output": output,
+            "activation": activation,
             "runtime": runtime,
             "precision": precision,
             "batch": batch,
@@ -116,8 +121,8 @@ def map_image(
             **again,
         )
     return _map_seen(
-        model, seen, preprocess=preprocess, names=names, by=by, stride=stride, finer=finer, output=output, missing=missing,
-        runtime=runtime, precision=precision, batch=batch, notes=notes, progress=progress,
+        model, seen, preprocess=preprocess, names=names, by=by, stride=stride, finer=finer, output=output,
+        activation=activation, missing=missing, runtime=runtime, precision=precision, batch=batch, notes=notes, progress=progress,
     )  # fmt: skip
 
 
@@ -174,14 +179,14 @@ def see(
 
 def _map_seen(
     model: Model, seen: Seen, *, preprocess: str | Path | Preprocess | None, names: tuple[str, ...], by: By, stride: int | None,
-    finer: Finer, output: str | None, missing: float, runtime: str, precision: Precision, batch: int, notes: Callable[[str], None],
+    finer: Finer, output: str | None, activation: Asked, missing: float, runtime: str, precision: Precision, batch: int, notes: Callable[[str], None],
     progress: Progress,
 ) -> ClassMap:  # fmt: skip
     given = preprocess if preprocess is not None else model.preprocess
     values, remark = seen.values(given, model.image_shape[0])
     if remark:
         notes(remark)
-    way = way_over(model, by, stride, finer, output, notes)
+    way = way_over(model, by, stride, finer, output, notes, activation, runtime, precision)
     full, name, sampling = way.model, way.output, way.sampling
     grid = sampling.over((values.shape[2], values.shape[3]))
     require_room(grid, seen.name or None)
@@ -197,7 +202,9 @@ def _map_seen(
     require_numbers(full, values, scores)
     if seen.gone is not None:
         scores[:, without_answer(seen.gone, grid, missing)] = np.nan
-    return ClassMap(scores, grid, names, name, by, way.exactness, seen.pixels, place=seen.place)
+    return ClassMap(
+        scores, grid, names, name, by, way.exactness, seen.pixels, place=seen.place, score_kind=way.score_kind
+    )
 
 
 def _at_scales(

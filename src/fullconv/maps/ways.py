@@ -15,7 +15,9 @@ from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.maps.classmap import read_labels
 from fullconv.maps.crops import classes_of, no_crops
+from fullconv.maps.probabilities import Asked, with_probabilities
 from fullconv.model import Model
+from fullconv.runtimes.runtime import Precision
 
 Finer = Literal["auto", "dilation", "shifts"]
 By = Literal["cast", "crops"]
@@ -32,6 +34,7 @@ class Way:
         shifts: shifts of the image, (rows, cols), where a finer map is had by them.
         by: ``cast`` or ``crops``.
         exactness: whether cells equal their crops, in words.
+        score_kind: what its scores are, see ``maps.probabilities``.
     """
 
     model: Model
@@ -40,6 +43,7 @@ class Way:
     shifts: tuple[int, int]
     by: By
     exactness: str
+    score_kind: str = ""
 
 
 def way_over(
@@ -49,6 +53,9 @@ def way_over(
     finer: Finer = "auto",
     output: str | None = None,
     notes: Callable[[str], None] = lambda note: None,
+    activation: Asked = "auto",
+    runtime: str = "auto",
+    precision: Precision = "fp32",
 ) -> Way:
     """How a model gets over images; the arguments are those of ``fullconv.map``.
 
@@ -68,7 +75,8 @@ def way_over(
             raise BadInput(f"{model.path or 'the network'}: cannot be run on crops: {why}")
         told = "crops: every cell is the untouched network's own answer"
         name, sampling = _crops_sampling(model, output, stride)
-        return Way(model, name, sampling, (1, 1), by, told)
+        runs, kind = with_probabilities(model, name, activation, notes, runtime, precision)
+        return Way(runs, name, sampling, (1, 1), by, told, kind)
     full = cast_for_images(model)
     name = _output_of(model, output, full.graph)
     sampling = _square(model, name)
@@ -76,7 +84,8 @@ def way_over(
     sampling = _with_stride(sampling, stride)
     if stride is not None and shifts != (1, 1) and finer != "shifts":
         full, shifts = _dilated(model, stride, shifts, finer, notes)
-    return Way(full, name, sampling, shifts, by, model.plan.exactness)
+    full, kind = with_probabilities(full, name, activation, notes, runtime, precision)
+    return Way(full, name, sampling, shifts, by, model.plan.exactness, kind)
 
 
 def crops_instead(model: Model) -> str:

@@ -27,7 +27,7 @@ class Record:
         stored: type of the scores.
         grid: the cells, in pixels of the image's finest level.
         tiles: how the map is cut.
-        output, by, exactness: as for a ClassMap.
+        output, by, exactness, score_kind: as for a ClassMap.
         pixel_size, unit, transform, crs: of the image, see ``rasters.source.About``.
         version: of fullconv.
         run: id of the run that writes it; empty once it is finished.
@@ -56,6 +56,7 @@ class Record:
     finished: bool = False
     run: str = ""
     arrays: str = ""
+    score_kind: str = ""
 
     @property
     def classes(self) -> int:
@@ -72,6 +73,7 @@ class Record:
             raise BadInput(f"{name}: is {data.get('format')!r}, not {FORMAT!r}; another version of fullconv wrote it")
         try:
             later: dict[str, Any] = {"run": "", "arrays": ""} if data["format"] == BEFORE else {}
+            later |= {"score_kind": data.get("score_kind", "")}  # stores of earlier versions do not say
             values: dict[str, Any] = {
                 key: later[key] if key in later else data[key] for key in Record.__dataclass_fields__
             }
@@ -90,6 +92,7 @@ class Record:
         kinds = {
             "request": Mapping, "keep": str, "stored": str, "output": str, "by": str, "exactness": str, "version": str,
             "unit": str, "crs": str | None, "left_out": int, "finished": bool, "run": str, "arrays": str,
+            "score_kind": str,
         }  # fmt: skip
         for key, kind in kinds.items():
             if not isinstance(getattr(self, key), kind):

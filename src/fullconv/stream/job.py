@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fullconv import version
 from fullconv.errors import BadInput
+from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
@@ -29,7 +30,7 @@ class Job:
         preprocess: pixels to network input.
         labels: of all the network's classes.
         select: resolution, bands and missing data.
-        by, stride, finer, output, runtime, precision, batch: as for ``fullconv.map``.
+        by, stride, finer, output, activation, runtime, precision, batch: as for ``fullconv.map``.
         keep: ``all``, ``top1``, or the classes to be kept, by index.
         stored: type of the scores.
         missing: share of a cell's crop above which missing pixels leave it without an answer.
@@ -46,6 +47,7 @@ class Job:
     stride: int | None = None
     finer: Finer = "auto"
     output: str | None = None
+    activation: Asked = "auto"
     runtime: str = "auto"
     precision: Precision = "fp32"
     batch: int = 16
@@ -83,6 +85,7 @@ class Job:
             "stride": self.stride,
             "finer": self.finer,
             "output": self.output,
+            "activation": "none" if self.activation == "auto" else self.activation,  # what is computed
             "runtime": self.runtime,
             "precision": self.precision,
             "keep": list(self.keep) if isinstance(self.keep, tuple) else self.keep,
@@ -93,6 +96,7 @@ class Job:
         }
 
 
+_ADDED = {"activation": "none"}  # what requests did not name at first, and what it was then
 _OTHER_NUMERICS = "how fullconv computes: another version of it made that result, and this one may give other scores"
 
 
@@ -100,7 +104,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In what two requests differ, in words."""
     found = []
     for key in new:
-        before, after = _plain(old.get(key)), new[key]
+        before, after = _plain(old.get(key, _ADDED.get(key))), new[key]
         if before == after:
             continue
         if key == "numerics":

@@ -110,7 +110,7 @@ def plan_stream(
         Refused: a node takes the whole map together, so that no tile can stand for it.
         BadInput: the budget is below the least tile, the image below one crop, or its bands do not fit.
     """
-    way = way_over(model, job.by, job.stride, job.finer, job.output, notes)
+    way = way_over(model, job.by, job.stride, job.finer, job.output, notes, job.activation, job.runtime, job.precision)
     channels = model.image_shape[0]
     view.require(channels)
     read_grid = way.sampling.over(view.size)

@@ -12,6 +12,7 @@ from fullconv import fingerprint, version
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, class_index
+from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
 from fullconv.rasters.access import Access
@@ -53,6 +54,7 @@ def job_of(
     stride: int | None = None,
     finer: Finer = "auto",
     output: str | None = None,
+    activation: Asked = "auto",
     runtime: str = "auto",
     precision: Precision = "fp32",
     batch: int = 16,
@@ -69,7 +71,7 @@ def job_of(
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
         select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
-        runtime=runtime, precision=precision, batch=batch, keep=_kept(names, keep), stored=stored, missing=missing,
+        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=_kept(names, keep), stored=stored, missing=missing,
         where=None if where is None else str(where), on_error=on_error, origin=model.origin,
     )  # fmt: skip
 
@@ -114,7 +116,7 @@ def map_raster(
         scheduler: address of a Dask scheduler.
         report: told ``plan``, ``tile``, ``levels`` and ``done`` events, or ``finished`` where nothing is left to do, with what they are about.
         notes: told what was decided on the way.
-        options: preprocess, labels, by, stride, finer, output, runtime, precision, batch as for ``fullconv.map``; and
+        options: preprocess, labels, by, stride, finer, output, activation, runtime, precision, batch as for ``fullconv.map``; and
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
             above which missing pixels leave a cell without an answer), where (a mask, GeoJSON polygons, or ``auto``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
@@ -252,7 +254,7 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
     return Record(
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
         output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
-        unit=about.unit, transform=about.transform, crs=about.crs,
+        unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind,
     )  # fmt: skip
 
 

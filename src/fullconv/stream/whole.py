@@ -28,7 +28,7 @@ _SURELY = (
     4096  # bytes that a run takes for a pixel, at most, by any network that was tried: below it nothing is computed
 )
 _SHARE = 0.75  # of what is free
-_WAY = ("by", "stride", "finer", "output")
+_WAY = ("by", "stride", "finer", "output", "activation", "runtime", "precision")
 
 
 def map_whole(
@@ -52,7 +52,7 @@ def map_whole(
         scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
         notes: told what was decided on the way.
         progress: told crops, shifts or tiles done, of how many.
-        options: preprocess, labels, by, stride, finer, fuse, output, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
+        options: preprocess, labels, by, stride, finer, fuse, output, activation, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
             see ``map_image``.
 
     Raises:

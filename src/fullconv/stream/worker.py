@@ -117,7 +117,16 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             model = load(**job.origin, check=False)  # the client's cast was checked
             view = View(job.image, job.select)
             _require_same(job, model, view, store)
-            way = way_over(model, job.by, job.stride, job.finer, job.output)
+            way = way_over(
+                model,
+                job.by,
+                job.stride,
+                job.finer,
+                job.output,
+                activation=job.activation,
+                runtime=job.runtime,
+                precision=job.precision,
+            )
             worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)
             buffers: Queue[Any] = Queue()
             for _ in range(_BUFFERS):

@@ -33,8 +33,10 @@ from fullconv.graph.nodes import Whole
 from fullconv.loading import load
 from fullconv.maps.crops import run_cells
 from fullconv.maps.mapping import see
+from fullconv.maps.probabilities import Asked, as_asked, with_probabilities
 from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.runtimes.activation import Activation
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.trust.switches import Switch, windows_behind, with_switches
 
@@ -122,6 +124,7 @@ def blame(
     seed: int = 0,
     preprocess: str | Path | Preprocess | None = None,
     output: str | None = None,
+    activation: Asked = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Blame:
     """Measure each layer's share in the difference between a map and its crops.
@@ -129,7 +132,7 @@ def blame(
     Args:
         cells: how many, chosen at random.
         seed: of that choice.
-        preprocess, output: as for ``fullconv.map``.
+        preprocess, output, activation: as for ``fullconv.map``.
         progress: told runs done, of how many.
     """
     model = load(model)
@@ -140,12 +143,13 @@ def blame(
     grid = model.sampling(name).over((values.shape[2], values.shape[3]))
     if grid.rows < 1 or grid.cols < 1:
         raise BadInput("the image is smaller than one crop")
-    net, causes, left_out = _switched(model, full, name)
+    activated, _ = with_probabilities(full, name, activation)
+    net, causes, left_out = _switched(model, full, name, activated.activation)
     every = grid.rows * grid.cols
     picked = np.sort(np.random.default_rng(seed).choice(every, min(cells, every), replace=False))
     chosen = [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
     untouched = model.plan.untouched(name)
-    crops = run_cells(model, values, untouched, grid, chosen)
+    crops = run_cells(as_asked(model, untouched, activation), values, untouched, grid, chosen)
     runs = 2 + 2 * len(causes)
     found = np.zeros((len(chosen), runs), np.float64)
     left = np.zeros(len(chosen))
@@ -164,12 +168,22 @@ def blame(
 class _Switched:
     """The cast network with switches, run around one cell."""
 
-    def __init__(self, model: Model, net: OnnxNet, name: str, switches: Sequence[Switch], graph: Any) -> None:
+    def __init__(
+        self,
+        model: Model,
+        net: OnnxNet,
+        name: str,
+        switches: Sequence[Switch],
+        graph: Any,
+        activation: Activation | None,
+    ) -> None:
         self.model, self.name, self.switches = model, name, switches
         self.graph, self.image = net.graph, str(net.graph.image)
         self.fields = receptive_fields(net.graph)
         inputs = {key: axes.shape for key, axes in net.inputs.items()} | {s.mask: (1, 1, 1, 1) for s in switches}
         lowered = lower_model(graph, inputs, (0, 1, 2, 3))
+        if activation is not None:
+            lowered = activation.behind(lowered, net.graph.values[name])
         self.session = OnnxRuntimeSession(lowered, [name])
 
     def answers(self, values: Array, cell: tuple[int, int], told: Callable[[int], None]) -> list[Array]:
@@ -225,7 +239,9 @@ def _first(axes: Axes) -> list[int]:
     return [0, axes.channel_axis, axes.space_axis("h") or 0, axes.space_axis("w") or 0]
 
 
-def _switched(model: Model, full: Model, name: str) -> tuple[_Switched, list[Cause], tuple[str, ...]]:
+def _switched(
+    model: Model, full: Model, name: str, activation: Activation | None
+) -> tuple[_Switched, list[Cause], tuple[str, ...]]:
     """The network with switches, the causes that have one, and those that have none."""
     native, names = as_onnx(full.format, full.native, full.graph, str(model.path or "the network"))
     named = {} if native is full.native else names
@@ -247,4 +263,8 @@ def _switched(model: Model, full: Model, name: str) -> tuple[_Switched, list[Cau
     graph, switches = with_switches(native, {place: (cause.kind, sides[place]) for place, cause in places.items()})
     have = {switch.node for switch in switches}
     left_out += [str(cause) for place, cause in places.items() if place not in have]
-    return _Switched(model, native, name, switches, graph), [places[s.node] for s in switches], tuple(left_out)
+    return (
+        _Switched(model, native, name, switches, graph, activation),
+        [places[s.node] for s in switches],
+        tuple(left_out),
+    )

@@ -21,6 +21,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, run_cells
 from fullconv.maps.mapping import map_image, see
+from fullconv.maps.probabilities import Asked, as_asked
 from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.runtime import Precision
@@ -161,6 +162,7 @@ def verify(
     preprocess: str | Path | Preprocess | None = None,
     labels: str | Path | Sequence[str] | None = None,
     output: str | None = None,
+    activation: Asked = "auto",
     runtime: str = "auto",
     precision: Precision = "fp32",
     progress: Progress = lambda done, total: None,
@@ -170,22 +172,30 @@ def verify(
     Args:
         cells: how many cells to compare, chosen at random, or all.
         seed: of that choice.
-        preprocess, labels, output, runtime, precision: as for ``fullconv.map``; crops run in fp32 always.
+        preprocess, labels, output, activation, runtime, precision: as for ``fullconv.map``; crops run in fp32 always.
         progress: told crops done, of how many.
     """
     model = load(model)
     if cells != "all" and cells < 1:
         raise BadInput(f"cells {cells}: must be at least 1, or all")
     result = map_image(
-        model, image, preprocess=preprocess, labels=labels, output=output, runtime=runtime, precision=precision
+        model,
+        image,
+        preprocess=preprocess,
+        labels=labels,
+        output=output,
+        activation=activation,
+        runtime=runtime,
+        precision=precision,
     )
     given = preprocess if preprocess is not None else model.preprocess
     values, _ = see(image).values(given, model.image_shape[0])
     chosen = _choose(np.logical_not(np.isnan(result.scores).any(axis=0)), cells, seed)
     name = model.plan.untouched(result.output)
-    crops = run_cells(model, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
+    untouched = as_asked(model, name, activation)
+    crops = run_cells(untouched, values, name, result.grid, chosen, batch=CROP_BATCH, progress=progress)
     mapped = np.stack([result.scores[:, row, col] for row, col in chosen])
-    noise = _noise(model, values, name, result.grid, chosen, crops)
+    noise = _noise(untouched, values, name, result.grid, chosen, crops)
     gaps, apart, neither = _gaps(mapped, crops)
     largest = float(gaps.max())
     threshold = MARGIN * max(noise, _FLOOR * _largest(crops))

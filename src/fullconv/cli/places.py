@@ -1,0 +1,113 @@
+"""What a map shows, in words: the classes that win, and the places of those that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from fullconv.cli.terminal import tell
+
+if TYPE_CHECKING:
+    from fullconv.maps.classmap import ClassMap, Peak
+    from fullconv.model import Model
+
+_TOP = 5
+_LISTED = 20
+
+
+def require_threshold(model: Model, options: Mapping[str, Any]) -> None:
+    """Before the work: a threshold that means nothing for the scores that will be."""
+    from fullconv.maps.threshold import least_score
+    from fullconv.maps.ways import way_over
+
+    if options["threshold"] is None:
+        return
+    stride = options["stride"] if options["by"] == "crops" else None
+    how = {key: options[key] for key in ("output", "activation", "runtime", "precision")}
+    least_score(way_over(model, options["by"], stride, **how).score_kind, options["threshold"])
+
+
+def peaks_of(result: ClassMap, classes: Sequence[int], threshold: float | None) -> list[Peak]:
+    """The places of some classes, the best first; without a class, the best cell of each of those that show most."""
+    if not classes:
+        return _strongest(result)
+    if _is_ranked(result, threshold):
+        return [peak for i in classes for peak in result.peaks(i, -inf)[:_TOP]]
+    return [peak for i in classes for peak in result.peaks(i, threshold)]
+
+
+def tell_peaks(
+    result: ClassMap, classes: Sequence[int], threshold: float | None, peaks: Sequence[Peak], where: str
+) -> None:
+    """Print them.
+
+    Args:
+        where: all of them are, in words.
+    """
+    crop = ", with the crop (x0, y0, x1, y1):"
+    if not classes:
+        tell(f"  {_shares(result)}")
+        if peaks:
+            tell(f"  strongest{crop}")
+        _lines(peaks)
+        return
+    for i in classes:
+        label, mine = result.labels[i], [peak for peak in peaks if peak.label == result.labels[i]]
+        if _is_ranked(result, threshold):
+            tell(f"  the strongest places of {label!r}{crop}")
+        else:
+            least = result.least_score(threshold)
+            best = result.highest(i) if not mine else None
+            much = f"{len(mine)} place{'s' if len(mine) != 1 else ''} of {label!r} score{'s' if len(mine) == 1 else ''}"
+            none = "; no cell has an answer" if best is None else f"; its best is {best.score:.3g}"
+            tell(f"  {much if mine else f'no place of {label!r} scores'} {least:g} or more{crop if mine else none}")
+        _lines(mine[:_LISTED])
+        if len(mine) > _LISTED:
+            tell(f"    and {len(mine) - _LISTED} more; {where}")
+
+
+def _lines(peaks: Sequence[Peak]) -> None:
+    for peak in peaks:
+        tell(f"    {peak.score:8.4f}  {peak.label}  ({', '.join(f'{v:g}' for v in peak.box)})")
+
+
+def _is_ranked(result: ClassMap, threshold: float | None) -> bool:
+    """Whether the strongest places of a class are listed, since no threshold was given and none suggests itself."""
+    return threshold is None and result.score_kind in ("logits", "log-probabilities")
+
+
+def _counts(result: ClassMap) -> Any:
+    """How many cells each class wins."""
+    import numpy as np
+
+    counts = np.zeros(len(result.labels), np.int64)
+    for _, _, winners in result.winning():
+        counts += np.bincount(winners[winners >= 0], minlength=len(counts))
+    return counts
+
+
+def _shares(result: ClassMap) -> str:
+    import numpy as np
+
+    counts = _counts(result)
+    total = int(counts.sum())
+    if not total:
+        return "no cell has an answer"
+    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+    shares = ", ".join(f"{result.labels[i]} in {counts[i] / total:.1%}" for i in order[:_TOP])
+    more = f", and {len(order) - _TOP} more" if len(order) > _TOP else ""
+    return f"winning class of {total:,} cells: {shares}{more}"
+
+
+def _strongest(result: ClassMap) -> list[Peak]:
+    """The best cell of each of the classes that reach highest; of a store, of those that win most cells."""
+    import numpy as np
+
+    if result.record is None:
+        highest = np.fmax.reduce(result.scores, axis=(1, 2))  # cells without an answer are NaN
+        order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")[:_TOP]
+    else:
+        counts = _counts(result)
+        order = np.argsort(-counts, kind="stable")[: min(_TOP, int(np.count_nonzero(counts)))]
+    return [peak for i in order if (peak := result.highest(int(i))) is not None]

@@ -1,0 +1,33 @@
+"""Which scores count: a threshold held against what the scores are."""
+
+from __future__ import annotations
+
+from fullconv.errors import BadInput
+
+_USUAL = 0.5  # of probabilities
+_WAY_OUT = (
+    "map again with --activation softmax (a crop is of one class) or sigmoid (several may be there at once) for probabilities, give a "
+    "threshold that is meant for them, or take them as they are with --activation none"
+)
+
+
+def least_score(kind: str, given: float | None) -> float:
+    """The threshold given, or 0.5.
+
+    Args:
+        kind: what scores are, as ``ClassMap.score_kind``.
+
+    Raises:
+        BadInput: no score can reach it, or scores are logits, of which neither 0.5 nor any other share means anything.
+    """
+    if given is None:
+        if kind in ("logits", "log-probabilities"):
+            raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")
+        return _USUAL
+    if kind == "probabilities" and given > 1:
+        raise BadInput(f"threshold {given:g}: no score reaches it; scores are probabilities, 1 at most")
+    if kind == "log-probabilities" and given > 0:
+        raise BadInput(f"threshold {given:g}: no score reaches it; scores are logarithms of probabilities, 0 at most")
+    if kind == "logits" and 0 < given <= 1:
+        raise BadInput(f"threshold {given:g}: scores are logits, not probabilities; {_WAY_OUT}")
+    return given
