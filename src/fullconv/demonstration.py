@@ -17,7 +17,6 @@ from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import map_image, prepare, run_cast
 from fullconv.maps.peaks import best_apart
 from fullconv.rasters.view import read_image
-from fullconv.render.png import save_png
 from fullconv.system.guard import require_writable
 from fullconv.trust.bench import interleaved
 
@@ -133,6 +132,6 @@ def count(finds: list[Peak], truth: list[dict[str, Any]]) -> tuple[int, int, int
 def _write(result: ClassMap, targets: list[Path]) -> list[Path]:
     scores, seven, winners = targets
     result.save(scores)
-    save_png(result.overlay("7"), seven)
-    save_png(result.overlay(), winners)
+    result.save_picture(seven, "7")
+    result.save_picture(winners)
     return targets

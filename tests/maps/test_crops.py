@@ -61,7 +61,7 @@ def test_every_cell_is_its_crop_alone(tmp_path: Path, structure: str, batch: str
     notes: list[str] = []
     found = map_image(model, image, preprocess="unit", by="crops", stride=3, batch=5, notes=notes.append)
     if structure in ("no batch axis", "one crop only", "crops of a batch mixed") and batch == "n":
-        assert "crops run one at a time" in notes[0]
+        assert any("crops run one at a time" in note for note in notes)
     assert found.scores.shape == (5, 4, 6)
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     for row in range(4):

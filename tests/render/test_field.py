@@ -24,7 +24,7 @@ def test_boxes_lie_where_they_should(quick) -> None:
     sampling = quick.sampling()
     grid = sampling.over((200, 240))
     offset = float(sampling.field.offset[0]), float(sampling.field.offset[1])
-    picture = field_picture(grid, offset, None, "prob")
+    picture = field_picture(grid, offset, None, "prob").flat()
     scale = on.start(None, grid).scale
     row, col = grid.rows // 2, grid.cols // 2
     for colour, box in (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,10 +13,15 @@ from PIL import Image
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
 from fullconv.maps.classmap import ClassMap
+from fullconv.rasters.pictures import to_picture
 from fullconv.render import canvas
 from fullconv.render.canvas import MARGIN
-from fullconv.render.palette import CATEGORIES, viridis
+from fullconv.render.overlay import Look
+from fullconv.render.page import width_of
+from fullconv.render.palette import CATEGORIES, SCALES, class_colour, scale_colours
+from fullconv.render.pictured import page_of
 
 
 def example(size: int = 800, step: int = 100) -> ClassMap:
@@ -51,7 +59,7 @@ def test_heat_lies_around_the_centre_of_its_cell() -> None:
 def test_winners_have_their_own_colours() -> None:
     page = np.asarray(example().overlay()).astype(float)
     area = page[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800]
-    blend = [255 + (np.array(colour) - 255) * alpha for colour, alpha in zip(CATEGORIES, (0.25, 0.75), strict=False)]
+    blend = [255 + (np.array(colour) - 255) * alpha for colour, alpha in zip(CATEGORIES, (0.18, 0.6), strict=False)]
     np.testing.assert_allclose(area[350, 350], blend[0], atol=1)
     np.testing.assert_allclose(area[300, 600], blend[1], atol=1)
 
@@ -90,8 +98,9 @@ def test_scores_that_are_no_probabilities_have_their_own_scale() -> None:
     assert isinstance(found.overlay("thing"), Image.Image)
 
 
-def test_viridis_rises_in_lightness() -> None:
-    lightness = viridis(np.linspace(0, 1, 64)) @ [0.2126, 0.7152, 0.0722]
+@pytest.mark.parametrize("name", SCALES)
+def test_scales_rise_in_lightness(name: str) -> None:
+    lightness = scale_colours(np.linspace(0, 1, 64), name) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > 0).all()
 
 
@@ -106,10 +115,102 @@ def test_interpolation_is_asked_for_and_keeps_the_cells_own_scores() -> None:
     assert area[y, x, 2] < 120
 
 
-def test_a_scale_bar_names_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("PIL.ImageDraw.ImageDraw.text", lambda draw, at, text, **how: told.append(text))
-    page = canvas.start(None, example().grid)
+def test_a_scale_bar_names_its_unit() -> None:
+    page = canvas.start(None, example().grid)  # 180 px of room
+    for size, unit in ((0.25, "micrometer"), (25.0, "micrometer"), (10.0, "meter"), (0.1, "meter")):
+        canvas.scale_bar(page, 0, Place((size, size), unit))
     canvas.scale_bar(page, 0)
-    canvas.scale_bar(page, 0, 0.25, "um")  # 180 px of room at 0.25 um a pixel: 45 um
-    assert told == ["100 px", "20 um"]
+    assert [text.text for text in page.texts] == ["20 µm", "2 mm", "1 km", "10 m", "100 px"]
+
+
+def test_the_image_keeps_its_colours_where_nothing_scores() -> None:
+    found = example()
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    area = np.asarray(found.overlay("thing", image=pixels))[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800]
+    np.testing.assert_array_equal(area[300:800, 0:500], pixels[300:800, 0:500])
+    found.scores[:, 3, 3] = np.nan  # and where there is no answer
+    winners = np.asarray(found.overlay(image=pixels))[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800]
+    np.testing.assert_array_equal(winners[350:450, 350:450], pixels[350:450, 350:450])
+
+
+def test_no_two_of_many_classes_share_a_colour_and_the_first_stay_apart_for_the_colour_blind() -> None:
+    assert len({class_colour(i) for i in range(120)}) == 120
+    linear = (np.array(CATEGORIES) / 255) ** 2.2
+    # Machado, Oliveira & Fernandes (2009): no red cones, no green cones.
+    seen = [
+        np.eye(3),
+        np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+        np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    ]
+    for matrix in seen:
+        colours = np.clip(linear @ matrix.T, 0, 1) ** (1 / 2.2) * 255
+        apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1e3 * np.eye(len(colours))
+        assert apart.min() > 25
+
+
+@pytest.mark.parametrize("classes", [1, 2, 13, 100, 1000])
+def test_a_legend_names_every_class_or_says_how_many_it_leaves_out_and_no_text_meets_another(classes: int) -> None:
+    found = example(800, 10)
+    winners = np.resize(np.arange(classes), found.grid.rows * found.grid.cols).reshape(found.grid.rows, found.grid.cols)
+    scores = np.zeros((classes, *winners.shape), np.float32)
+    np.put_along_axis(scores, winners[None], 1, axis=0)
+    labels = tuple(f"class {i} of a long name, with commas, that will not fit" for i in range(classes))
+    page = page_of(replace(found, scores=scores, labels=labels), None, None, Look())
+    named = [text for text in page.texts if text.text.startswith("class ")]
+    left = [int(text.text.split()[1]) for text in page.texts if text.text.startswith("and ")]
+    assert len(named) + sum(left) == classes
+    assert len(named) == classes or len(named) > 250
+    boxes = []
+    for text in page.texts:
+        wide = width_of(text.text, text.size)
+        x = text.x - {"l": 0, "m": wide / 2, "r": wide}[text.anchor]
+        assert x >= 0
+        assert x + wide <= page.image.width
+        assert text.y + text.size <= page.image.height
+        boxes.append((x, text.y, x + wide, text.y + text.size))
+    some = np.array(boxes)
+    over = [
+        np.minimum(some[:, None, i + 2], some[None, :, i + 2]) - np.maximum(some[:, None, i], some[None, :, i])
+        for i in (0, 1)
+    ]
+    assert not ((over[0] > 0) & (over[1] > 0) & ~np.eye(len(some), dtype=bool)).any()
+
+
+def test_pictures_are_written_as_png_svg_and_pdf(tmp_path: Path) -> None:
+    found = replace(example(), labels=("rest", "<thing> & é字"))
+    for suffix in (".png", ".svg", ".pdf"):
+        found.save_picture(tmp_path / f"x{suffix}", 1, dpi=200)
+        found.save_picture(tmp_path / f"x{suffix}", 1, dpi=200)  # it is fullconv's own: written again
+    with Image.open(tmp_path / "x.png") as written:
+        assert written.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+    root = ElementTree.parse(tmp_path / "x.svg").getroot()
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<thing> & é字" in texts
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+    for bad, why in (
+        ({"alpha": 0}, "alpha 0"),
+        ({"alpha": 2}, "alpha 2"),
+        ({"cmap": "jet"}, "cmap 'jet'"),
+        ({"dpi": 0}, "dpi 0"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            found.save_picture(tmp_path / "x.png", 1, **bad)
+    with pytest.raises(BadInput, match=r"pictures are \.png, \.svg, \.pdf"):
+        found.save_picture(tmp_path / "x.jpg")
+    faint = np.asarray(found.overlay(1, alpha=0.1)).astype(int)
+    assert (faint[MARGIN : MARGIN + 800, MARGIN : MARGIN + 800][260:280, 560:580] > 200).all()
+
+
+def test_an_image_of_16_bits_or_floats_is_stretched_to_be_seen() -> None:
+    rng = np.random.default_rng(0)
+    for pixels in (
+        rng.normal(9, 1, (50, 60, 3)),
+        rng.random((50, 60, 5)) * 0.2,
+        rng.normal(9.5, 1, (50, 60, 1)).astype(np.float32),
+    ):
+        shown = np.asarray(to_picture(pixels))
+        assert shown.shape == (50, 60, 3)
+        assert np.percentile(shown, 5) < 40
+        assert np.percentile(shown, 95) > 215
+    plain = rng.integers(100, 130, (20, 20, 3)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(to_picture(plain)), plain)

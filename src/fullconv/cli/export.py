@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fullconv.cli.options import Input, Real, json_option, overwrite_option
+from fullconv.cli.options import PICTURED, Input, Real, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
 
@@ -18,7 +18,7 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
     "out",
     required=True,
     type=click.Path(),
-    help="The file to write; its suffix is the format: .tif, .geojson, .csv, .parquet, .png or .npz.",
+    help="The file to write; its suffix is the format: .tif, .geojson, .csv, .parquet, .png, .svg, .pdf or .npz.",
 )
 @click.option("--class", "name", help="One class: a label, words of one, or a number; all by default.")
 @click.option(
@@ -27,13 +27,14 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
 @click.option("--threshold", type=Real(), help="Least score of regions and peaks; 0.5 of probabilities by default.")
 @click.option("--distance", type=Real(0), help="Least distance of two peaks in pixels; half a crop by default.")
 @click.option("--image", type=Input(), help="The image that a picture is laid over.")
+@picture_options
 @overwrite_option
 @json_option
 def command(result: str, out: str, as_json: bool, **options: Any) -> None:
     """Write a map (x.zarr or x.npz) in the format of another program.
 
     .tif is a cloud-optimised GeoTIFF with a band a class; .geojson holds regions or peaks as QuPath imports them, in the image's CRS or in
-    pixels; .csv and .parquet hold cells or peaks; .png is a picture.
+    pixels; .csv and .parquet hold cells or peaks; .png, .svg and .pdf are pictures.
 
     \b
     Examples:
@@ -44,6 +45,7 @@ def command(result: str, out: str, as_json: bool, **options: Any) -> None:
     from fullconv.maps.classmap import ClassMap
 
     found = ClassMap.load(result)
+    options["look"] = {key: options.pop(key) for key in PICTURED}
     if found.record is not None and not found.record.finished:
         note(f"{result} is not finished: cells of tiles that are not done have no answer")
     with waiting(f"writing {out}"):

@@ -60,8 +60,8 @@ def _require_png(path: str) -> None:
     from fullconv.errors import BadInput
     from fullconv.system.guard import require_writable
 
-    if not path.endswith(".png"):
-        raise BadInput(f"{path}: the picture is written as .png; name it so")
+    if not path.endswith((".png", ".svg", ".pdf")):
+        raise BadInput(f"{path}: the picture is written as .png, .svg or .pdf; name it so")
     require_writable(Path(path))
 
 
@@ -72,7 +72,6 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
     from fullconv.rasters.pictures import to_picture
     from fullconv.rasters.view import read_image
     from fullconv.render.field import field_picture
-    from fullconv.render.png import save_png
 
     if model.graph.image is None:
         raise BadInput(f"{model.path}: has no image input, so there is no cell to draw")
@@ -86,7 +85,7 @@ def _draw(model: Model, path: str, over: str | None, output: str | None) -> None
         raise BadInput(f"{over}: the image is {size[1]}×{size[0]}, smaller than one crop of {crop[1]}×{crop[0]}")
     offset = float(sampling.field.offset[0]), float(sampling.field.offset[1])
     drawn = field_picture(grid, offset, image, model.output(output, model.plan.predicted))
-    save_png(drawn, Path(path))
+    drawn.save(Path(path))
 
 
 def _rows(graph: Graph) -> tuple[list[dict[str, Any]], str | None]:

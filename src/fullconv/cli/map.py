@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullconv.cli.options import (
+    PICTURED,
     Input,
     Real,
     activation_option,
@@ -16,6 +17,7 @@ from fullconv.cli.options import (
     json_option,
     model_options,
     overwrite_option,
+    picture_options,
 )
 from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
 from fullconv.cli.raster import access_options, images_of, is_raster, raster_options, run
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     "name",
     help="Class to picture and to find: a label, words of one, or a number; several with commas between.",
 )
-@click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture.")
+@picture_options
 @click.option(
     "--threshold", type=Real(), help="Least score of the places listed for --class; 0.5 of probabilities by default."
 )
@@ -211,7 +213,6 @@ def _write(
     found: ClassMap, image: Path, folder: Path, name: str | None, options: dict[str, Any], as_json: bool
 ) -> dict[str, Any]:
     from fullconv.maps.labels import classes_named
-    from fullconv.render.png import save_png
 
     threshold = options["threshold"]
     classes = () if name is None else classes_named(found.labels, name)
@@ -222,7 +223,7 @@ def _write(
     if len(classes) < 2:
         pictures = {overlay: classes[0] if classes else None}
     for path, index in pictures.items():
-        save_png(found.overlay(index, interpolate=options["interpolate"]), path)
+        found.save_picture(path, index, **{key: options[key] for key in PICTURED})
     peaks = peaks_of(found, classes, threshold)
     if not as_json:
         _print(found, image, name, threshold, peaks)

@@ -169,6 +169,37 @@ def engine_options(command: F) -> F:
     return command
 
 
+PICTURED = ("interpolate", "alpha", "cmap", "dpi")
+
+
+def picture_options(command: F) -> F:
+    """How pictures look; by the names of ``PICTURED``."""
+    for option in (
+        click.option(
+            "--dpi",
+            type=click.FloatRange(1, 10_000),
+            default=100.0,
+            show_default=True,
+            help="Pixels of a picture that are printed an inch.",
+        ),
+        click.option(
+            "--cmap",
+            type=click.Choice(["viridis", "cividis", "magma", "inferno", "plasma"]),
+            default="viridis",
+            show_default=True,
+            help="Colours of the heat.",
+        ),
+        click.option(
+            "--alpha",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Opacity of the highest score (0.8) or of a class (0.6) in a picture.",
+        ),
+        click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture."),
+    ):
+        command = option(command)
+    return command
+
+
 activation_option = click.option(
     "--activation",
     type=click.Choice(["auto", "softmax", "sigmoid", "none"]),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
-from fullconv.render.png import save_png
+from fullconv.render.overlay import Look
+from fullconv.render.page import DPI
+from fullconv.render.pictured import page_of
 from fullconv.system.guard import guarded, reads, require_writable
 
 What = Literal["regions", "peaks", "cells"]
-SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".npz")
+SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".svg", ".pdf", ".npz")
 
 
 def export(
@@ -23,6 +26,7 @@ def export(
     threshold: float | None = None,
     distance: float | None = None,
     image: Any = None,
+    look: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a map in another format.
@@ -30,12 +34,13 @@ def export(
     Args:
         result: a map, or the path of a store or an ``.npz``.
         out: ``.tif`` a cloud-optimised GeoTIFF, a band a class; ``.geojson`` regions or peaks, as QuPath imports them, in the image's CRS
-            or in pixels of its finest level; ``.csv`` and ``.parquet`` cells or peaks; ``.png`` a picture; ``.npz`` as ``ClassMap.save``.
+            or in pixels of its finest level; ``.csv`` and ``.parquet`` cells or peaks; ``.png``, ``.svg`` and ``.pdf`` a picture; ``.npz`` as ``ClassMap.save``.
         name: one class; all by default (of a picture: the winning class of each cell).
         what: ``regions`` of cells that score at least ``threshold``, ``peaks``, or ``cells``.
         threshold: least score of regions, peaks and, where a class is named, of cells; 0.5 of probabilities by default.
         distance: least distance of two peaks in pixels; half a crop by default.
         image: what a picture is laid over.
+        look: of a picture: ``alpha``, ``cmap``, ``interpolate`` and ``dpi``, as for ``ClassMap.save_picture``.
         overwrite: a file that exists and that fullconv did not write may be replaced; what is read never is.
 
     Raises:
@@ -45,7 +50,7 @@ def export(
     with guarded(image, overwrite=overwrite):
         found = result if isinstance(result, ClassMap) else ClassMap.load(result)
         reads(getattr(found.scores, "name", None))  # the store that it lies in
-        return _export(found, Path(out), name, what, threshold, distance, image)
+        return _export(found, Path(out), name, what, threshold, distance, image, look)
 
 
 def _export(
@@ -56,6 +61,7 @@ def _export(
     threshold: float | None,
     distance: float | None,
     image: Any,
+    look: Mapping[str, Any] | None,
 ) -> Path:
     require_writable(target)  # before the work
     suffix = target.suffix.lower()
@@ -80,8 +86,10 @@ def _export(
             raise BadInput(f"{target}: tables hold cells or peaks; regions go to .geojson")
         least = found.least_score(threshold) if name is not None or wanted == "peaks" else None
         write_table(found, target, classes, wanted, least, distance)
-    elif suffix == ".png":
-        save_png(found.overlay(name, image), target)
+    elif suffix in (".png", ".svg", ".pdf"):
+        about = dict(look or {})
+        dpi = about.pop("dpi", DPI)
+        page_of(found, name, image, Look(**about)).save(target, dpi)
     else:
         found.save(target)
     return target

@@ -15,7 +15,6 @@ from fullconv.errors import MissingExtra
 from fullconv.exports.coordinates import Coordinates, apply
 from fullconv.exports.regions import Region, regions_of
 from fullconv.maps.classmap import ClassMap, Peak
-from fullconv.render.palette import CATEGORIES
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
@@ -81,7 +80,7 @@ def _feature(
         "geometry": geometry,
         "properties": {
             "objectType": kind,
-            "classification": {"name": label, "color": list(CATEGORIES[index % len(CATEGORIES)])},
+            "classification": {"name": label, "color": list(found.colour(index))},
             "measurements": measured,
         },
     }

@@ -19,6 +19,10 @@ from fullconv.geometry.place import Place
 from fullconv.maps.labels import class_index, read_labels
 from fullconv.maps.peaks import Block, best_apart, highest, local_maxima
 from fullconv.maps.threshold import least_score
+from fullconv.render.overlay import Look
+from fullconv.render.page import DPI
+from fullconv.render.palette import class_colour
+from fullconv.render.pictured import page_of
 from fullconv.results.lazy import HeldScores, StoredScores
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
@@ -96,6 +100,10 @@ class ClassMap:
     def class_index(self, name: str | int) -> int:
         """Index of a class by label, by the one label that contains the words, or by number."""
         return class_index(self.labels, name)
+
+    def colour(self, index: int) -> tuple[int, int, int]:
+        """A class's colour (red, green, blue), the same in every picture, export and viewer."""
+        return class_colour(index if self.record is None else self.record.number(index))
 
     def box(self, row: int, col: int) -> Box:
         """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for.
@@ -184,34 +192,45 @@ class ClassMap:
     def _peak(self, i: int, row: int, col: int, score: float) -> Peak:
         return Peak(self.labels[i], score, row, col, self.box(row, col))
 
-    def overlay(self, name: str | int | None = None, image: Any = None, *, interpolate: bool = False) -> Image.Image:
+    def overlay(
+        self,
+        name: str | int | None = None,
+        image: Any = None,
+        *,
+        interpolate: bool = False,
+        alpha: float | None = None,
+        cmap: str = "viridis",
+    ) -> Image.Image:
         """A picture: one class as heat over the image, or, without a name, the winning class of each cell.
 
         Args:
             image: the image, for a map that was loaded from a file.
             interpolate: smooth the heat between cells; off by default, since a cell is one answer.
+            alpha: opacity of the highest score (0.8) or of a class (0.6); the lowest score shows the image alone.
+            cmap: scale of the heat: viridis, cividis, magma, inferno or plasma.
         """
-        from fullconv.rasters.pictures import to_picture
-        from fullconv.rasters.view import read_image
-        from fullconv.render.overlay import heat_picture, top1_picture
+        return page_of(self, name, image, Look(alpha, cmap, interpolate)).flat()
 
-        if self.record is not None or (
-            self.pixels is None and self.image is not None
-        ):  # more than is drawn pixel by pixel
-            from fullconv.render.reduced import reduced_picture
+    def save_picture(
+        self,
+        path: str | Path,
+        name: str | int | None = None,
+        image: Any = None,
+        *,
+        interpolate: bool = False,
+        alpha: float | None = None,
+        cmap: str = "viridis",
+        dpi: float = DPI,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the picture that ``overlay`` gives as ``.png``, ``.svg`` (text is text) or ``.pdf``.
 
-            return reduced_picture(self, name, self.image if image is None else image, interpolate)
-        pixels = self.pixels if image is None else read_image(image)
-        picture = None if pixels is None else to_picture(pixels)
-        if picture is not None and picture.size != self.grid.image[::-1]:
-            raise BadInput(
-                f"the image is {picture.size[0]}×{picture.size[1]}, the map is of {self.grid.image[1]}×{self.grid.image[0]}"
-            )
-        return (
-            top1_picture(self, picture)
-            if name is None
-            else heat_picture(self, self.class_index(name), picture, interpolate)
-        )
+        Args:
+            dpi: how many of its pixels are printed an inch.
+            overwrite: a file that exists and that fullconv did not write may be replaced.
+        """
+        with guarded(image, overwrite=overwrite):
+            page_of(self, name, image, Look(alpha, cmap, interpolate)).save(Path(path), dpi)
 
     def to_xarray(self) -> Any:
         """The scores as an ``xarray.DataArray`` of (class, y, x), labelled, each cell at its centre in pixels of the image.

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fullconv.errors import BadInput
 from fullconv.system.guard import reads, require_file
 
+_SAMPLED = 1024  # pixels a side that a stretch is measured on
 Pixels = npt.NDArray[Any]  # (H, W, C)
 _PHOTOMETRIC = 262
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # never one whose reader runs another program
@@ -160,8 +161,21 @@ def _luminance(pixels: Pixels) -> Pixels:
 
 
 def to_picture(pixels: Pixels) -> Image.Image:
-    """An RGB picture of the pixels, for people."""
-    eight = np.clip(np.rint(pixels), 0, 255).astype(np.uint8) if pixels.dtype != np.uint8 else pixels
-    if eight.shape[2] not in (1, 3):
-        eight = eight[:, :, :1]
+    """An RGB picture of the pixels, for people; of more than three bands the first three, of two the first.
+
+    What is not 8 bits deep is stretched from its 2nd to its 98th percentile: a scene of 16 bits fills a tenth of its range.
+    """
+    shown = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, :1]
+    eight = shown if shown.dtype == np.uint8 else np.clip(np.rint(_stretched(shown)), 0, 255).astype(np.uint8)
     return Image.fromarray(eight[:, :, 0] if eight.shape[2] == 1 else eight).convert("RGB")
+
+
+def _stretched(pixels: Pixels) -> Pixels:
+    """On 0..255; whole numbers of that range are left as they are."""
+    step = max(1, max(pixels.shape[:2]) // _SAMPLED)
+    some = pixels[::step, ::step]
+    some = some[np.isfinite(some).all(axis=2) & (some != 0).any(axis=2)]  # nothing but zeros is no data
+    if not some.size or (some.min() >= 0 and some.max() <= 255 and (some == np.rint(some)).all()):
+        return np.nan_to_num(pixels)
+    low, high = (float(end) for end in np.percentile(some, (2, 98)))
+    return np.nan_to_num((pixels - low) * (255 / max(high - low, 1e-12)))

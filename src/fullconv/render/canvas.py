@@ -1,60 +1,58 @@
-"""What every picture shares: the image in grey at a readable size, cells laid where their centres are, a legend."""
+"""What every picture shares: the image in its colours at a readable size, cells laid where their centres are, a legend."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
+from fullconv.render.page import Page, Rgb, width_of
 
-Rgb = tuple[int, int, int]
-LEGEND = 260  # px, width of the legend beside the image
+LEGEND = 260  # px, width of a column of the legend beside the image
 MARGIN = 16
+LEAST_HEIGHT = 420
 _LEAST, _MOST = 640, 1600  # px, the longer side of the image as drawn
 INK: Rgb = (32, 32, 32)
 FAINT: Rgb = (110, 110, 110)
+_LARGER = {"micrometer": ("µm", 1000, "mm"), "meter": ("m", 1000, "km")}
 
 
-@lru_cache(maxsize=8)
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The built-in font at a size in pixels."""
-    return ImageFont.load_default(size)
+@dataclass
+class Canvas(Page):
+    """A picture of an image. ``scale`` is drawn pixels an image pixel, ``size`` the image as drawn: width, height."""
+
+    scale: float = 1.0
+    size: tuple[int, int] = (1, 1)
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """A picture in the making. ``scale`` is drawn pixels an image pixel."""
-
-    image: Image.Image
-    scale: float
-    size: tuple[int, int]  # of the image as drawn: width, height
-
-    @property
-    def draw(self) -> ImageDraw.ImageDraw:
-        return ImageDraw.Draw(self.image)
-
-
-def start(picture: Image.Image | None, grid: Grid, least_height: int = 420) -> Canvas:
-    """The image, paled so that colour means score, on white with room for the legend."""
+def drawn_size(grid: Grid) -> tuple[float, tuple[int, int]]:
+    """Drawn pixels an image pixel, and the image as drawn: width, height."""
     height, width = grid.image
-    source = picture if picture is not None else Image.new("RGB", (width, height), "white")
     longer = max(width, height)
     scale: float = 1.0
     if longer < _LEAST:
         scale = float(-(-_LEAST // longer))  # whole steps keep pixels square and sharp
     elif longer > _MOST:
         scale = _MOST / longer
-    drawn = max(1, round(width * scale)), max(1, round(height * scale))
+    return scale, (max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def start(picture: Image.Image | None, grid: Grid, least_height: int = LEAST_HEIGHT, columns: int = 1) -> Canvas:
+    """The image on white, with room for a legend of so many columns."""
+    height, width = grid.image
+    source = picture if picture is not None else Image.new("RGB", (width, height), "white")
+    scale, drawn = drawn_size(grid)
     resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    grey = source.convert("L").convert("RGB").resize(drawn, resample)
-    page = Image.new("RGB", (drawn[0] + LEGEND + 3 * MARGIN, max(drawn[1], least_height) + 2 * MARGIN), "white")
-    page.paste(grey, (MARGIN, MARGIN))
-    return Canvas(page, scale, drawn)
+    image = source.convert("RGB").resize(drawn, resample)
+    across = drawn[0] + columns * (LEGEND + MARGIN) + 2 * MARGIN
+    page = Image.new("RGB", (across, max(drawn[1], least_height) + 2 * MARGIN), "white")
+    page.paste(image, (MARGIN, MARGIN))
+    return Canvas(page, scale=scale, size=drawn)
 
 
 def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha: npt.NDArray[np.floating]) -> None:
@@ -106,54 +104,57 @@ def outline(canvas: Canvas, box: tuple[float, float, float, float], colour: Rgb 
     """A box of image pixels as a line that shows on light and dark."""
     x0, y0, x1, y1 = (MARGIN + v * canvas.scale for v in box)
     canvas.draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=INK, width=4)
-    canvas.draw.rectangle((x0 + 1, y0 + 1, x1 - 2, y1 - 2), outline=colour, width=2)
+    if x1 - x0 > 4 and y1 - y0 > 4:
+        canvas.draw.rectangle((x0 + 1, y0 + 1, x1 - 2, y1 - 2), outline=colour, width=2)
 
 
 def text_lines(canvas: Canvas, y: float, lines: list[tuple[str, int, Rgb]]) -> float:
     """Lines of text in the legend, wrapped to its width; the y below them."""
     x = canvas.size[0] + 2 * MARGIN
     for text, size, ink in lines:
-        for line in _wrap(canvas.draw, text, size):
-            canvas.draw.text((x, y), line, fill=ink, font=font(size))
+        for line in wrapped(text, size):
+            canvas.write(x, y, line, size, ink)
             y += round(size * 1.35)
     return y
 
 
-def _wrap(draw: ImageDraw.ImageDraw, text: str, size: int) -> list[str]:
+def wrapped(text: str, size: int) -> list[str]:
+    """A text as lines of the legend's width."""
     lines: list[str] = []
     for word in text.split(" "):
         trial = f"{lines[-1]} {word}" if lines else word
-        if lines and draw.textlength(trial, font=font(size)) <= LEGEND:
+        if lines and width_of(trial, size) <= LEGEND:
             lines[-1] = trial
         else:
-            lines.append(shortened(draw, word, size, LEGEND))
+            lines.append(shortened(word, size, LEGEND))
     return lines
 
 
-def shortened(draw: ImageDraw.ImageDraw, text: str, size: int, width: float) -> str:
-    """The text, cut with dots where it is wider than ``width`` (the built-in font has ASCII only)."""
-    if draw.textlength(text, font=font(size)) <= width:
+def shortened(text: str, size: int, width: float) -> str:
+    """The text, cut with dots where it is wider than ``width``."""
+    if width_of(text, size) <= width:
         return text
-    while text and draw.textlength(text + "...", font=font(size)) > width:
+    while text and width_of(text + "...", size) > width:
         text = text[:-1]
     return text.rstrip(" ,") + "..."
 
 
-def scale_bar(canvas: Canvas, y: float, pixel: float = 1.0, unit: str = "px") -> float:
-    """A bar of a round length.
-
-    Args:
-        pixel: size of an image pixel.
-        unit: in which.
-    """
+def scale_bar(canvas: Canvas, y: float, place: Place | None = None) -> float:
+    """A bar of a round length, in micrometres to kilometres where the image says how large its pixels are."""
     x = canvas.size[0] + 2 * MARGIN
+    pixel, unit = 1.0, "px"
+    if place is not None and place.pixel_size is not None:
+        pixel, unit = place.pixel_size[1], place.unit or "units"
     scale = canvas.scale / pixel
     longest = (LEGEND - 80) / scale
     power = 10.0 ** int(np.floor(np.log10(longest)))
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)
     drawn = length * scale
+    if unit in _LARGER:
+        unit, times, larger = _LARGER[unit]
+        length, unit = (length / times, larger) if length >= times else (length, unit)
     canvas.draw.line((x, y + 8, x + drawn, y + 8), fill=INK, width=3)
     for end in (x, x + drawn):
         canvas.draw.line((end, y + 3, end, y + 13), fill=INK, width=2)
-    canvas.draw.text((x + drawn + 8, y), f"{length:g} {unit}", fill=INK, font=font(13))
+    canvas.write(x + drawn + 8, y, f"{length:g} {unit}", 13, INK)
     return y + 26

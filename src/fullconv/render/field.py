@@ -5,14 +5,18 @@ from __future__ import annotations
 from PIL import Image
 
 from fullconv.geometry.grid import Grid
+from fullconv.geometry.place import Place
 from fullconv.render import canvas as on
+from fullconv.render.page import Rgb
 
-_CROP: on.Rgb = (255, 205, 60)
-_FIELD: on.Rgb = (90, 200, 255)
+_CROP: Rgb = (255, 205, 60)
+_FIELD: Rgb = (90, 200, 255)
 _MOST_DOTS = 40_000
 
 
-def field_picture(grid: Grid, offset: tuple[float, float], picture: Image.Image | None, output: str) -> Image.Image:
+def field_picture(
+    grid: Grid, offset: tuple[float, float], picture: Image.Image | None, output: str, place: Place | None = None
+) -> on.Canvas:
     """The middle cell's crop and field, every cell's centre, and where centre and crop's middle part.
 
     Args:
@@ -20,6 +24,7 @@ def field_picture(grid: Grid, offset: tuple[float, float], picture: Image.Image 
         offset: (y, x) pixel at which cell (0, 0)'s field starts.
         picture: the image, or None for paper.
         output: its name.
+        place: how large the image's pixels are.
     """
     page = on.start(picture, grid)
     row, col = grid.rows // 2, grid.cols // 2
@@ -64,8 +69,8 @@ def field_picture(grid: Grid, offset: tuple[float, float], picture: Image.Image 
         else "padding and rounding move the field's centre away from the crop's middle"
     )
     told = on.text_lines(page, told + 8, [(why, 13, on.FAINT), ("dots are the centres of cells", 13, on.FAINT)])
-    on.scale_bar(page, told + 10)
-    return page.image
+    on.scale_bar(page, told + 10, place)
+    return page
 
 
 def _dots(page: on.Canvas, grid: Grid) -> None:
@@ -78,7 +83,7 @@ def _dots(page: on.Canvas, grid: Grid) -> None:
             page.draw.rectangle((x - 1, y - 1, x, y), fill=(120, 120, 120))
 
 
-def _mark(page: on.Canvas, place: tuple[float, float], colour: on.Rgb) -> None:
+def _mark(page: on.Canvas, place: tuple[float, float], colour: Rgb) -> None:
     x, y = _drawn(page, place)
     for width, ink in ((5, on.INK), (3, colour)):
         page.draw.line((x - 8, y, x + 8, y), fill=ink, width=width)
@@ -90,7 +95,7 @@ def _drawn(page: on.Canvas, place: tuple[float, float]) -> tuple[float, float]:
     return on.MARGIN + (place[0] + 0.5) * page.scale, on.MARGIN + (place[1] + 0.5) * page.scale
 
 
-def _key(page: on.Canvas, y: float, colour: on.Rgb, text: str) -> float:
+def _key(page: on.Canvas, y: float, colour: Rgb, text: str) -> float:
     x = page.size[0] + 2 * on.MARGIN
     page.draw.rectangle((x, y + 3, x + 12, y + 13), fill=colour, outline=on.INK)
     return on.text_lines(page, y + 18, [(text, 13, on.INK)])

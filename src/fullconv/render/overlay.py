@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.render import canvas as on
-from fullconv.render.palette import CATEGORIES, OTHER, viridis
+from fullconv.render.listed import PAPER, Entry, list_entries, on_paper, plan_list, told_share
+from fullconv.render.palette import SCALES, scale_colours
 from fullconv.render.subject import Subject
 
-_ALPHA, _PALED = 0.75, 0.25
-_FAINTEST, _STRONGEST = 0.22, 0.85  # opacity of the lowest and the highest score
-_PAPER = 225.0  # grey behind the colour bar: what a light part of the image looks like
+_HEAT, _CLASS = 0.8, 0.6  # opacity of the highest score, and of a class
+_PALED = 0.3  # of that, for a class that fills most of the map
+_RISE = 0.8  # the power by which opacity follows the score: what is halfway is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a picture is drawn.
+
+    Attributes:
+        alpha: opacity of the highest score, or of a class; 0.8 and 0.6 by default.
+        cmap: the scale of heat.
+        interpolate: heat is smoothed between cells; off by default, since a cell is one answer.
+    """
+
+    alpha: float | None = None
+    cmap: str = "viridis"
+    interpolate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and not 0 < self.alpha <= 1:
+            raise BadInput(f"alpha {self.alpha:g}: an opacity, above 0 and up to 1")
+        if self.cmap not in SCALES:
+            raise BadInput(f"cmap {self.cmap!r}: not one of {', '.join(SCALES)}")
 
 
 def heat_picture(
     found: Subject,
     index: int,
     picture: Image.Image | None,
-    interpolate: bool = False,
+    look: Look | None = None,
     limits: tuple[float, float] | None = None,
     most: str = "best",
     subtitle: str = "",
     drawn: tuple[Grid, npt.NDArray[np.float32]] | None = None,
-) -> Image.Image:
-    """One class's scores over the image, with the colour scale, the best cell and its crop.
+) -> on.Canvas:
+    """One class's scores over the image, transparent where they are lowest, with the colour scale, the best cell and its crop.
 
     Args:
         limits: ends of the colour scale; 0..1 for probabilities, else the class's own range.
@@ -36,22 +61,24 @@ def heat_picture(
         subtitle: what the numbers are; scores of the output by default.
         drawn: a coarser grid and its scores (rows, cols), of a map too large to draw cell by cell.
     """
+    look = look or Look()
+    alpha = look.alpha or _HEAT
     grid, scores = drawn or (found.grid, found.scores[index])
-    low, high = limits or _limits(found.scores if drawn is None else scores, scores)
+    low, high = limits or _limits(found, found.scores if drawn is None else scores, scores)
     page = on.start(picture, found.grid)
-    if interpolate:
+    if look.interpolate:
         grid, scores = on.between(grid, scores)
     shown = (scores - low) / (high - low)
-    on.lay_cells(page, grid, viridis(shown), np.where(np.isnan(scores), 0.0, _opacity(shown)))
+    on.lay_cells(page, grid, scale_colours(shown, look.cmap), np.where(np.isnan(scores), 0.0, _opacity(shown, alpha)))
     best = found.highest(index)
     if best is not None:
         on.outline(page, best.box)
     y = on.text_lines(
         page,
         on.MARGIN,
-        [(_spoken(found.labels[index]), 20, on.INK), (subtitle or f"score of {found.output}", 13, on.FAINT)],
+        [(_spoken(found.labels[index]), 20, on.INK), (subtitle or f"{_word(found)} of {found.output}", 13, on.FAINT)],
     )
-    y = _colour_bar(page, y + 8, low, high)
+    y = _colour_bar(page, y + 8, low, high, look.cmap, alpha)
     lines = [("no cell has an answer", 15, on.INK)]
     if best is not None:
         x, y_centre = found.centre(best.row, best.col)
@@ -60,51 +87,51 @@ def heat_picture(
             ("its crop is outlined", 13, on.FAINT),
         ]
     _about(page, found, on.text_lines(page, y + 10, lines))
-    return page.image
+    return page
 
 
 def top1_picture(
     found: Subject,
     picture: Image.Image | None,
+    look: Look | None = None,
     drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
-) -> Image.Image:
-    """The winning class of every cell, the most frequent ones by colour, with their share.
+) -> on.Canvas:
+    """The winning class of every cell, each class in its own colour, with its share.
 
     Args:
         drawn: a coarser grid, its winners (rows, cols), -1 without an answer, and how many cells of the map each class wins.
     """
+    alpha = (look or Look()).alpha or _CLASS
     if drawn is None:
         winners = found.top1
         drawn = found.grid, winners, np.bincount(winners[winners >= 0], minlength=len(found.labels))
     grid, winners, counts = drawn
     classes = np.flatnonzero(counts)
-    order = classes[np.argsort(-counts[classes], kind="stable")]
-    shown = [int(i) for i in order[: len(CATEGORIES)]]
-    lookup = np.tile(np.array(OTHER, np.uint8), (len(found.labels), 1))
-    for i, colour in zip(shown, CATEGORIES, strict=False):
-        lookup[i] = colour
-    page = on.start(picture, found.grid)
-    share = {int(i): float(counts[i] / counts.sum()) for i in order}
-    common = max(share, key=lambda i: share[i], default=-1)
-    share.setdefault(common, 0.0)
+    order = [int(i) for i in classes[np.argsort(-counts[classes], kind="stable")]]
+    share = {i: float(counts[i] / counts.sum()) for i in order}
     # A class that fills most of the map is background more often than not: it is paled, so that the rest shows.
-    opacity = np.where((winners == common) & (share[common] > 0.5), _PALED, _ALPHA)
-    on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity))
-    y = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
-    y += 8
-    for i, colour in zip(shown, CATEGORIES, strict=False):
-        alpha = _PALED if i == common and share[i] > 0.5 else _ALPHA
-        y = _swatch(page, y, _on_paper(colour, alpha), _spoken(found.labels[i]), share[i])
-    rest = 1 - sum(share[i] for i in shown)
-    if len(classes) > len(shown):
-        y = _swatch(page, y, _on_paper(OTHER, _ALPHA), f"{len(classes) - len(shown)} others", rest)
+    paled = {i for i in order[:1] if share[i] > 0.5 and len(order) > 1}
+    strength = {i: alpha * (_PALED if i in paled else 1) for i in order}
+    lookup = np.array([found.colour(i) for i in range(len(found.labels))], np.uint8)
+    opacity = np.zeros(len(found.labels))
+    opacity[order] = [strength[i] for i in order]
+    plan = plan_list(len(order), on.drawn_size(found.grid)[1][1])
+    page = on.start(picture, found.grid, plan.height, plan.columns)
+    on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity[winners]))
+    top = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
+    entries = [
+        Entry(on_paper(found.colour(i), strength[i]), _spoken(found.labels[i]), told_share(share[i])) for i in order
+    ]
+    y = list_entries(page, plan, entries, top + 8)
+    if not order:
+        y = on.text_lines(page, y, [("no cell has an answer", 15, on.INK)])
     _about(page, found, y + 6)
-    return page.image
+    return page
 
 
-def _opacity(shown: np.ndarray) -> np.ndarray:
-    """Low scores leave the image to be seen."""
-    return np.asarray(_FAINTEST + (_STRONGEST - _FAINTEST) * np.clip(np.nan_to_num(shown), 0, 1))
+def _opacity(shown: npt.NDArray[Any], alpha: float) -> npt.NDArray[Any]:
+    """Nothing at the lowest score, so that the image keeps its colours there."""
+    return np.asarray(alpha * np.clip(np.nan_to_num(shown), 0, 1) ** _RISE)
 
 
 def _spoken(label: str) -> str:
@@ -112,43 +139,35 @@ def _spoken(label: str) -> str:
     return re.sub(r"^n\d{8} ", "", label)
 
 
-def _limits(every: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+def _word(found: Subject) -> str:
+    return {"probabilities": "probability", "logits": "logit", "log-probabilities": "log-probability"}.get(
+        found.score_kind, "score"
+    )
+
+
+def _limits(found: Subject, every: npt.NDArray[Any], scores: npt.NDArray[Any]) -> tuple[float, float]:
     """0..1 for probabilities, else the class's own range."""
     if np.isnan(scores).all():
         return 0.0, 1.0
-    if np.nanmin(every) >= 0 and np.nanmax(every) <= 1 + 1e-6:
+    alike = found.score_kind == "" and np.nanmin(every) >= 0 and np.nanmax(every) <= 1 + 1e-6
+    if found.score_kind == "probabilities" or alike:
         return 0.0, 1.0
     low, high = float(np.nanmin(scores)), float(np.nanmax(scores))
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _colour_bar(page: on.Canvas, y: float, low: float, high: float) -> float:
+def _colour_bar(page: on.Canvas, y: float, low: float, high: float, cmap: str, alpha: float) -> float:
     x, width = page.size[0] + 2 * on.MARGIN, 200
     at = np.linspace(0, 1, width)
-    blended = _PAPER + (viridis(at) - _PAPER) * _opacity(at)[:, None]
+    blended = PAPER + (scale_colours(at, cmap) - PAPER) * _opacity(at, alpha)[:, None]
     ramp = np.rint(blended).astype(np.uint8)[None].repeat(18, axis=0)
     page.image.paste(Image.fromarray(ramp), (round(x), round(y)))
     for part in (0.0, 0.5, 1.0):
         tick = x + part * width
         page.draw.line((tick, y + 18, tick, y + 23), fill=on.INK)
-        anchor = {0.0: "la", 0.5: "ma", 1.0: "ra"}[part]
-        page.draw.text((tick, y + 25), f"{low + part * (high - low):.3g}", fill=on.INK, font=on.font(13), anchor=anchor)
+        anchor = {0.0: "l", 0.5: "m", 1.0: "r"}[part]
+        page.write(tick, y + 25, f"{low + part * (high - low):.3g}", 13, on.INK, anchor)
     return y + 44
-
-
-def _on_paper(colour: on.Rgb, alpha: float) -> on.Rgb:
-    """A colour as it shows over a light part of the image."""
-    red, green, blue = (round(_PAPER + (channel - _PAPER) * alpha) for channel in colour)
-    return red, green, blue
-
-
-def _swatch(page: on.Canvas, y: float, colour: tuple[int, int, int], label: str, share: float) -> float:
-    x = page.size[0] + 2 * on.MARGIN
-    page.draw.rectangle((x, y + 2, x + 16, y + 18), fill=colour, outline=on.INK)
-    page.draw.text((x + 24, y), on.shortened(page.draw, label, 15, on.LEGEND - 84), fill=on.INK, font=on.font(15))
-    told = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
-    page.draw.text((x + on.LEGEND, y), told, fill=on.FAINT, font=on.font(15), anchor="ra")
-    return y + 24
 
 
 def _stands_for(found: Subject) -> str:
@@ -168,8 +187,4 @@ def _about(page: on.Canvas, found: Subject, y: float) -> None:
     if found.exactness:
         lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))
     y = on.text_lines(page, y + 8, lines)
-    place = found.place
-    if place.pixel_size is not None:
-        on.scale_bar(page, y + 10, place.pixel_size[1], {"micrometer": "µm", "meter": "m"}.get(place.unit, place.unit))
-    else:
-        on.scale_bar(page, y + 10)
+    on.scale_bar(page, y + 10, found.place)

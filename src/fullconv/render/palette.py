@@ -1,7 +1,8 @@
 """Colours that people with any colour vision can tell apart.
 
-The sequential scale is viridis (Smith & van der Walt, 2015, CC0), given by anchors and interpolated; categories
-are Paul Tol's muted scheme (2021), nine colours and grey for the rest.
+Scales are viridis and its kin (Smith & van der Walt, 2015; Nuñez, Anderton & Renslow, 2018), by anchors and interpolated. A class has one
+colour everywhere, by its number: the first seven are Okabe and Ito's, the others were chosen one by one as the farthest from all before, in
+CIELAB as seen with and without red or green cones.
 """
 
 from __future__ import annotations
@@ -9,26 +10,50 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.errors import BadInput
+
 Colours = npt.NDArray[np.uint8]
+Rgb = tuple[int, int, int]
 
-_VIRIDIS = np.array(
-    [
-        (68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142),
-        (31, 158, 137), (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37),
-    ],
-    np.float64,
+_ANCHORS = {
+    "viridis": "440154 482878 3e4a89 31688e 26828e 1f9e89 35b779 6dcd59 b4de2c fde725",
+    "cividis": "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fee838",
+    "magma": "000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf",
+    "inferno": "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+    "plasma": "0d0887 46039f 7201a8 9c179e bd3786 d8576b ed7953 fb9f3a fdca26 f0f921",
+}
+SCALES = tuple(_ANCHORS)
+
+CATEGORIES: tuple[Rgb, ...] = (
+    (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233), (240, 228, 66), (0, 0, 255),
+    (90, 45, 15), (0, 45, 165), (0, 255, 150), (105, 0, 90), (60, 135, 255), (105, 240, 255), (255, 0, 90), (15, 255, 210),
+    (60, 90, 255), (150, 15, 75), (210, 180, 90), (30, 0, 195), (180, 0, 150), (105, 105, 60), (150, 60, 0), (30, 210, 135),
 )  # fmt: skip
-
-CATEGORIES: tuple[tuple[int, int, int], ...] = (
-    (51, 34, 136), (204, 102, 119), (17, 119, 51), (136, 204, 238), (221, 204, 119),
-    (136, 34, 85), (68, 170, 153), (170, 68, 153), (153, 153, 51),
-)  # fmt: skip
-OTHER = (120, 120, 120)
+_STEPS = (0, -0.35, 0.4, -0.6, 0.65)  # towards black and white, in the rounds behind the first
 
 
-def viridis(values: npt.NDArray[np.floating]) -> Colours:
-    """Values in 0..1 of any shape to RGB (..., 3)."""
-    at = np.clip(np.nan_to_num(values), 0, 1) * (len(_VIRIDIS) - 1)
-    channels = [np.interp(at, np.arange(len(_VIRIDIS)), _VIRIDIS[:, c]) for c in range(3)]
+def class_colour(index: int) -> Rgb:
+    """The colour of a class, by its number among the network's classes: the same in pictures, tables of colours and viewers.
+
+    No two of the first 120 are the same; behind them colours come again.
+    """
+    base = CATEGORIES[index % len(CATEGORIES)]
+    step = _STEPS[index // len(CATEGORIES) % len(_STEPS)]
+    end = 255 if step > 0 else 0
+    red, green, blue = (round(channel + (end - channel) * abs(step)) for channel in base)
+    return red, green, blue
+
+
+def scale_colours(values: npt.NDArray[np.floating], name: str = "viridis") -> Colours:
+    """Values in 0..1 of any shape to RGB (..., 3) of a scale.
+
+    Raises:
+        BadInput: there is no scale of that name.
+    """
+    if name not in _ANCHORS:
+        raise BadInput(f"cmap {name!r}: not one of {', '.join(SCALES)}")
+    anchors = np.array([list(bytes.fromhex(part)) for part in _ANCHORS[name].split()], np.float64)
+    at = np.clip(np.nan_to_num(values), 0, 1) * (len(anchors) - 1)
+    channels = [np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
     out: Colours = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return out

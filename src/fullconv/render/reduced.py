@@ -10,14 +10,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from fullconv.errors import BadInput
-from fullconv.render.overlay import heat_picture, top1_picture
+from fullconv.render.canvas import Canvas
+from fullconv.render.overlay import Look, heat_picture, top1_picture
 from fullconv.render.subject import Subject
 
 _CELLS = 1600  # a side, as many as a picture has pixels
 _THUMBNAIL = 1600  # px
 
 
-def reduced_picture(found: Subject, name: str | int | None, image: Any, interpolate: bool) -> Image.Image:
+def reduced_picture(found: Subject, name: str | int | None, image: Any, look: Look | None = None) -> Canvas:
     """The picture of a stored map, read piece by piece, over a small picture of its image."""
     factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
     grid = found.grid.coarser(factor)
@@ -25,9 +26,9 @@ def reduced_picture(found: Subject, name: str | int | None, image: Any, interpol
     if name is not None:
         index = found.class_index(name)
         scores = highest_of_blocks(found, index, factor)
-        return heat_picture(found, index, picture, interpolate, drawn=(grid, scores))
+        return heat_picture(found, index, picture, look, drawn=(grid, scores))
     winners, counts = winners_of_blocks(found, factor)
-    return top1_picture(found, picture, drawn=(grid, winners, counts))
+    return top1_picture(found, picture, look, drawn=(grid, winners, counts))
 
 
 def highest_of_blocks(found: Subject, index: int, factor: int) -> npt.NDArray[np.float32]:

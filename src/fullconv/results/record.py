@@ -63,6 +63,13 @@ class Record:
         """Planes of scores."""
         return 1 if self.keep == "top1" else len(self.labels)
 
+    def number(self, index: int) -> int:
+        """The place of a class that is kept among all of the network's."""
+        kept = self.request.get("keep")
+        if self.keep != "some" or not isinstance(kept, list | tuple) or index >= len(kept):
+            return index
+        return kept[index] if isinstance(kept[index], int) else index
+
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {"format": FORMAT, **data, "grid": self.grid.to_json(), "tiles": self.tiles.to_json()}

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.geometry.grid import Grid
+from fullconv.render.palette import class_colour
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.record import Record
 
 _NAMED = 64  # classes up to which viewers are told a name and a colour each
-_COLOURS = ("FFB000", "648FFF", "DC267F", "785EF0", "FE6100", "009E73", "56B4E9", "F0E442")
 _PIECE = 1 << 20  # bytes of float32 scores that are made coarser at once, if no chunk is larger
 
 
@@ -59,7 +59,7 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
         found["omero"] = {
             "channels": [
                 {
-                    "label": name, "active": i == 0, "color": _COLOURS[i % len(_COLOURS)],
+                    "label": name, "active": i == 0, "color": bytes(class_colour(record.number(i))).hex().upper(),
                     "window": {"min": 0, "max": top, "start": 0, "end": top},
                 }
                 for i, name in enumerate(names)

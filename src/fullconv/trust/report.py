@@ -41,8 +41,8 @@ def difference_picture(report: Report) -> Image.Image:
         picture,
         limits=(0.0, most if most > 0 else 1.0),
         most="largest",
-        subtitle="of scores, the largest over classes",
-    )
+        subtitle=f"of {report.result.score_kind or 'scores'}, the largest over classes",
+    ).flat()
 
 
 def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = ()) -> str:

@@ -1,0 +1,45 @@
+"""The picture of a map, whichever: in memory or in a store, over the image that it brings or is given."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from fullconv.errors import BadInput
+from fullconv.render.canvas import Canvas
+from fullconv.render.overlay import Look, heat_picture, top1_picture
+from fullconv.render.reduced import reduced_picture
+from fullconv.render.subject import Subject
+
+
+class Pictured(Subject, Protocol):
+    """A map with its image, as far as that is at hand."""
+
+    @property
+    def pixels(self) -> Any: ...
+
+    @property
+    def image(self) -> Any: ...
+
+    @property
+    def record(self) -> Any: ...
+
+
+def page_of(result: Pictured, name: str | int | None, image: Any, look: Look) -> Canvas:
+    """One class as heat, or without a name the winning class of every cell.
+
+    Args:
+        image: what it is laid over, instead of the map's own.
+    """
+    from fullconv.rasters.pictures import to_picture
+    from fullconv.rasters.view import read_image
+
+    if result.record is not None or (result.pixels is None and result.image is not None):
+        return reduced_picture(result, name, result.image if image is None else image, look)  # too much cell by cell
+    pixels = result.pixels if image is None else read_image(image)
+    picture = None if pixels is None else to_picture(pixels)
+    if picture is not None and picture.size != result.grid.image[::-1]:
+        height, width = result.grid.image
+        raise BadInput(f"the image is {picture.size[0]}×{picture.size[1]}, the map is of {width}×{height}")
+    if name is None:
+        return top1_picture(result, picture, look)
+    return heat_picture(result, result.class_index(name), picture, look)
