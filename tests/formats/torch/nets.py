@@ -214,6 +214,25 @@ class VariancePool(nn.Module):
         return x * self.fc(x.var(dim=(2, 3), keepdim=True)).sigmoid()
 
 
+class Conditional(nn.Module):
+    """A convolution whose kernel is mixed for each image, the batch laid among the channels, as timm's CondConv2d does it."""
+
+    def __init__(self, experts: int = 3, stride: int = 1, groups: int = 1, bias: bool = False) -> None:
+        super().__init__()
+        self.route, self.stride, self.groups = nn.Linear(4, experts), stride, groups
+        self.weight = nn.Parameter(torch.randn(experts, 4 * (4 // groups) * 9) / 6)
+        self.bias = nn.Parameter(torch.randn(experts, 4)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, height, width = x.shape
+        shares = self.route(x.mean((2, 3))).sigmoid()
+        weight = torch.matmul(shares, self.weight).view(batch * 4, 4 // self.groups, 3, 3)
+        bias = None if self.bias is None else torch.matmul(shares, self.bias).view(batch * 4)
+        laid = x.reshape(1, batch * channels, height, width)
+        out = F.conv2d(laid, weight, bias, self.stride, 1, groups=self.groups * batch)
+        return out.permute([1, 0, 2, 3]).view(batch, 4, out.shape[-2], out.shape[-1])
+
+
 def gated(gate: nn.Module) -> nn.Module:
     return nn.Sequential(trunk(), gate, nn.Flatten(), _linear(196))
 
@@ -223,6 +242,11 @@ INEXACT = {
     "squeeze and excite by dense layers": (lambda: gated(SE(dense=True)), "local pooling"),
     "efficient channel attention": (lambda: gated(ECA()), "local pooling"),
     "convolutional block attention": (lambda: gated(CBAM()), "local pooling"),
+    "a conditional convolution": (lambda: gated(Conditional(bias=True)), "local pooling"),
+    "a conditional convolution by channels": (lambda: gated(Conditional(groups=4)), "local pooling"),
+    "a conditional convolution that steps": (
+        lambda: nn.Sequential(trunk(), Conditional(stride=2), nn.Flatten(), _linear(64)), "local pooling"
+    ),
     "split attention": (lambda: gated(SplitAttention()), "local pooling"),
     "global response normalisation": (lambda: gated(GRN()), "local pooling"),
     "global context": (lambda: gated(GlobalContext()), "local pooling"),

@@ -4,6 +4,7 @@
     length       √(count · mean(x²))
     group norm   (x - mean) / √(variance + eps), the means over a group's channels too
     a block of cells as channels: view, permute, reshape   ->   pixel_unshuffle, and the channels in that order
+    a convolution with a kernel mixed for each image    ->   the mix of what each expert says
     softmax over positions, and a sum weighted by it       ->   mean(x · eᵃ) / mean(eᵃ)
 
 The module that is read keeps its meaning; only its graph is spelt otherwise.
@@ -18,6 +19,7 @@ import torch
 from torch import fx
 
 from fullconv.formats.einsum import product
+from fullconv.formats.torch.conditional import mixed
 from fullconv.formats.torch.module import PATH, about_mean, below_peak
 from fullconv.formats.torch.operators import Call
 from fullconv.formats.torch.shapes import Known, is_size
@@ -206,6 +208,10 @@ def _blocks(w: _Writer, call: Call) -> fx.Node | None:
     return w(aten.reshape.default, moved, [w.size(made, 0), call.out[0][1], height, width])
 
 
+def _viewed(w: _Writer, call: Call) -> fx.Node | None:
+    return _blocks(w, call) or mixed(w, call)
+
+
 def _weighted(w: _Writer, call: Call) -> fx.Node | None:
     """x as (n, 1, c, positions) times softmax weights of (n, 1, positions, 1)."""
     left, right = _behind_views(call["self"]), _behind_views(call["other"])
@@ -264,8 +270,8 @@ _RESPELT: dict[Any, Callable[[_Writer, Call], fx.Node | None]] = {
     aten.group_norm.default: _group_norm,
     aten.instance_norm.default: _instance_norm,
     aten.layer_norm.default: _layer_norm,
-    aten.reshape.default: _blocks,
-    aten.view.default: _blocks,
+    aten.reshape.default: _viewed,
+    aten.view.default: _viewed,
     aten.matmul.default: _weighted,
     aten.einsum.default: _einsum,
 }
