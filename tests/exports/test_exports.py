@@ -223,7 +223,7 @@ def test_what_cannot_be_written(slide: ClassMap, tmp_path: Path, monkeypatch: py
     for name, how, told in (
         ("x.shp", {}, r"exports are \.tif"),
         ("x.geojson", {"what": "cells"}, "GeoJSON holds regions or peaks"),
-        ("x.csv", {"what": "regions"}, "tables hold cells or peaks"),
+        ("x.csv", {"what": "regions"}, "tables hold cells, peaks or areas"),
         ("x.tif", {"name": "horse and cart"}, "no class is named"),
     ):
         with pytest.raises(BadInput, match=told):

@@ -22,7 +22,9 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
 )
 @click.option("--class", "name", help="One class: a label, words of one, or a number; all by default.")
 @click.option(
-    "--what", type=click.Choice(["regions", "peaks", "cells"]), help="What of the map; by the format by default."
+    "--what",
+    type=click.Choice(["regions", "peaks", "cells", "areas"]),
+    help="What of the map; by the format by default.",
 )
 @click.option("--threshold", type=Real(), help="Least score of regions and peaks; 0.5 of probabilities by default.")
 @click.option("--distance", type=Real(0), help="Least distance of two peaks in pixels; half a crop by default.")

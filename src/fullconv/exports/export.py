@@ -13,7 +13,7 @@ from fullconv.render.page import DPI
 from fullconv.render.pictured import page_of
 from fullconv.system.guard import guarded, reads, require_writable
 
-What = Literal["regions", "peaks", "cells"]
+What = Literal["regions", "peaks", "cells", "areas"]
 SUFFIXES = (".tif", ".tiff", ".geojson", ".json", ".csv", ".parquet", ".png", ".svg", ".pdf", ".npz")
 
 
@@ -36,7 +36,7 @@ def export(
         out: ``.tif`` a cloud-optimised GeoTIFF, a band a class; ``.geojson`` regions or peaks, as QuPath imports them, in the image's CRS
             or in pixels of its finest level; ``.csv`` and ``.parquet`` cells or peaks; ``.png``, ``.svg`` and ``.pdf`` a picture; ``.npz`` as ``ClassMap.save``.
         name: one class; all by default (of a picture: the winning class of each cell).
-        what: ``regions`` of cells that score at least ``threshold``, ``peaks``, or ``cells``.
+        what: ``regions`` of cells that score at least ``threshold``, ``peaks``, ``cells``, or ``areas``, a row a class: the cells that it wins.
         threshold: least score of regions, peaks and, where a class is named, of cells; 0.5 of probabilities by default.
         distance: least distance of two peaks in pixels; half a crop by default.
         image: what a picture is laid over.
@@ -76,15 +76,16 @@ def _export(
     elif suffix in (".geojson", ".json"):
         from fullconv.exports.geojson import write_geojson
 
-        if wanted == "cells":
-            raise BadInput(f"{target}: GeoJSON holds regions or peaks; cells go to .csv, .parquet or .tif")
+        if wanted in ("cells", "areas"):
+            raise BadInput(f"{target}: GeoJSON holds regions or peaks; {wanted} go to .csv or .parquet")
         write_geojson(found, target, classes, wanted, found.least_score(threshold), distance)
     elif suffix in (".csv", ".parquet"):
         from fullconv.exports.table import write_table
 
         if wanted == "regions":
-            raise BadInput(f"{target}: tables hold cells or peaks; regions go to .geojson")
-        least = found.least_score(threshold) if name is not None or wanted == "peaks" else None
+            raise BadInput(f"{target}: tables hold cells, peaks or areas; regions go to .geojson")
+        limited = (name is not None and wanted != "areas") or wanted == "peaks"
+        least = found.least_score(threshold) if limited else None
         write_table(found, target, classes, wanted, least, distance)
     elif suffix in (".png", ".svg", ".pdf"):
         about = dict(look or {})

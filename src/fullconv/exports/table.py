@@ -12,22 +12,29 @@ import numpy as np
 from fullconv.errors import MissingExtra
 from fullconv.exports.coordinates import Coordinates, apply
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.summary import cell_area, shares_of
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
 Columns = dict[str, Any]
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_AREA = {"micrometer": "area_um2", "meter": "area_m2"}
 _PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
 
 
 def write_table(
     found: ClassMap, out: Path, classes: tuple[int, ...], what: str, threshold: float | None, distance: float | None
 ) -> None:
-    """One row a cell or peak: its place in the map, the pixel at its centre, its crop; its scores, or label and score.
+    """One row a cell or peak (or, of ``areas``, a class): its place in the map, the pixel at its centre, its crop; its scores, or label and score.
 
     An image with a place on the earth adds ``crs_x`` and ``crs_y`` of the centre. Cells without an answer are left out.
     """
-    rows = _cells(found, classes, threshold) if what == "cells" else _peaks(found, classes, threshold or 0.0, distance)
+    if what == "areas":
+        rows = iter([_areas(found, classes)])
+    else:
+        rows = (
+            _cells(found, classes, threshold) if what == "cells" else _peaks(found, classes, threshold or 0.0, distance)
+        )
     with written_whole(out) as (part,):
         if out.suffix.lower() == ".parquet":
             _parquet(rows, part, out)
@@ -61,6 +68,19 @@ def _peaks(found: ClassMap, classes: tuple[int, ...], threshold: float, distance
         columns["label"] = [p.label for p in peaks]
         columns["score"] = np.array([p.score for p in peaks], np.float32)
         yield columns
+
+
+def _areas(found: ClassMap, classes: tuple[int, ...]) -> Columns:
+    """One row a class: the cells that it wins, their share of those with an answer, their area where a pixel has a size, its highest score."""
+    every = shares_of(found)
+    answered, chosen = sum(share.cells for share in every), [every[i] for i in classes]
+    cells = np.array([share.cells for share in chosen])
+    columns: Columns = {"label": [share.label for share in chosen], "cells": cells, "share": cells / max(1, answered)}
+    area = cell_area(found)
+    if area is not None:
+        columns[_AREA.get(found.place.unit, "area")] = cells * area
+    columns["highest"] = np.array([np.nan if share.highest is None else share.highest for share in chosen], np.float32)
+    return columns
 
 
 def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:

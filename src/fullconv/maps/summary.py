@@ -76,25 +76,34 @@ def summary_of(result: str | Path) -> Summary:
     if record is not None:
         done = len(record.tiles) if record.finished else len(Store.open(storage_of(result)).done())
         tiles = done, len(record.tiles)
-    won = np.zeros(len(found.labels), np.int64)
-    empty = 0
-    for _, _, winners in found.winning():
-        won += np.bincount(winners[winners >= 0], minlength=len(won))
-        empty += int((winners < 0).sum())
-    tops = [found.highest(i) for i in range(len(found.labels))]
-    shares = [
-        Share(label, int(cells), None if top is None else float(top.score))
-        for label, cells, top in zip(found.labels, won, tops, strict=True)
-    ]
+    shares = shares_of(found)
+    empty = grid.rows * grid.cols - sum(share.cells for share in shares)
     stride = float(grid.stride[0]), float(grid.stride[1])
-    area = None if place.pixel_size is None else stride[0] * stride[1] * place.pixel_size[0] * place.pixel_size[1]
     asked: Mapping[str, Any] = {} if record is None else record.request
     return Summary(
         finished=record is None or record.finished, tiles=tiles, model=_name(asked, "model"), image=_name(asked, "image"),
         size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
-        classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=area,
+        classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
     )  # fmt: skip
+
+
+def shares_of(found: ClassMap) -> list[Share]:
+    """Every class of a map, in its order, counted piece by piece."""
+    won = np.zeros(len(found.labels), np.int64)
+    for _, _, winners in found.winning():
+        won += np.bincount(winners[winners >= 0], minlength=len(won))
+    tops = [found.highest(i) for i in range(len(found.labels))]
+    return [
+        Share(label, int(cells), None if top is None else float(top.score))
+        for label, cells, top in zip(found.labels, won, tops, strict=True)
+    ]
+
+
+def cell_area(found: ClassMap) -> float | None:
+    """Area of a cell's square, as wide as the stride, in the unit of ``place``, squared; None where pixels have no size."""
+    size, stride = found.place.pixel_size, found.grid.stride
+    return None if size is None else float(stride[0]) * float(stride[1]) * size[0] * size[1]
 
 
 def _name(asked: Mapping[str, Any], part: str) -> str:
