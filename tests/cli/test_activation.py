@@ -37,8 +37,16 @@ def test_a_threshold_on_logits_is_refused_before_the_work_and_ranked_without(run
     assert {"i.1.png", "i.3.png"} <= {path.name for path in (tmp_path / "maps").iterdir()}
     soft = run("map", net, image, "-o", tmp_path / "soft", "--activation", "softmax", "--json")
     assert json.loads(soft.out)["maps"][0]["score_kind"] == "probabilities"
+    grid = json.loads(soft.out)["maps"][0]["grid"]
+    assert all(isinstance(step, int) for step in grid["stride"])
     shares = run("map", net, image, "-o", tmp_path / "y.zarr")
     assert "winning class of 24 cells:" in shares.out
+    with Image.open(tmp_path / "y.png") as picture:
+        assert picture.width > 640
+    (tmp_path / "z.png").write_bytes(b"somebody's own")
+    kept = run("map", net, image, "-o", tmp_path / "z.zarr")
+    assert kept.status == 2
+    assert not (tmp_path / "z.zarr").exists()
     assert (
         run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv", "--class", "1", "--threshold", "1.5").status == 2
     )

@@ -9,7 +9,8 @@ import pytest
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
-from fullconv.maps.classmap import ClassMap, read_labels
+from fullconv.maps.classmap import ClassMap, class_index, read_labels
+from fullconv.maps.labels import classes_named
 
 
 def grid(rows: int = 4, cols: int = 5) -> Grid:
@@ -189,3 +190,22 @@ def test_shown_in_a_notebook() -> None:
     assert "data:image/png;base64,iVBOR" in text
     huge = np.broadcast_to(np.float32(0), (3, 4000, 5000))
     assert "image/png" not in replace(found, scores=huge, grid=grid(4000, 5000))._repr_html_()
+
+
+def test_classes_are_named_by_short_forms_and_several_at_once() -> None:
+    labels = ("TUM", "STR", "NORM", "tabby, tabby cat", "pit")
+    for asked, meant in (
+        ("tumour", "TUM"),
+        ("stroma", "STR"),
+        ("normal mucosa", "NORM"),
+        ("tabi cat", "tabby, tabby cat"),
+    ):
+        with pytest.raises(BadInput, match=f"did you mean '{meant}'"):
+            class_index(labels, asked)
+    with pytest.raises(BadInput, match="the 5 classes are"):
+        class_index(labels, "zebra")
+    assert classes_named(labels, "pit,TUM, 0") == (4, 0)
+    assert classes_named(labels, "tabby, tabby cat") == (3,)
+    assert classes_named(labels, 2) == (2,)
+    with pytest.raises(BadInput, match="'zebra'"):
+        classes_named(labels, "pit,zebra")

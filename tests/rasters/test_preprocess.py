@@ -53,6 +53,7 @@ def test_mean_files(tmp_path: Path, shared: Path) -> None:
     blob = pb.BlobProto(num=1, channels=3, height=1, width=2, data=[1, 3, 5, 7, 9, 11])
     (tmp_path / "mean.binaryproto").write_bytes(blob.SerializeToString())
     assert mean_file(tmp_path / "mean.binaryproto") == (2, 6, 10)
+    assert Preprocess.of(tmp_path / "mean.binaryproto") == Preprocess(channels="BGR", mean=(2.0, 6.0, 10.0))
 
 
 @pytest.mark.parametrize(

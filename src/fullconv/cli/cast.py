@@ -58,7 +58,8 @@ def command(
 
     \b
     Example:
-      fullconv cast deploy.prototxt --weights net.caffemodel -o net-conv.prototxt --input-size 451x451
+      fullconv cast deploy.prototxt --weights net.caffemodel \\
+        -o net-conv.prototxt --input-size 451x451
     """
     from fullconv.errors import BadInput
     from fullconv.maps.crops import no_crops

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "--preprocess",
     "-p",
     type=Input(),
-    help="raw, unit, signed, imagenet, caffe, or a JSON file (channels, scale, mean, std).",
+    help="raw, unit, signed, imagenet, caffe, a JSON file (channels, scale, mean, std), or Caffe's mean.binaryproto.",
 )
 @click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option(
@@ -104,8 +104,10 @@ def command(
 
     \b
     Examples:
-      fullconv map deploy.prototxt -w net.caffemodel photo.jpg -o maps -p caffe --labels synset_words.txt --class tabby
-      fullconv map model.onnx slide.svs -o slide.zarr -p imagenet --mpp 0.5 --where auto --memory 4GB
+      fullconv map deploy.prototxt -w net.caffemodel photo.jpg -o maps -p caffe \\
+        --labels synset_words.txt --class tabby
+      fullconv map model.onnx slide.svs -o slide.zarr -p imagenet --mpp 0.5 \\
+        --where auto --activation softmax
     """
     from fullconv.errors import BadInput, SomeFailed
     from fullconv.system.guard import require_writable
@@ -239,7 +241,7 @@ def _write(
         "exactness": found.exactness,
         "score_kind": found.score_kind,
         "classes": len(found.labels),
-        "grid": grid.to_json(),
+        "grid": grid.in_numbers(),
         "scales": list(found.scales),
         "found": [{"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks],
     }

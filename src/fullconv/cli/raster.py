@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, Real
+from fullconv.cli.options import PICTURED, Input, Real
 from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
 from fullconv.cli.terminal import complain, note, print_json, say, shown, tell
-from fullconv.system.guard import is_folder, reads, reads_images_of
+from fullconv.system.guard import is_folder, is_url, reads, reads_images_of, require_writable
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
@@ -165,6 +165,8 @@ def run(
 ) -> None:
     """Map each image into a store; several go into a folder, the finished ones are left as they are."""
     from fullconv.errors import BadInput, FullconvError, SomeFailed
+    from fullconv.maps.labels import classes_named
+    from fullconv.maps.ways import class_labels
 
     _require_no(options, "scales")
     single = len(images) == 1
@@ -172,6 +174,8 @@ def run(
         raise BadInput(f"{out}: is one result, and there are {len(images)} images; name a folder")
     model = options["model"]()
     require_threshold(model, options)
+    if name is not None:  # an unknown class is told before the work
+        classes_named(class_labels(model, options["labels"], options["output"], options["by"]), name)
     failed: list[dict[str, str]] = []
     for image in images:
         target = out if out.rstrip("/").endswith(".zarr") else f"{out.rstrip('/')}/{Path(image.rstrip('/')).stem}.zarr"
@@ -228,6 +232,9 @@ def _one(
     of_rasters = ("level", "mpp", "bands", "nodata", "missing", "where", "keep", "stored", "on_error")
     how = {key: options[key] for key in (*keys, *of_rasters)}
     memory = bytes_of(options["memory"])
+    drawn = overview_of(target)
+    if drawn is not None:
+        require_writable(drawn)  # before the work
     if options["dry_run"]:
         plan = plan_raster(model, image, memory=memory, notes=note, **how)
         _event(as_json, "plan", {"image": image, **plan.to_json()})
@@ -241,8 +248,27 @@ def _one(
         except KeyboardInterrupt:
             complain("fullconv: stopped; what is done is kept, and the same command goes on from there")
             raise click.exceptions.Exit(130) from None
+    picture = overview_of(target)
+    if picture is not None and "finished" not in seen:
+        _draw(found, picture, name, options)
+        _event(as_json, "picture", {"image": image, "picture": str(picture)})
     if not as_json:
         _print(found, image, target, name, threshold, seen)
+        if picture is not None and "finished" not in seen:
+            tell(f"wrote {picture}")
+
+
+def overview_of(target: str) -> Path | None:
+    """The picture beside a store on a disk, ``x.png`` of ``x.zarr``."""
+    return None if is_url(target) else Path(target.rstrip("/")).with_suffix(".png")
+
+
+def _draw(found: ClassMap, picture: Path, name: str | None, options: Mapping[str, Any]) -> None:
+    """The first class named as heat, else the winning classes."""
+    from fullconv.maps.labels import classes_named
+
+    index = None if name is None else classes_named(found.labels, name)[0]
+    found.save_picture(picture, index, **{key: options[key] for key in PICTURED})
 
 
 def _event(as_json: bool, event: str, what: Mapping[str, Any]) -> None:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, required=True, type=Input(), metavar="IMAGE...")
 @click.option("--cells", default="all", show_default=True, help="How many cells to compare, chosen at random, or all.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice.")
-@click.option("--preprocess", "-p", type=Input(), help="raw, unit, signed, imagenet, caffe, or a JSON file.")
+@click.option(
+    "--preprocess",
+    "-p",
+    type=Input(),
+    help="raw, unit, signed, imagenet, caffe, a JSON file, or Caffe's mean.binaryproto.",
+)
 @click.option("--labels", type=Input(), help="One label a line, in the network's order.")
 @click.option("--output", help="Which output, where the network has several.")
 @activation_option
@@ -50,7 +55,8 @@ def command(
 
     \b
     Example:
-      fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe --cells 500 --report report.html
+      fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe \\
+        --cells 500 --report report.html
     """
     from fullconv.errors import BadInput
     from fullconv.system.guard import require_writable

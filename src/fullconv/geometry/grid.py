@@ -111,6 +111,17 @@ class Grid:
             "image": list(self.image),
         }
 
+    def in_numbers(self) -> dict[str, Any]:
+        """The same for people and programs that read no fractions: whole numbers, or the nearest float."""
+
+        def number(value: Fraction) -> int | float:
+            return int(value) if value.denominator == 1 else float(value)
+
+        data = self.to_json()
+        return data | {
+            name: [number(v) for v in getattr(self, name)] for name in ("stride", "crop", "centre0", "field")
+        }
+
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Grid:
         def read(name: str) -> Pair:

@@ -63,8 +63,9 @@ def classes_named(labels: Sequence[str], name: str | int) -> tuple[int, ...]:
 def _near(labels: Sequence[str], name: str) -> list[str]:
     """At most three labels that may be meant: spelt alike, a short form of the name (TUM of tumour), or its long form."""
     asked = _letters(name)
-    spelt = get_close_matches(asked, [_letters(label) for label in labels], 3, 0.5) if asked else []
-    alike = [label for letters in spelt for label in labels if _letters(label) == letters]
+    spellings = [(_letters(part), label) for label in labels for part in dict.fromkeys((label, *label.split(",")))]
+    spelt = get_close_matches(asked, list(dict.fromkeys(letters for letters, _ in spellings)), 3, 0.5) if asked else []
+    alike = [label for close in spelt for letters, label in spellings if letters == close]
     short = [label for label in labels if _shortens(_letters(label), asked) or _shortens(asked, _letters(label))]
     short.sort(key=lambda label: (not asked.startswith(_letters(label)), -len(label)))
     return list(dict.fromkeys([*short[:3], *alike]))[:3]

@@ -73,7 +73,9 @@ class Preprocess:
 
     @staticmethod
     def of(given: str | Path | Preprocess | None) -> Preprocess:
-        """By name (``raw``, ``unit``, ``signed``, ``imagenet``, ``caffe``), from a JSON file, or as it is."""
+        """By name (``raw``, ``unit``, ``signed``, ``imagenet``, ``caffe``), from a JSON file, from a mean of Caffe's (``.binaryproto``: BGR on 0..255, less
+        that), or as it is.
+        """
         if isinstance(given, Preprocess):
             return given
         if given is None:
@@ -81,9 +83,13 @@ class Preprocess:
         if str(given) in NAMED:
             return NAMED[str(given)]
         path = Path(given)
+        if path.suffix.lower() == ".binaryproto":
+            return Preprocess(channels="BGR", mean=mean_file(path))  # as Caffe takes images
         if path.suffix == ".json" or path.exists():
             return _from_json(path)
-        raise BadInput(f"preprocess {str(given)!r}: not one of {', '.join(NAMED)}, and no such JSON file")
+        raise BadInput(
+            f"preprocess {str(given)!r}: not one of {', '.join(NAMED)}, and no such file (.json, .binaryproto)"
+        )
 
 
 NAMED: Mapping[str, Preprocess] = {

@@ -78,7 +78,7 @@ class StreamPlan:
         tiles = self.tiles
         return {
             "size": list(tiles.image),
-            "grid": self.grid.to_json(),
+            "grid": self.grid.in_numbers(),
             "tiles": len(tiles),
             "tile": list(tiles.shape),
             "chunk": list(tiles.chunk),
