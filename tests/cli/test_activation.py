@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fullconv.render.palette import class_colour
 from tests.cli.conftest import Run
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
 
@@ -52,3 +53,16 @@ def test_a_threshold_on_logits_is_refused_before_the_work_and_ranked_without(run
     )
     checked = run("verify", net, image, "--activation", "sigmoid", "--blame", "2")
     assert checked.status == 0, checked.err
+
+
+def test_a_class_has_its_colour_where_it_is_kept_alone(run: Run, tmp_path: Path) -> None:
+    net = write(tmp_path / "net.onnx", BODY, NUMBERS, outputs="float[1,5] y")
+    image = tmp_path / "i.npy"
+    np.save(image, np.random.default_rng(2).integers(0, 255, (22, 26, 3), np.uint8))
+    assert run("map", net, image, "-o", tmp_path / "x.zarr", "--keep", "3", "--activation", "softmax").status == 0
+    about = json.loads((tmp_path / "x.zarr" / "zarr.json").read_text())["attributes"]
+    (channel,) = about["ome"]["omero"]["channels"]
+    assert bytes.fromhex(channel["color"]) == bytes(class_colour(3))
+    assert run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.geojson", "--threshold", "0").status == 0
+    (colour,) = {tuple(f["properties"]["classification"]["color"]) for f in json.loads((tmp_path / "x.geojson").read_text())["features"]}  # fmt: skip
+    assert colour == class_colour(3)

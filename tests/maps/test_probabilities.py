@@ -108,12 +108,23 @@ class Mean(nn.Module):
         return powers / powers.sum(1, keepdim=True)
 
 
+class Shifted(nn.Module):
+    """Probabilities with something taken off, which are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.full((5,), -0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.bias
+
+
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
         ([nn.Softmax(1)], "probabilities"), ([nn.Sigmoid()], "probabilities"), ([Mean()], "probabilities"), ([nn.LogSoftmax(1)], "log-probabilities"),
         ([nn.Softmax(1), nn.Dropout(), nn.Flatten()], "probabilities"), ([], "logits"), ([nn.LeakyReLU()], "logits"), ([nn.Tanh()], "logits"),
-        ([nn.Hardtanh(0.25, 0.75)], ""),
+        ([nn.Hardtanh(0.25, 0.75)], ""), ([nn.Softmax(1), Shifted()], "logits"),
     ],
 )  # fmt: skip
 def test_what_a_head_says_already(head: list[nn.Module], kind: str) -> None:

@@ -21,7 +21,7 @@ from fullconv.cli.options import (
 )
 from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
 from fullconv.cli.raster import access_options, images_of, is_raster, raster_options, run
-from fullconv.cli.terminal import complain, note, print_json, progress, say, tell, waiting
+from fullconv.cli.terminal import complain, note, noted_once, print_json, progress, say, tell, waiting
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
@@ -166,6 +166,7 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
         _note_raw(model)
     steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
     scales = None if options["scales"] is None else _numbers(options["scales"])
+    once = noted_once()
     counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
 
     def run(image: str) -> ClassMap:
@@ -189,9 +190,9 @@ def _mapper(name: str | None, options: dict[str, Any]) -> Callable[[str], ClassM
         }
         if counted:
             with progress(Path(image).name, steps) as told:
-                return map_whole(model, image, preprocess=chosen, scales=scales, notes=note, progress=told, **keep)
+                return map_whole(model, image, preprocess=chosen, scales=scales, notes=once, progress=told, **keep)
         with waiting(f"mapping {Path(image).name}"):
-            return map_whole(model, image, preprocess=chosen, scales=scales, notes=note, **keep)
+            return map_whole(model, image, preprocess=chosen, scales=scales, notes=once, **keep)
 
     return run
 

@@ -13,7 +13,7 @@ import click
 
 from fullconv.cli.options import PICTURED, Input, Real
 from fullconv.cli.places import peaks_of, require_threshold, tell_peaks
-from fullconv.cli.terminal import complain, note, print_json, say, shown, tell
+from fullconv.cli.terminal import complain, note, noted_once, print_json, say, shown, tell
 from fullconv.system.guard import is_folder, is_url, reads, reads_images_of, require_writable
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def run(
     if out.rstrip("/").endswith(".zarr") and not single:
         raise BadInput(f"{out}: is one result, and there are {len(images)} images; name a folder")
     model = options["model"]()
+    options["notes"] = noted_once()
     require_threshold(model, options)
     if name is not None:  # an unknown class is told before the work
         classes_named(class_labels(model, options["labels"], options["output"], options["by"]), name)
@@ -232,11 +233,11 @@ def _one(
     of_rasters = ("level", "mpp", "bands", "nodata", "missing", "where", "keep", "stored", "on_error")
     how = {key: options[key] for key in (*keys, *of_rasters)}
     memory = bytes_of(options["memory"])
-    drawn = overview_of(target)
-    if drawn is not None:
-        require_writable(drawn)  # before the work
+    picture = overview_of(target)
+    if picture is not None:
+        require_writable(picture)  # before the work
     if options["dry_run"]:
-        plan = plan_raster(model, image, memory=memory, notes=note, **how)
+        plan = plan_raster(model, image, memory=memory, notes=options["notes"], **how)
         _event(as_json, "plan", {"image": image, **plan.to_json()})
         if not as_json:
             tell(f"{image}: {plan}")
@@ -244,17 +245,18 @@ def _one(
     cluster = {key: options[key] for key in ("restart", "workers", "scheduler")}
     with _watching(image, as_json) as (report, seen):
         try:
-            found = map_raster(model, image, target, memory=memory, report=report, notes=note, **cluster, **how)
+            found = map_raster(
+                model, image, target, memory=memory, report=report, notes=options["notes"], **cluster, **how
+            )
         except KeyboardInterrupt:
             complain("fullconv: stopped; what is done is kept, and the same command goes on from there")
             raise click.exceptions.Exit(130) from None
-    picture = overview_of(target)
-    if picture is not None and "finished" not in seen:
-        _draw(found, picture, name, options)
+    drawn = picture is not None and "finished" not in seen and _draw(found, picture, name, options)
+    if drawn:
         _event(as_json, "picture", {"image": image, "picture": str(picture)})
     if not as_json:
         _print(found, image, target, name, threshold, seen)
-        if picture is not None and "finished" not in seen:
+        if drawn:
             tell(f"wrote {picture}")
 
 
@@ -263,12 +265,18 @@ def overview_of(target: str) -> Path | None:
     return None if is_url(target) else Path(target.rstrip("/")).with_suffix(".png")
 
 
-def _draw(found: ClassMap, picture: Path, name: str | None, options: Mapping[str, Any]) -> None:
-    """The first class named as heat, else the winning classes."""
+def _draw(found: ClassMap, picture: Path, name: str | None, options: Mapping[str, Any]) -> bool:
+    """The first class named as heat, else the winning classes; a picture that cannot be is said, and spoils no map."""
+    from fullconv.errors import FullconvError
     from fullconv.maps.labels import classes_named
 
-    index = None if name is None else classes_named(found.labels, name)[0]
-    found.save_picture(picture, index, **{key: options[key] for key in PICTURED})
+    try:
+        index = None if name is None else classes_named(found.labels, name)[0]
+        found.save_picture(picture, index, **{key: options[key] for key in PICTURED})
+    except FullconvError as error:
+        note(f"{picture}: not drawn ({error})")
+        return False
+    return True
 
 
 def _event(as_json: bool, event: str, what: Mapping[str, Any]) -> None:

@@ -61,6 +61,18 @@ def note(text: str) -> None:
     complain(f"note: {text}")
 
 
+def noted_once() -> Callable[[str], None]:
+    """``note`` for a command over many images: what is said of one is not said again of the next."""
+    seen: set[str] = set()
+
+    def once(text: str) -> None:
+        if text not in seen:
+            seen.add(text)
+            note(text)
+
+    return once
+
+
 def say(text: str) -> None:
     """A result on stdout; on a terminal, lines are wrapped between words."""
     console = _console()

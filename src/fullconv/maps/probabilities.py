@@ -69,14 +69,17 @@ def as_asked(model: Model, output: str, asked: Asked) -> Model:
 
 def _classes(model: Model, output: str) -> int:
     axes = model.graph.values[output]
-    return axes.shape[class_axis(axes, output)]
+    try:
+        return axes.shape[class_axis(axes, output)]
+    except BadInput:  # several axes; whether such an output can be mapped at all is not decided here
+        return 0
 
 
 def _remark(head: Head, classes: int) -> str:
     if head == "log-probabilities":
         return "scores are logarithms of probabilities, as the network ends in them; --activation softmax makes probabilities"
-    softmax = "--activation softmax makes probabilities where a crop is of one class, " if classes > 1 else ""
-    several = " where several may be there at once" if classes > 1 else " makes probabilities"
+    softmax = "--activation softmax makes probabilities where a crop is of one class, " if classes != 1 else ""
+    several = " where several may be there at once" if classes != 1 else " makes probabilities"
     return f"scores are logits, not probabilities: nothing is added to the network's own; {softmax}--activation sigmoid{several}"
 
 
@@ -92,7 +95,7 @@ def _head(model: Model, output: str, runtime: str, precision: Precision) -> Head
         return head
     rng = np.random.default_rng(0)
     shape = (1, *model.image_shape)
-    crops = [rng.integers(0, 256, shape).astype(np.float32), rng.integers(0, 2, shape).astype(np.float32)]
+    crops = [rng.integers(0, 128, shape).astype(np.float32), rng.integers(0, 2, shape).astype(np.float32)]
     answers = [model.run(crop, outputs=[output], runtime=runtime, precision=precision)[output] for crop in crops]
     if not all(np.issubdtype(answer.dtype, np.floating) for answer in answers):
         return "winner"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from fullconv.errors import BadInput
+from fullconv.rasters.access import Access
+from fullconv.rasters.pictures import to_picture
+from fullconv.rasters.view import Selection, read_image
 from fullconv.render.canvas import Canvas
 from fullconv.render.overlay import Look, heat_picture, top1_picture
 from fullconv.render.reduced import reduced_picture
@@ -24,17 +28,27 @@ class Pictured(Subject, Protocol):
     def record(self) -> Any: ...
 
 
+def as_mapped(record: Any) -> Selection | None:
+    """The bands that a stored map was made of, and the image of several in its file, so that its picture shows these."""
+    asked = None if record is None else record.request.get("select")
+    if not isinstance(asked, Mapping):
+        return None
+    bands, subdataset = asked.get("bands"), asked.get("subdataset")
+    whole = isinstance(bands, list | tuple) and all(isinstance(band, int) for band in bands)
+    access = Access(subdataset=subdataset if isinstance(subdataset, str) else None)
+    return Selection(bands=tuple(bands) if whole and bands else None, access=access)
+
+
 def page_of(result: Pictured, name: str | int | None, image: Any, look: Look) -> Canvas:
     """One class as heat, or without a name the winning class of every cell.
 
     Args:
         image: what it is laid over, instead of the map's own.
     """
-    from fullconv.rasters.pictures import to_picture
-    from fullconv.rasters.view import read_image
-
     if result.record is not None or (result.pixels is None and result.image is not None):
-        return reduced_picture(result, name, result.image if image is None else image, look)  # too much cell by cell
+        return reduced_picture(
+            result, name, result.image if image is None else image, look, as_mapped(result.record)
+        )  # too much cell by cell
     pixels = result.pixels if image is None else read_image(image)
     picture = None if pixels is None else to_picture(pixels)
     if picture is not None and picture.size != result.grid.image[::-1]:

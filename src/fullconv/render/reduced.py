@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fullconv.errors import BadInput
+from fullconv.rasters.view import Selection, View
 from fullconv.render.canvas import Canvas
 from fullconv.render.overlay import Look, heat_picture, top1_picture
 from fullconv.render.subject import Subject
@@ -18,11 +19,13 @@ _CELLS = 1600  # a side, as many as a picture has pixels
 _THUMBNAIL = 1600  # px
 
 
-def reduced_picture(found: Subject, name: str | int | None, image: Any, look: Look | None = None) -> Canvas:
+def reduced_picture(
+    found: Subject, name: str | int | None, image: Any, look: Look | None = None, select: Selection | None = None
+) -> Canvas:
     """The picture of a stored map, read piece by piece, over a small picture of its image."""
     factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
     grid = found.grid.coarser(factor)
-    picture = None if image is None else _thumbnail(found, image)
+    picture = None if image is None else _thumbnail(found, image, select)
     if name is not None:
         index = found.class_index(name)
         scores = highest_of_blocks(found, index, factor)
@@ -65,10 +68,8 @@ def winners_of_blocks(found: Subject, factor: int) -> tuple[npt.NDArray[np.intp]
     return out, counts
 
 
-def _thumbnail(found: Subject, image: Any) -> Image.Image | None:
-    from fullconv.rasters.view import View
-
-    with closing(View(image)) as view:
+def _thumbnail(found: Subject, image: Any, select: Selection | None) -> Image.Image | None:
+    with closing(View(image, select)) as view:
         if view.about.size != found.grid.image:
             (height, width), (rows, cols) = view.about.size, found.grid.image
             raise BadInput(f"the image is {width}×{height}, the map is of {cols}×{rows}")

@@ -102,11 +102,12 @@ def head_of(lowered: Lowered, output: str) -> Head:
     """What an output's numbers are by the operator that makes them, layout apart; empty where that does not say."""
     makers = {value: node for node in lowered.nodes for value in node.output}
     known = {*lowered.weights, *(tensor.name for tensor in lowered.constants)}
-    node = makers.get(lowered.outputs.get(output, ""))
+    node, moved = makers.get(lowered.outputs.get(output, "")), False
     while node is not None and (node.op_type in _MOVES or _shifts(node, known)):
-        moved = next((value for value in node.input if value not in known), "")
-        node = makers.get(moved)
-    return "" if node is None else _HEADS.get(node.op_type, "")
+        moved = moved or node.op_type not in _MOVES
+        node = makers.get(next((value for value in node.input if value not in known), ""))
+    head: Head = "" if node is None else _HEADS.get(node.op_type, "")
+    return "" if moved and head != "logits" else head  # probabilities with something added are none
 
 
 def seen_head(answers: Sequence[Array]) -> Head:
