@@ -67,6 +67,7 @@ def start(*args, **kwargs) -> subprocess.Popen:
 
 _INTERRUPTED = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
 from fullconv.__main__ import main
 from fullconv.results.local import Local
 mark = Local.mark

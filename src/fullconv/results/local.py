@@ -197,7 +197,11 @@ class Local:
     def _require_itself(self) -> None:
         """BadInput where the folder, or what a run writes through, is a link to elsewhere."""
         for path in (self.path, self.path / WORK, self.path / "0", self.path / "top1", self.path / "zarr.json"):
-            if path.is_symlink():
+            try:
+                linked = path.is_symlink()
+            except OSError as error:  # a name that no file can have
+                raise BadInput(f"{path}: {error.strerror}") from None
+            if linked:
                 raise BadInput(
                     f"{path}: is a symbolic link, and nothing is written through one; name what it points to"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from fullconv.formats.torch.quiet import quiet, told
 from fullconv.graph.axes import SPACE, Axes
 
 Shapes = list[tuple[int, ...]]
+_MANY = re.compile(r"L\['\w+'\]\.size\(\)\[0\] (> 1|!= 1|>= 2)")
 
 
 def export_free(net: TorchNet) -> ExportedProgram:
@@ -37,8 +39,34 @@ def export_free(net: TorchNet) -> ExportedProgram:
             program = torch.export.export(net.module, args, dynamic_shapes=(dims,) if len(dims) > 1 else dims)
     except Exception as error:
         raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
+    if 0 in free[0] and _free_of_one(program):
+        _hold_one(net, program, args)
     _hold(net, program, free, args)
     return program
+
+
+def _free_of_one(program: ExportedProgram) -> bool:
+    """Drop guards that want more than one image of a batch: PyTorch asks so to tell layouts in memory apart, which change no number."""
+    guards = getattr(program, "_guards_code", None)
+    if not isinstance(guards, list):
+        return False
+    kept = [guard for guard in guards if _MANY.fullmatch(guard) is None]
+    dropped = len(kept) < len(guards)
+    program._guards_code = kept
+    return dropped
+
+
+def _hold_one(net: TorchNet, program: ExportedProgram, args: Sequence[torch.Tensor]) -> None:
+    """BadInput where a program does not answer for one image as the network does."""
+    seeded = torch.Generator().manual_seed(0)
+    images = [torch.rand(each[:1].shape, generator=seeded).to(each) for each in args]
+    with torch.no_grad(), quiet():
+        given, wanted = (module(*images) for module in (program.module(), net.module))
+    pairs = zip(*(each if isinstance(each, tuple | list) else (each,) for each in (given, wanted)), strict=True)
+    if not all(torch.allclose(a.double(), b.double(), rtol=1e-5, atol=1e-6, equal_nan=True) for a, b in pairs):
+        raise BadInput(
+            f"{net.source}: PyTorch's export of it answers otherwise for one image than for two; write it as .onnx"
+        )
 
 
 def _free(net: TorchNet, axes: Axes) -> list[int]:
