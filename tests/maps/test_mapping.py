@@ -178,7 +178,7 @@ def test_cells_past_the_image_are_cut() -> None:
         ({"stride": 0}, "must be at least 1"),
         ({"by": "magic"}, "not cast or crops"),
         ({"runtime": "abacus"}, "not one of auto"),
-        ({"preprocess": "wat"}, "no such JSON file"),
+        ({"preprocess": "wat"}, "no such file"),
         ({"preprocess": fullconv.Preprocess(mean=(1.0, 2.0, 3.0))}, r"3 values, the network takes 1 channel"),
         ({"image": 3}, "not int"),
     ],
