@@ -46,8 +46,12 @@ def test_a_threshold_on_logits_is_refused_before_the_work_and_ranked_without(run
         assert picture.width > 640
     (tmp_path / "z.png").write_bytes(b"somebody's own")
     kept = run("map", net, image, "-o", tmp_path / "z.zarr")
-    assert kept.status == 2
-    assert not (tmp_path / "z.zarr").exists()
+    assert kept.status == 0
+    assert "no picture beside it" in kept.err
+    assert (tmp_path / "z.png").read_bytes() == b"somebody's own"
+    over = run("map", net, image, "-o", tmp_path / "i.zarr")  # its picture would be the image
+    assert over.status == 0
+    assert "no picture beside it" in over.err
     assert (
         run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv", "--class", "1", "--threshold", "1.5").status == 2
     )

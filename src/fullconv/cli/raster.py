@@ -234,8 +234,6 @@ def _one(
     how = {key: options[key] for key in (*keys, *of_rasters)}
     memory = bytes_of(options["memory"])
     picture = overview_of(target)
-    if picture is not None:
-        require_writable(picture)  # before the work
     if options["dry_run"]:
         plan = plan_raster(model, image, memory=memory, notes=options["notes"], **how)
         _event(as_json, "plan", {"image": image, **plan.to_json()})
@@ -261,8 +259,18 @@ def _one(
 
 
 def overview_of(target: str) -> Path | None:
-    """The picture beside a store on a disk, ``x.png`` of ``x.zarr``."""
-    return None if is_url(target) else Path(target.rstrip("/")).with_suffix(".png")
+    """The picture beside a store on a disk, ``x.png`` of ``x.zarr``; none where a file of somebody's is there, the image itself say."""
+    from fullconv.errors import BadInput
+
+    if is_url(target):
+        return None
+    picture = Path(target.rstrip("/")).with_suffix(".png")
+    try:
+        require_writable(picture)
+    except BadInput as error:
+        note(f"the map has no picture beside it ({error})")
+        return None
+    return picture
 
 
 def _draw(found: ClassMap, picture: Path, name: str | None, options: Mapping[str, Any]) -> bool:
