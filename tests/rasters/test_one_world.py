@@ -165,18 +165,18 @@ def test_masks_of_a_scene(where: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[~missing], SCENE[~missing])
 
 
-def test_an_alpha_band_is_not_always_the_last(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["rasterio", "tifffile"])
+def test_an_alpha_band_is_not_always_the_last(reader: str, tmp_path: Path) -> None:
     """Near infrared behind alpha: bands keep their order without it."""
     five = np.concatenate([SCENE, ALPHA[:, :, None], GREY[:, :, None] // 2], axis=2)
-    path = pictures.geotiff(tmp_path / "x.tif", five)
-    with rasterio.open(path, "r+") as file:
-        file.colorinterp = [
-            ColorInterp.red,
-            ColorInterp.green,
-            ColorInterp.blue,
-            ColorInterp.alpha,
-            ColorInterp.undefined,
-        ]
+    path = tmp_path / "x.tif"
+    if reader == "tifffile":
+        tifffile.imwrite(path, five, photometric="rgb", extrasamples=["unassalpha", "unspecified"], tile=(64, 64))
+    else:
+        pictures.geotiff(path, five)
+        with rasterio.open(path, "r+") as file:
+            kinds = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha, ColorInterp.undefined]
+            file.colorinterp = kinds
     pixels, missing, view = seen(path, Selection(bands=(4, 1)))
     assert view.about.bands == 4
     np.testing.assert_array_equal(missing, ALPHA == 0)

@@ -77,20 +77,12 @@ def _is_ranked(result: ClassMap, threshold: float | None) -> bool:
     return threshold is None and result.score_kind in ("logits", "log-probabilities")
 
 
-def _counts(result: ClassMap) -> Any:
-    """How many cells each class wins."""
-    import numpy as np
-
-    counts = np.zeros(len(result.labels), np.int64)
-    for _, _, winners in result.winning():
-        counts += np.bincount(winners[winners >= 0], minlength=len(counts))
-    return counts
-
-
 def _shares(result: ClassMap) -> str:
     import numpy as np
 
-    counts = _counts(result)
+    from fullconv.maps.summary import wins_of
+
+    counts = wins_of(result)
     total = int(counts.sum())
     if not total:
         return "no cell has an answer"
@@ -104,10 +96,12 @@ def _strongest(result: ClassMap) -> list[Peak]:
     """The best cell of each of the classes that reach highest; of a store, of those that win most cells."""
     import numpy as np
 
+    from fullconv.maps.summary import wins_of
+
     if result.record is None:
         highest = np.fmax.reduce(result.scores, axis=(1, 2))  # cells without an answer are NaN
         order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")[:_TOP]
     else:
-        counts = _counts(result)
+        counts = wins_of(result)
         order = np.argsort(-counts, kind="stable")[: min(_TOP, int(np.count_nonzero(counts)))]
     return [peak for i in order if (peak := result.highest(int(i))) is not None]

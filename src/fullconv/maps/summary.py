@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fullconv.geometry.place import Place
 from fullconv.maps.classmap import ClassMap
@@ -88,11 +89,17 @@ def summary_of(result: str | Path) -> Summary:
     )  # fmt: skip
 
 
-def shares_of(found: ClassMap) -> list[Share]:
-    """Every class of a map, in its order, counted piece by piece."""
+def wins_of(found: ClassMap) -> npt.NDArray[np.int64]:
+    """How many cells each class wins, (classes,)."""
     won = np.zeros(len(found.labels), np.int64)
     for _, _, winners in found.winning():
         won += np.bincount(winners[winners >= 0], minlength=len(won))
+    return won
+
+
+def shares_of(found: ClassMap) -> list[Share]:
+    """Every class of a map, in its order, counted piece by piece."""
+    won = wins_of(found)
     tops = [found.highest(i) for i in range(len(found.labels))]
     return [
         Share(label, int(cells), None if top is None else float(top.score))
