@@ -85,8 +85,9 @@ def test_json_is_a_line_an_event(run: Run, net: list[str], image: Path, tmp_path
     lines = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--json").out.splitlines()
     events = [json.loads(line) for line in lines]
     assert [e["event"] for e in events[:2]] == ["plan", "tile"]
-    assert events[-1]["event"] == "done"
-    assert events[-1]["failed"] == []
+    assert [e["event"] for e in events[-2:]] == ["done", "picture"]
+    assert events[-2]["failed"] == []
+    assert events[-1]["picture"] == str(tmp_path / "x.png")
     assert all(e["image"] == str(image) for e in events)
 
 
@@ -103,7 +104,7 @@ def test_many_images(run: Run, net: list[str], tmp_path: Path) -> None:
     assert found.status == 1
     assert found.err.rstrip().splitlines()[-2].startswith("fullconv: 1 of 3 images failed:")
     assert "b.svs: cannot be opened as a slide, or is truncated" in found.err.splitlines()[-1]
-    assert sorted(p.name for p in out.iterdir()) == ["a.zarr", "c.zarr"]
+    assert sorted(p.name for p in out.iterdir()) == ["a.png", "a.zarr", "c.png", "c.zarr"]
     again = run("map", *net, folder, "-o", out, "--memory", "1GB")
     assert again.out.count("was finished before") == 2
     assert again.status == 1
