@@ -85,9 +85,12 @@ def test_json_is_a_line_an_event(run: Run, net: list[str], image: Path, tmp_path
     lines = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--json").out.splitlines()
     events = [json.loads(line) for line in lines]
     assert [e["event"] for e in events[:2]] == ["plan", "tile"]
-    assert [e["event"] for e in events[-2:]] == ["done", "picture"]
-    assert events[-2]["failed"] == []
-    assert events[-1]["picture"] == str(tmp_path / "x.png")
+    assert events[-1]["event"] == "done"
+    assert events[-1]["failed"] == []
+    assert not (tmp_path / "x.png").exists()  # a picture would take more than that memory leaves
+    more = run("map", *net, image, "-o", tmp_path / "y.zarr", "--memory", "8GB", "--json").out.splitlines()
+    assert [json.loads(line)["event"] for line in more[-2:]] == ["done", "picture"]
+    assert json.loads(more[-1])["picture"] == str(tmp_path / "y.png")
     assert all(e["image"] == str(image) for e in events)
 
 

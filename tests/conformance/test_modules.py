@@ -43,12 +43,6 @@ class _Sums(nn.Module):
 WORDS: dict[str, dict[str, tuple[Callable[[], nn.Module], str]]] = {
     "AdaptivePool": {"windows of uneven size": (REFUSED["an uneven adaptive pool"][0], "refused")},
     "Attention": {"over positions": (REFUSED["attention"][0], "refused")},
-    "Einsum": {
-        "a dense layer": (lambda: _Sums("nchw,ochw->no", (5, 4, 7, 7)), "exact"),
-        "a dense layer of the other order": (lambda: _Sums("nchw,whco->no", (7, 7, 4, 5)), "exact"),
-        "a 1×1 convolution": (lambda: _Sums("nchw,oc->nohw", (6, 4)), "exact"),
-        "a 1×1 convolution of the other order": (lambda: _Sums("nchw,co->nohw", (4, 6)), "exact"),
-    },
     "ReduceOther": {
         f"the norm of channels of order {order}": (step(lambda x, p=order: x * torch.linalg.vector_norm(x + 0.2, p, dim=1, keepdim=True)), "exact")
         for order in (3.0, 0, float("inf"))
@@ -77,7 +71,13 @@ SOME = {
         name: (INEXACT[name][0], "inexact")
         for name in ("squeeze and excite by dense layers", "ceil pools", "group norm")
     },
-}
+    **{
+        f"a sum of products, {equation}": (lambda equation=equation, shape=shape: _Sums(equation, shape), "exact")
+        for equation, shape in (
+            ("nchw,ochw->no", (5, 4, 7, 7)), ("nchw,whco->no", (7, 7, 4, 5)), ("nchw,oc->nohw", (6, 4)), ("nchw,co->nohw", (4, 6))
+        )
+    },
+}  # fmt: skip
 CASES = [
     pytest.param(make, says, id=f"{word}: {label}")
     for word, rows in WORDS.items()

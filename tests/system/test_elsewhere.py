@@ -52,7 +52,12 @@ def test_the_command_line_without_what_linux_alone_has(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stderr
     assert fullconv.ClassMap.load(tmp_path / "x.zarr").record.finished
-    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == ["x.csv", "x.npy", "x.zarr"]
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.startswith(".")) == [
+        "x.csv",
+        "x.npy",
+        "x.png",
+        "x.zarr",
+    ]
 
 
 def test_one_module_alone_knows_of_one_system() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
 
 Report = Callable[[str, Mapping[str, Any]], None]
+_DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
 _UNITS = {
     "": 1,
     "K": 10**3,
@@ -249,7 +250,8 @@ def _one(
         except KeyboardInterrupt:
             complain("fullconv: stopped; what is done is kept, and the same command goes on from there")
             raise click.exceptions.Exit(130) from None
-    drawn = picture is not None and "finished" not in seen and _draw(found, picture, name, options)
+    wanted = picture is not None and "finished" not in seen and _has_room(picture, memory)
+    drawn = wanted and picture is not None and _draw(found, picture, name, options)
     if drawn:
         _event(as_json, "picture", {"image": image, "picture": str(picture)})
     if not as_json:
@@ -271,6 +273,18 @@ def overview_of(target: str) -> Path | None:
         note(f"the map has no picture beside it ({error})")
         return None
     return picture
+
+
+def _has_room(picture: Path, memory: int | None) -> bool:
+    """Whether a picture can be drawn within the memory that was set; what it takes does not depend on the image."""
+    from fullconv.system.memory import resident_bytes
+
+    if memory is None or resident_bytes() + _DRAWING <= memory:
+        return True
+    note(
+        f"{picture}: not drawn, since that takes some {_DRAWING >> 20} MB more than --memory leaves; fullconv export makes it"
+    )
+    return False
 
 
 def _draw(found: ClassMap, picture: Path, name: str | None, options: Mapping[str, Any]) -> bool:

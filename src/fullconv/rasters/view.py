@@ -19,6 +19,7 @@ from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.source import About, Array, Window
 
 Mask = npt.NDArray[np.bool_]
+_STRIP = 2_000_000  # numbers of an image that a small picture of it is made of at once
 _ROWS = 64  # rows whose colours are laid over white at once
 
 
@@ -263,12 +264,22 @@ class View:
         chosen = about.levels[level]
         if chosen.height * chosen.width > 64 * longest * longest:
             return None
-        pixels, _ = self._finished(self._source.read(level, (0, chosen.height), (0, chosen.width), self._bands))
+        factor = max(1.0, max(chosen.height, chosen.width) / longest)
+        rows, cols = (max(1, round(side / factor)) for side in (chosen.height, chosen.width))
+        axes = Axis(chosen.height, rows), Axis(chosen.width, cols)
+        step = max(
+            1, int(_STRIP / (chosen.width * self.channels * factor))
+        )  # rows of the picture that are made at once
+        parts = []
+        for top in range(0, rows, step):
+            part = top, min(top + step, rows)
+            need = axes[0].needs(*part)
+            pixels, _ = self._finished(self._source.read(level, need, (0, chosen.width), self._bands))
+            made = resampled(pixels.astype(np.float32), (need[0], 0), axes, part, (0, cols))
+            parts.append(np.rint(made).clip(0, 255).astype(np.uint8) if pixels.dtype == np.uint8 else made)
         from fullconv.rasters.pictures import to_picture
 
-        picture = to_picture(pixels)
-        picture.thumbnail((longest, longest))
-        return picture
+        return to_picture(np.concatenate(parts))
 
     def close(self) -> None:
         self._source.close()
