@@ -412,14 +412,14 @@ class TestRealNetworks:
         "name",
         [
             "torchvision:alexnet", "torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5",
-            "torchvision:mobilenet_v3_small", "torchvision:efficientnet_b0", "torchvision:regnet_y_400mf", "torchvision:mnasnet0_5",
+            "torchvision:mobilenet_v3_small", "torchvision:efficientnet_b0", "torchvision:regnet_y_400mf",
             "torchvision:googlenet", "timm:convnextv2_atto", "timm:ecaresnet26t", "timm:resnest14d", "timm:skresnet18", "timm:gcresnet33ts",
-            "timm:tresnet_m", "timm:hrnet_w18_small", "timm:nfnet_l0", "timm:ghostnet_050", "timm:fasternet_t0", "timm:repvgg_a0",
-            "timm:selecsls42", "timm:res2net50_14w_8s", "timm:cspresnet50", "timm:mixnet_s",
+            "timm:tresnet_m", "timm:hrnet_w18_small", "timm:nfnet_l0", "timm:ghostnet_050", "timm:fasternet_t0",
+            "timm:res2net50_14w_8s", "timm:mixnet_s",
         ],
     )  # fmt: skip
     def test_families(self, name: str) -> None:
-        """Cast and original in double precision are the same; the engine's float32 answer is theirs."""
+        """Cast and original in double precision are the same; the engine's float32 answer is theirs. `python -m benchmarks.coverage` runs 260."""
         from benchmarks.coverage.check import check
 
         small = {"torchvision:alexnet": 224, "timm:tresnet_m": 128}  # uneven windows, space to depth
