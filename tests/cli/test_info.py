@@ -63,8 +63,11 @@ def test_a_file_and_what_is_none(slide: Path, tmp_path: Path, run: Run) -> None:
     found = run("info", tmp_path / "x.npz")
     assert found.out.startswith(f"{tmp_path / 'x.npz'}: whole")
     assert "have no answer" in found.out
-    (tmp_path / "y.npz").write_bytes(b"none")
-    assert run("info", tmp_path / "y.npz").status == 2
+    for data in (b"none", b"PK\x03\x04none"):
+        (tmp_path / "y.npz").write_bytes(data)
+        wrong = run("info", tmp_path / "y.npz")
+        assert wrong.status == 2
+        assert "allow_pickle" not in wrong.err  # no library's advice
     assert run("info", tmp_path / "none.zarr").status == 2
 
 

@@ -273,6 +273,21 @@ def test_wrong_files(name: str, data: bytes, told: str, tmp_path: Path) -> None:
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("missing", [(), ("tifffile",), ("tifffile", "rasterio", "openslide")])
+def test_libraries_say_nothing_beside_the_message(
+    missing: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = opening.find_spec
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name in missing else own(name))
+    (tmp_path / "x.tif").write_bytes(b"II*\0garbage")
+    with pytest.raises(BadInput, match=r"x\.tif"):
+        open_source(tmp_path / "x.tif")
+    (tmp_path / "x.npy").write_bytes(b"no array")
+    with pytest.raises(BadInput, match=r"is no \.npy file, by its first bytes"):
+        open_source(tmp_path / "x.npy")
+    assert capfd.readouterr().err == ""
+
+
 def test_wrong_folders_and_axes(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such file"):
         open_source(tmp_path / "none.tif")

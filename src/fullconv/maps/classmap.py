@@ -28,7 +28,7 @@ from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK, guarded, is_folder, is_url, reads, require_file
+from fullconv.system.guard import MARK, guarded, is_folder, is_url, reads, require_file, require_start
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -310,6 +310,7 @@ class ClassMap:
         source = Path(path)
         require_file(source)
         reads(source)
+        require_start(source, b"PK", "class map (.npz)")
         try:
             with source.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 about = json.loads(str(data["about"]))

@@ -12,6 +12,7 @@ from fullconv.errors import BadInput
 from fullconv.rasters.arrays import chosen
 from fullconv.rasters.pictures import decoded
 from fullconv.rasters.source import About, Array, Level, Span, Window, white_of
+from fullconv.system.guard import require_start
 
 _TILE = 512  # px; any will do
 _HEADER = 10_000  # bytes of a .npy file's header that are parsed
@@ -65,6 +66,7 @@ class Npy:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        require_start(path, b"\x93NUMPY", ".npy file")
         array = self._mapped()
         if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "fiub":
             raise BadInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from fullconv.rasters.source import Source
 from fullconv.rasters.turned import Turned
 from fullconv.system.guard import is_folder, reads, require_file
 
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told by what reads it
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi", ".dcm")
 _TIFF = (".tif", ".tiff", ".btf", ".tf8", ".gtiff", ".cog")
 _JPEG_2000 = (".jp2", ".j2k")
@@ -233,7 +235,7 @@ def _is_placed(path: Path) -> bool:
         return True
     if find_spec("tifffile") is None:
         try:
-            with Image.open(path, formats=("TIFF",)) as image:
+            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
                 return any(code in getattr(image, "tag_v2", {}) for code in codes)
         except Exception:
             return False  # its reader says what is wrong
@@ -270,7 +272,7 @@ def _pixels(path: Path) -> int:
     """Pixels that a picture declares; 0 where it says none, so that its reader tells what is wrong."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
                 return image.width * image.height
     except Image.DecompressionBombError:

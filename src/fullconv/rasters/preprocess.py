@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.system.guard import reads, require_file
+from fullconv.system.guard import reads, require_file, require_start
 
 Channels = Literal["RGB", "BGR", "grey"]
 _ROWS = 64
@@ -145,6 +145,7 @@ def mean_file(path: Path) -> tuple[float, ...]:
 
         mean = read_binaryproto(path)
     else:
+        require_start(path, b"\x93NUMPY", ".npy file")
         try:
             mean = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,6 @@ _WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6
 _COLOURS = (_WHITE_IS_ZERO, 1, 2, _PALETTE)
 _JPEG = 7
 _PROFILE, _LARGEST_SAMPLE, _COLOUR_MAP = 34675, 281, 320
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told by what reads it
 
 
 class OtherColours(BadInput):

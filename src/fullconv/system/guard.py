@@ -187,6 +187,13 @@ def is_own(path: Path, suffix: str | None = None) -> bool:
     return MARK.encode() in first or MARK.encode() in last
 
 
+def require_start(path: Path, start: bytes, what: str) -> None:
+    """BadInput where a file does not begin as one of its kind: a library would take it for another kind, and say so."""
+    with path.open("rb") as file:
+        if file.read(len(start)) != start:
+            raise BadInput(f"{path}: is no {what}, by its first bytes")
+
+
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; a name that no file can have is none."""
     try:
