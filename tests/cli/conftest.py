@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fullconv.cli.main import main
+from tests import helpers as h
 
 
 @dataclass
@@ -34,3 +38,16 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Result(end.value.code or 0, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> tuple[Path, Path]:
+    prototxt, weights = h.model(h.LENET).save(tmp_path / "net.prototxt")
+    return prototxt, weights
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (44, 60), np.uint8)).save(path)
+    return path

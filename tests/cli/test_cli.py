@@ -22,12 +22,6 @@ from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
 
 
 @pytest.fixture
-def net(tmp_path: Path) -> tuple[Path, Path]:
-    prototxt, weights = h.model(h.LENET).save(tmp_path / "net.prototxt")
-    return prototxt, weights
-
-
-@pytest.fixture
 def gated(tmp_path: Path) -> tuple[Path, Path]:
     """A net that cannot be cast."""
     text = (
@@ -38,13 +32,6 @@ def gated(tmp_path: Path) -> tuple[Path, Path]:
     )
     prototxt, weights = h.model(text).save(tmp_path / "gated.prototxt")
     return prototxt, weights
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "scene.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (44, 60), np.uint8)).save(path)
-    return path
 
 
 def test_inspect_shows_nodes_and_the_verdict(run: Run, net) -> None:

@@ -10,28 +10,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from PIL import Image
 
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.system import apart
-from tests import helpers as h
 from tests.cli.conftest import Run
 
 KEY = "fullconv.outputs"
-
-
-@pytest.fixture
-def net(tmp_path: Path) -> tuple[Path, Path]:
-    prototxt, weights = h.model(h.LENET).save(tmp_path / "net.prototxt")
-    return prototxt, weights
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "scene.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (44, 60), np.uint8)).save(path)
-    return path
 
 
 def test_a_finer_file_keeps_its_grid(run: Run, net, image: Path, tmp_path: Path) -> None:
