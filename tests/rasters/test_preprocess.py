@@ -67,7 +67,7 @@ def test_mean_files(tmp_path: Path, shared: Path) -> None:
         ('{"channels": "GBR"}', "not RGB, BGR or grey"),
         ('{"mean": "none.npy"}', "no such file"),
         ('{"mean": "bad.npy"}', "must have the shape"),
-        ('{"mean": "text.npy"}', "is no .npy file"),
+        ('{"mean": "text.npy"}', "not an .npy file"),
         ('{"mean": "cut.binaryproto"}', "not a readable"),
     ],
 )

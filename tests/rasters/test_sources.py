@@ -283,7 +283,7 @@ def test_libraries_say_nothing_beside_the_message(
     with pytest.raises(BadInput, match=r"x\.tif"):
         open_source(tmp_path / "x.tif")
     (tmp_path / "x.npy").write_bytes(b"no array")
-    with pytest.raises(BadInput, match=r"is no \.npy file, by its first bytes"):
+    with pytest.raises(BadInput, match=r"not an \.npy file: its first bytes"):
         open_source(tmp_path / "x.npy")
     assert capfd.readouterr().err == ""
 

@@ -9,8 +9,7 @@ from PIL import Image
 
 from fullconv.render import canvas as on
 from fullconv.render.field import _CROP, _FIELD, field_picture
-from tests.cli.conftest import Run, run  # noqa: F401 - fixtures
-from tests.cli.test_cli import net  # noqa: F401 - a fixture
+from tests.cli.conftest import Run, net, run  # noqa: F401 - fixtures
 
 
 def spread(picture: Image.Image, colour: tuple[int, int, int], least: int) -> tuple[int, int, int, int]:

@@ -310,7 +310,7 @@ class ClassMap:
         source = Path(path)
         require_file(source)
         reads(source)
-        require_start(source, b"PK", "class map (.npz)")
+        require_start(source, b"PK", "a class map that fullconv wrote (.npz)")
         try:
             with source.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 about = json.loads(str(data["about"]))

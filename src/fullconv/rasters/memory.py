@@ -66,7 +66,7 @@ class Npy:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        require_start(path, b"\x93NUMPY", ".npy file")
+        require_start(path, b"\x93NUMPY", "an .npy file")
         array = self._mapped()
         if array.ndim not in (2, 3) or array.size == 0 or array.dtype.kind not in "fiub":
             raise BadInput(

@@ -145,7 +145,7 @@ def mean_file(path: Path) -> tuple[float, ...]:
 
         mean = read_binaryproto(path)
     else:
-        require_start(path, b"\x93NUMPY", ".npy file")
+        require_start(path, b"\x93NUMPY", "an .npy file")
         try:
             mean = np.load(path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:

@@ -191,7 +191,7 @@ def require_start(path: Path, start: bytes, what: str) -> None:
     """BadInput where a file does not begin as one of its kind: a library would take it for another kind, and say so."""
     with path.open("rb") as file:
         if file.read(len(start)) != start:
-            raise BadInput(f"{path}: is no {what}, by its first bytes")
+            raise BadInput(f"{path}: not {what}: its first bytes are of another kind of file")
 
 
 def is_folder(path: Path) -> bool:
