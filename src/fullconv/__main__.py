@@ -6,6 +6,9 @@ import os
 def main() -> None:
     """Entry point: Ctrl-C is one message, also while libraries are imported."""
     try:
+        from fullconv.system.interrupt import wait_for_imports
+
+        wait_for_imports()
         from fullconv.cli.main import main as run
 
         run()
