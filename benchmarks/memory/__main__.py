@@ -1,8 +1,8 @@
 """Prints peak memory, as the system counts it, of maps of growing images on several budgets, beside what was predicted.
 
-    python -m benchmarks.memory [--gigapixels 0.1,1,10] [--budgets 400,800,1600] [--folder /tmp]
+    python -m benchmarks.memory [--gigapixels 0.1,1,10] [--budgets 400,800,1600] [--layout npy,strip,strips,tiled,zarr] [--mpp 1.7] [--folder /tmp]
 
-The network takes some hundred operations a pixel; the images are files of holes, read as zeros. Every run is a process of its own.
+The network takes some hundred operations a pixel; the images take little room whatever their size. Every run is a process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import fullconv
-from benchmarks.scene import sparse_npy
+from benchmarks.memory.layouts import LAYOUTS
 from fullconv.formats.caffe.network import build_network
 from fullconv.formats.caffe.text import parse_prototxt
 from fullconv.formats.caffe.wire import SavedBlob, SavedLayer
@@ -42,30 +42,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigapixels", default="0.1,1,10")
     parser.add_argument("--budgets", default="400,800,1600", help="MB")
+    parser.add_argument("--layout", default="npy", help=f"of {', '.join(LAYOUTS)}")
+    parser.add_argument(
+        "--mpp", default=None, help="micrometres a pixel that the network reads; the images have 1 (.npy says none)"
+    )
     parser.add_argument("--folder", type=Path, default=None)
     options = parser.parse_args()
     print(f"{processor()}, {cores()} threads, fullconv {fullconv.__version__}\n")
     print(
-        f"{'budget':>8} {'gigapixels':>10} {'tiles':>6} {'peak':>9} {'predicted':>9} {'of it':>6} {'megapixels/s':>12}"
+        f"{'layout':>8} {'budget':>8} {'gigapixels':>10} {'tiles':>6} {'peak':>9} {'predicted':>9} {'of it':>6} {'megapixels/s':>12}"
     )
     with TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         net = _net(folder)
-        for budget in options.budgets.split(","):
-            peaks = []
-            for giga in (float(g) for g in options.gigapixels.split(",")):
-                side = round((giga * 1e9) ** 0.5)
-                image = sparse_npy(folder / "x.npy", side, side)
-                done = _run(net, image, folder / "x.zarr", budget)
-                peaks.append(done["peak"])
-                ratio = done["peak"] / done["predicted"]
-                print(
-                    f"{budget:>5} MB {giga:10g} {done['tiles']:6} {done['peak'] / 1e6:6,.0f} MB {done['predicted'] / 1e6:6,.0f} MB {ratio:6.1%} "
-                    f"{giga * 1e3 / done['seconds']:12.1f}",
-                    flush=True,
-                )
-                shutil.rmtree(folder / "x.zarr")
+        for layout in options.layout.split(","):
+            _measure(layout, net, folder, options)
+
+
+def _measure(layout: str, net: list[str], folder: Path, options: argparse.Namespace) -> None:
+    """One line a budget and size."""
+    for budget in options.budgets.split(","):
+        peaks = []
+        for giga in (float(g) for g in options.gigapixels.split(",")):
+            image = LAYOUTS[layout](folder / f"{layout}{giga:g}", round((giga * 1e9) ** 0.5))
+            done = _run(net, image, folder / "map.zarr", budget, options.mpp)
+            peaks.append(done["peak"])
+            ratio = done["peak"] / done["predicted"]
+            over = "  OVER" if done["peak"] > float(budget) * 1e6 else ""
+            print(
+                f"{layout:>8} {budget:>5} MB {giga:10g} {done['tiles']:6} {done['peak'] / 1e6:6,.0f} MB {done['predicted'] / 1e6:6,.0f} MB {ratio:6.1%} "
+                f"{giga * 1e3 / done['seconds']:12.1f}{over}",
+                flush=True,
+            )
+            shutil.rmtree(folder / "map.zarr")
+            _remove(image)
+        if len(peaks) > 1:
             print(f"{'':8} peaks differ by {max(peaks) / min(peaks) - 1:.1%}")
+
+
+def _remove(image: Path) -> None:
+    if image.is_dir():
+        shutil.rmtree(image)
+    else:
+        image.unlink()
 
 
 def _net(folder: Path) -> list[str]:
@@ -81,7 +100,7 @@ def _net(folder: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _run(net: list[str], image: Path, out: Path, budget: str) -> dict[str, float]:
+def _run(net: list[str], image: Path, out: Path, budget: str, mpp: str | None) -> dict[str, float]:
     """One run in a process of its own; its peak is what the system says of it when it has ended."""
     command = [
         str(Path(sys.executable).parent / "fullconv"),
@@ -97,6 +116,7 @@ def _run(net: list[str], image: Path, out: Path, budget: str) -> dict[str, float
         "unit",
     ]
     command += ["--memory", f"{budget}MB", "--type", "uint8", "--keep", "1"]
+    command += [] if mpp is None else ["--mpp", mpp]
     watched = f"import resource, subprocess, sys; r = subprocess.run({command!r}, capture_output=True, text=True); " + (
         "print(r.stdout, end=''); print(r.stderr, file=sys.stderr); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
