@@ -214,3 +214,15 @@ def test_an_image_of_16_bits_or_floats_is_stretched_to_be_seen() -> None:
         assert np.percentile(shown, 95) > 215
     plain = rng.integers(100, 130, (20, 20, 3)).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(to_picture(plain)), plain)
+
+
+def test_a_map_without_its_image_takes_no_page_of_the_images_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    new = Image.new
+    monkeypatch.setattr(
+        Image, "new", lambda mode, size, *rest: (made.append(size[0] * size[1]), new(mode, size, *rest))[1]
+    )
+    found = replace(example(9000, 600), pixels=None)
+    picture = found.overlay("thing")
+    assert max(made) <= 4_000_000
+    assert picture.size[1] == 1600 + 2 * MARGIN

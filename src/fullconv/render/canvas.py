@@ -44,11 +44,10 @@ def drawn_size(grid: Grid) -> tuple[float, tuple[int, int]]:
 
 def start(picture: Image.Image | None, grid: Grid, least_height: int = LEAST_HEIGHT, columns: int = 1) -> Canvas:
     """The image on white, with room for a legend of so many columns."""
-    height, width = grid.image
-    source = picture if picture is not None else Image.new("RGB", (width, height), "white")
     scale, drawn = drawn_size(grid)
     resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    image = source.convert("RGB").resize(drawn, resample)
+    # Without the image no page of its size is made: that of a slide takes gigabytes.
+    image = Image.new("RGB", drawn, "white") if picture is None else picture.convert("RGB").resize(drawn, resample)
     across = drawn[0] + columns * (LEGEND + MARGIN) + 2 * MARGIN
     page = Image.new("RGB", (across, max(drawn[1], least_height) + 2 * MARGIN), "white")
     page.paste(image, (MARGIN, MARGIN))
