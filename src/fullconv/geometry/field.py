@@ -7,7 +7,7 @@ networks", Distill 2019; here with exact fractions, and with unions where branch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fullconv.errors import Refusal, Refused
@@ -80,11 +80,13 @@ def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | Non
     if isinstance(touch, Window):
         source = fields.get(node.inputs[0])
         return source and Field(source.y.through(touch.y), source.x.through(touch.x))
-    known = [fields[value] for value in node.inputs if value in fields]
+    known = [value for value in node.inputs if value in fields]
     if not known:
         return None
-    joined = known[0]
-    for other in known[1:]:
+    largest = max(known, key=lambda value: _sides(graph, value))
+    joined = fields[largest]
+    for value in known:
+        other = _spread(graph, fields[value], value, joined, largest)
         if other.stride != joined.stride:
             steps = " and ".join(f"{f.stride[0]}×{f.stride[1]}" for f in (joined, other))
             raise Refused("no receptive field", [Refusal(node.name, f"branches meet with strides {steps} px")])
@@ -96,3 +98,15 @@ def _field(graph: Graph, node: Node, fields: Mapping[str, Field]) -> Field | Non
     over = touch.over if isinstance(touch, Whole) else ("h", "w")
     atoms = {a.root: a.size for a in graph.values[node.inputs[0]].atoms if a.root in over}
     return Field(joined.y.through(Span(atoms.get("h", 1))), joined.x.through(Span(atoms.get("w", 1))))
+
+
+def _sides(graph: Graph, value: str) -> tuple[int, int]:
+    axes = graph.values[value]
+    return axes.map_size if axes.is_map else (1, 1)
+
+
+def _spread(graph: Graph, field: Field, value: str, other: Field, larger: str) -> Field:
+    """A value's field in step with another's: what is one cell for the whole input is read by every cell, whatever their step."""
+    pairs = zip(_sides(graph, value), _sides(graph, larger), (field.y, field.x), (other.y, other.x), strict=True)
+    y, x = (replace(mine, stride=its.stride) if have == 1 < want else mine for have, want, mine, its in pairs)
+    return Field(y, x)

@@ -174,6 +174,35 @@ class GlobalToLocal:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleGate:
+    """A gate that acts at a coarser step than it was pooled at is read at every s-th of its cells, along one axis.
+
+    Attributes:
+        node, value: which node reads which value so.
+        becomes: the name of the cells that it reads instead.
+        axis: height's or width's in the value.
+        first, behind, step: the first cell read, those left out at the end (0 or below), and the step.
+    """
+
+    node: str
+    value: str
+    becomes: str
+    axis: int
+    first: int
+    behind: int
+    step: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        cells = f"cells {self.first} to {self.behind} by {self.step}"
+        require(self.axis >= 1, f"{self.node}: axis {self.axis} is neither height nor width")
+        require(self.first >= 0 >= self.behind and self.step >= 1, f"{self.node}: {cells} are none of a gate's")
+
+    def __str__(self) -> str:
+        return f"{self.node} reads {self.value} at every {self.step} cells of axis {self.axis}"
+
+
+@dataclass(frozen=True, slots=True)
 class AlignConstants:
     """Constants that ran along a vector run along the channels of a map.
 
@@ -297,6 +326,7 @@ Edit = (
     LinearToConv
     | GlobalToSliding
     | GlobalToLocal
+    | SampleGate
     | RemoveLayout
     | RenameValue
     | SetAxis

@@ -27,6 +27,7 @@ from fullconv.surgery.edit import FixWindow
 from fullconv.surgery.gates import Gates
 from fullconv.surgery.moved import layout
 from fullconv.surgery.pooled import linear, pool
+from fullconv.surgery.sampled import Sampler
 from fullconv.surgery.step import Step, grown
 
 
@@ -45,7 +46,11 @@ class Walk:
     gates: Gates
     refusals: list[Refusal] = field(default_factory=list)
     unordered: set[str] = field(default_factory=set)
+    sampler: Sampler = field(init=False)
     _lost: set[str] = field(default_factory=set)  # behind a refusal: one a chain is enough
+
+    def __post_init__(self) -> None:
+        self.sampler = Sampler(self.draft, self.gates)
 
     @staticmethod
     def over(graph: Graph, dialect: Dialect, gates: frozenset[str], keeps_gates: bool) -> Walk:
@@ -112,6 +117,7 @@ class Walk:
     def _stay(self, step: Step) -> None:
         node, touch, draft = step.node, step.node.touch, self.draft
         if isinstance(touch, Pointwise):
+            step = self.sampler.sampled(step)
             self.gates.check(step.inputs, step.old, step.new)
             if needs_edit(step, touch):
                 along(draft, step, touch)

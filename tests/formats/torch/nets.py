@@ -223,14 +223,25 @@ class Conditional(nn.Module):
         self.weight = nn.Parameter(torch.randn(experts, 4 * (4 // groups) * 9) / 6)
         self.bias = nn.Parameter(torch.randn(experts, 4)) if bias else None
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, routed: torch.Tensor | None = None) -> torch.Tensor:
         batch, channels, height, width = x.shape
-        shares = self.route(x.mean((2, 3))).sigmoid()
+        shares = self.route((x if routed is None else routed).mean((2, 3))).sigmoid()
         weight = torch.matmul(shares, self.weight).view(batch * 4, 4 // self.groups, 3, 3)
         bias = None if self.bias is None else torch.matmul(shares, self.bias).view(batch * 4)
         laid = x.reshape(1, batch * channels, height, width)
         out = F.conv2d(laid, weight, bias, self.stride, 1, groups=self.groups * batch)
         return out.permute([1, 0, 2, 3]).view(batch, 4, out.shape[-2], out.shape[-1])
+
+
+class ConditionalBlock(nn.Module):
+    """What comes in mixes the kernels of all convolutions, as in EfficientNet-CC; the last of them lie behind the stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.deep, self.narrow = Conditional(), Conditional(stride=2, groups=4), Conditional(bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.narrow(torch.relu(self.deep(torch.relu(self.wide(x)), x)), x)
 
 
 def gated(gate: nn.Module) -> nn.Module:
@@ -246,6 +257,9 @@ INEXACT = {
     "a conditional convolution by channels": (lambda: gated(Conditional(groups=4)), "local pooling"),
     "a conditional convolution that steps": (
         lambda: nn.Sequential(trunk(), Conditional(stride=2), nn.Flatten(), _linear(64)), "local pooling"
+    ),
+    "conditional convolutions behind a stride": (
+        lambda: nn.Sequential(trunk(), ConditionalBlock(), nn.Flatten(), _linear(64)), "local pooling"
     ),
     "split attention": (lambda: gated(SplitAttention()), "local pooling"),
     "global response normalisation": (lambda: gated(GRN()), "local pooling"),

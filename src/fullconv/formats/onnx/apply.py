@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from fullconv.errors import BrokenPromise
+from fullconv.errors import BrokenPromise, CannotCast, Refusal
 from fullconv.formats.kernel import along_channels, kernel_of
 from fullconv.formats.onnx.axis import AXES_AS_INPUT, set_axis
 from fullconv.formats.onnx.editor import Editor, attribute
 from fullconv.formats.onnx.network import OnnxNet, understand
 from fullconv.formats.onnx.sampled import record
+from fullconv.operators.moving import END
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
@@ -27,12 +28,14 @@ from fullconv.surgery.edit import (
     LinearToConv,
     RemoveLayout,
     RenameValue,
+    SampleGate,
     SetAxis,
     SetOrder,
     ToChannelsFirst,
 )
 from fullconv.surgery.plan import Plan
 
+STEPS = 10  # the operator set from which on a Slice has them
 Array = npt.NDArray[Any]
 
 
@@ -104,6 +107,19 @@ def _pool_around(work: Editor, node: ir.Node, edit: GlobalToLocal) -> None:
     edges = ir.node("Pad", [pool.outputs[0]], {"mode": "edge"}, name=f"{node.name}/edges")
     work.set_ints(edges, "pads", 1, pads, by_input=work.opset >= 11)
     work.behind(pool, [edges], f"{pool.outputs[0].name}/window")
+
+
+def _sample(work: Editor, node: ir.Node, edit: SampleGate) -> None:
+    if work.opset < STEPS:
+        reason = f"a Slice has steps from operator set {STEPS} on, the file has {work.opset}: onnx.version_converter raises it"
+        raise CannotCast(f"{edit}: not in this operator set", [Refusal(edit.node, reason)])
+    value, behind = work.values[edit.value], edit.behind or END
+    cut = {"starts": edit.first, "ends": behind, "axes": edit.axis, "steps": edit.step}
+    parts = [work.constant(f"{edit.becomes}/{name}", np.array([number], np.int64)) for name, number in cut.items()]
+    made = work.insert(node, "Slice", [value, *parts], {}, edit.becomes)
+    for i, read in enumerate(node.inputs):
+        if read is value:
+            node.replace_input_with(i, made)
 
 
 def _remove(work: Editor, node: ir.Node, edit: RemoveLayout) -> None:
@@ -217,6 +233,7 @@ _HOW: Mapping[type, Callable[[Editor, ir.Node, Any], None]] = {
     GlobalToSliding: _slide,
     LinearToConv: _convolve,
     RemoveLayout: _remove,
+    SampleGate: _sample,
     SetOrder: _set_order,
     ToChannelsFirst: _channels_first,
 }

@@ -14,6 +14,7 @@ from fullconv.formats.kernel import along_channels, kernel_of
 from fullconv.formats.torch.module import channel_conv1d, module_like
 from fullconv.formats.torch.network import NAME, VALUE, TorchNet, name_of, op_of, parts_of, understand, value_of
 from fullconv.formats.torch.operators import OPERATORS, Call
+from fullconv.operators.moving import END
 from fullconv.surgery.edit import (
     AlignConstants,
     ChannelsLast,
@@ -25,6 +26,7 @@ from fullconv.surgery.edit import (
     GlobalToSliding,
     LinearToConv,
     RemoveLayout,
+    SampleGate,
     SetAxis,
     SetOrder,
     ToChannelsFirst,
@@ -120,6 +122,13 @@ class _Work:
         pool.meta[NAME], pool.meta[VALUE] = name, f"{value}/window"
         edges.meta[VALUE] = value
         self.nodes[name], self.values[value] = pool, edges
+
+    def _sample(self, node: fx.Node, edit: SampleGate) -> None:
+        value = self.values[edit.value]
+        with self.graph.inserting_before(node):
+            cut = (edit.axis, edit.first, edit.behind or END, edit.step)
+            made = self._insert(aten.slice.Tensor, (value, *cut), edit.becomes)
+        node.replace_input_with(value, made)
 
     def _remove(self, node: fx.Node, edit: RemoveLayout) -> None:
         target = self.values[edit.becomes]
@@ -248,6 +257,7 @@ _HOW: Mapping[type, Callable[[_Work, fx.Node, Any], None]] = {
     GlobalToSliding: _Work._slide,
     LinearToConv: _Work._convolve,
     RemoveLayout: _Work._remove,
+    SampleGate: _Work._sample,
     SetAxis: _Work._set_axis,
     SetOrder: _Work._set_order,
     ToChannelsFirst: _Work._channels_first,
