@@ -191,7 +191,7 @@ def test_verify_and_blame_see_probabilities() -> None:
         report = fullconv.verify(loaded, PIXELS, activation="softmax", cells=20)
         assert not report.failed
         assert report.largest <= 1
-        assert report.result.score_kind == "probabilities"
+        assert report.score_kind == "probabilities"
     plain = fullconv.blame(loaded, PIXELS, cells=4)
     shares = fullconv.blame(loaded, PIXELS, cells=4, activation="softmax")
     assert shares.total <= 1 < plain.total

@@ -95,6 +95,7 @@ def plan_stream(
     budget: int | None = None,
     tiles: Tiles | None = None,
     notes: Callable[[str], None] = lambda note: None,
+    asked: int | None = None,
 ) -> StreamPlan:
     """Plan a run; no pixel is read.
 
@@ -105,6 +106,7 @@ def plan_stream(
         budget: bytes; half of what is free, rounded down to a power of two, by default.
         tiles: those of an earlier run, to be gone on with.
         notes: told what was decided on the way.
+        asked: of how many cells the answers are wanted; all by default.
 
     Raises:
         Refused: a node takes the whole map together, so that no tile can stand for it.
@@ -115,12 +117,12 @@ def plan_stream(
     view.require(channels)
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
-    lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
     base = _warm(way, job, channels)
     cost = _cost(way, view, job, channels, base)
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
-        tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile)
+        lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
+        tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, asked)
     else:
         most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
         tiles = replace(

@@ -129,7 +129,9 @@ class Cost:
     base: int = 0
 
 
-def plan_tiles(y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int] = (1, 1)) -> Tiles:
+def plan_tiles(
+    y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int] = (1, 1), asked: int | None = None
+) -> Tiles:
     """The tiles of least work whose predicted peak memory is within the budget.
 
     Work is the pixels that the network runs on, and a little for every pixel that is decoded: a source of tiles decodes
@@ -139,6 +141,7 @@ def plan_tiles(y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int
         y, x: the axes.
         budget: bytes.
         source: (height, width) of the source's own tiles in pixels; (1, 1) where no pixel is decoded twice.
+        asked: of how many cells, anywhere in the map, the answers are wanted; all by default. Only tiles that hold one are work.
 
     Raises:
         BadInput: the budget is below the least tile; it says what that takes.
@@ -157,10 +160,10 @@ def plan_tiles(y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if peak(down, wide[middle]) <= budget else (middle + 1, high)
-        for right in wide[low : low + 2]:
+        for right in wide[low : low + 2] if asked is None else wide[low:]:
             computed = down.count * down.length * right.count * right.length
             reading = decoded[id(down)] * decoded[id(right)]
-            work = computed + _READING * reading
+            work = (computed + _READING * reading) * _share(down.count * right.count, asked)
             if best is None or work < best[0]:
                 best = work, down, right
     if best is None:
@@ -174,3 +177,8 @@ def plan_tiles(y: Line, x: Line, cost: Cost, budget: int, source: tuple[int, int
         down.sides(), right.sides(), (down.length, right.length), (down.chunk, right.chunk), (y.cells, x.cells), (y.length, x.length),
         run(down.length, right.length), cost.stage(down.length, right.length, down.most_cells, right.most_cells), cost.base,
     )  # fmt: skip
+
+
+def _share(tiles: int, cells: int | None) -> float:
+    """The share of tiles that hold one of so many cells, which may lie anywhere."""
+    return 1.0 if cells is None else 1 - (1 - 1 / tiles) ** cells

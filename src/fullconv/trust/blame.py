@@ -14,6 +14,7 @@ only one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,17 @@ from fullconv.geometry.lengths import map_sizes
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Whole
 from fullconv.loading import load
-from fullconv.maps.crops import run_cells
-from fullconv.maps.mapping import see
-from fullconv.maps.probabilities import Asked, as_asked, with_probabilities
+from fullconv.maps.probabilities import with_probabilities
 from fullconv.model import Model
-from fullconv.rasters.preprocess import Preprocess
+from fullconv.rasters.view import View
 from fullconv.runtimes.activation import Activation
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+from fullconv.stream.job import Job
+from fullconv.stream.run import job_of
+from fullconv.stream.where import where_of
+from fullconv.system.guard import guarded
+from fullconv.trust.sample import Admitted, Cell, Draw
+from fullconv.trust.sides import ByTiles, Crops, sides_of
 from fullconv.trust.switches import Switch, windows_behind, with_switches
 
 Array = npt.NDArray[Any]
@@ -122,47 +127,60 @@ def blame(
     *,
     cells: int = 8,
     seed: int = 0,
-    preprocess: str | Path | Preprocess | None = None,
-    output: str | None = None,
-    activation: Asked = "auto",
+    memory: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Any,
 ) -> Blame:
     """Measure each layer's share in the difference between a map and its crops.
 
     Args:
-        cells: how many, chosen at random.
+        image: as for ``fullconv.verify``; what the cells see is read of it.
+        cells: how many, chosen at random among those that have an answer.
         seed: of that choice.
-        preprocess, output, activation: as for ``fullconv.map``.
+        memory: bytes that the process may take while cells are chosen; half of what is free by default.
         progress: told runs done, of how many.
+        options: preprocess, output, activation, level, mpp, bands, nodata, missing, where, trust, allow_remote and subdataset as for
+            ``fullconv.map_raster``.
     """
     model = load(model)
+    if options.get("stride") is not None:
+        raise BadInput("stride: the layers' shares are measured at the network's own")
     full = model.cast()
-    name = full.output(output)
-    given = preprocess if preprocess is not None else model.preprocess
-    values, _ = see(image).values(given, model.image_shape[0])
-    grid = model.sampling(name).over((values.shape[2], values.shape[3]))
-    if grid.rows < 1 or grid.cols < 1:
-        raise BadInput("the image is smaller than one crop")
-    activated, _ = with_probabilities(full, name, activation)
-    net, causes, left_out = _switched(model, full, name, activated.activation)
-    every = grid.rows * grid.cols
-    picked = np.sort(np.random.default_rng(seed).choice(every, min(cells, every), replace=False))
-    chosen = [(int(i) // grid.cols, int(i) % grid.cols) for i in picked]
-    untouched = model.plan.untouched(name)
-    crops = run_cells(as_asked(model, untouched, activation), values, untouched, grid, chosen)
-    runs = 2 + 2 * len(causes)
-    found = np.zeros((len(chosen), runs), np.float64)
-    left = np.zeros(len(chosen))
-    for i, (cell, crop) in enumerate(zip(chosen, crops, strict=True)):
-        answers = net.answers(values, cell, lambda done, i=i: progress(i * runs + done, len(chosen) * runs))  # type: ignore[misc]
-        found[i] = [np.abs(answer - answers[0 if k % 2 == 0 else 1]).max() for k, answer in enumerate(answers)]
-        found[i, 0] = np.abs(answers[0] - crop).max()
-        left[i] = np.abs(answers[1] - crop).max()
+    job = job_of(model, image, "the comparison", **options)
+    with guarded(image), closing(View(image, job.select)) as view:
+        tiles, crops = sides_of(model, view, job, cells, memory, lambda note: None)
+        name = tiles.plan.way.output
+        chosen = _chosen(tiles, view, job, cells, seed)
+        activated, _ = with_probabilities(full, name, job.activation)
+        net, causes, left_out = _switched(model, full, name, activated.activation)
+        runs = 2 + 2 * len(causes)
+        found = np.zeros((len(chosen), runs), np.float64)
+        left = np.zeros(len(chosen))
+        done = 0
+        for part, window in crops.windows(chosen):
+            for cell, crop in zip(part, crops.answers(window, part), strict=True):
+                i, done = done, done + 1
+                answers = net.answers(crops, view.size, cell, lambda n, i=i: progress(i * runs + n, len(chosen) * runs))  # type: ignore[misc]
+                found[i] = [np.abs(answer - answers[0 if k % 2 == 0 else 1]).max() for k, answer in enumerate(answers)]
+                found[i, 0] = np.abs(answers[0] - crop).max()
+                left[i] = np.abs(answers[1] - crop).max()
     means = found.mean(axis=0)
     shares = [Share(c.node, c.kind, float(means[2 + 2 * k]), float(means[3 + 2 * k])) for k, c in enumerate(causes)]
     return Blame(
         len(chosen), float(means[0]), float(left.mean()), tuple(sorted(shares, key=lambda s: -s.alone)), left_out
     )
+
+
+def _chosen(tiles: ByTiles, view: View, job: Job, cells: int, seed: int) -> list[Cell]:
+    """Cells at random, of those that have an answer."""
+    draw = Draw(Admitted(tiles.plan.grid, where_of(job.where, view.about)), cells, seed)
+    found: list[Cell] = []
+    while len(found) < cells and (more := draw.next(cells - len(found))):
+        for group in tiles.together(more):
+            found += tiles.answered(group)
+    if not found:
+        raise BadInput(f"none of the {draw.looked_at:,} cells of the map that were looked at has an answer")
+    return found
 
 
 class _Switched:
@@ -186,9 +204,16 @@ class _Switched:
             lowered = activation.behind(lowered, net.graph.values[name])
         self.session = OnnxRuntimeSession(lowered, [name])
 
-    def answers(self, values: Array, cell: tuple[int, int], told: Callable[[int], None]) -> list[Array]:
-        """The cell's answer: map, crop, then each layer alone and kept."""
-        patch, at, start = self._patch(values, cell)
+    def answers(
+        self, image: Crops, size: tuple[int, int], cell: tuple[int, int], told: Callable[[int], None]
+    ) -> list[Array]:
+        """The cell's answer: map, crop, then each layer alone and kept.
+
+        Args:
+            image: what reads it.
+            size: its (height, width).
+        """
+        patch, at, start = self._patch(image, size, cell)
         ones, cut = self._masks(patch.shape[2:], start)
         order = _first(self.graph.values[self.image])
         fed = np.ascontiguousarray(patch.transpose([order.index(i) for i in range(len(order))]))
@@ -203,21 +228,23 @@ class _Switched:
             told(i + 1)
         return found
 
-    def _patch(self, values: Array, cell: tuple[int, int]) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+    def _patch(
+        self, image: Crops, size: tuple[int, int], cell: tuple[int, int]
+    ) -> tuple[Array, tuple[int, int], tuple[int, int]]:
         """The image around a cell as far as its field reaches, the cell's place there, and its crop's first pixel there."""
         sampling = self.model.sampling(self.name)
         cuts, at, first = [], [], []
         for place, step, crop, extent, length in zip(
-            cell, sampling.stride, sampling.crop, (sampling.field.y, sampling.field.x), values.shape[2:], strict=True
+            cell, sampling.stride, sampling.crop, (sampling.field.y, sampling.field.x), size, strict=True
         ):
             start = place * int(step)
             steps = -(-max(0, int(-extent.start)) // int(step)) + 1
             low = max(0, start - steps * int(step))
             high = min(length, start + max(int(crop), int(extent.start + extent.size)) + int(step))
-            cuts.append(slice(low, high))
+            cuts.append((low, high))
             at.append((start - low) // int(step))
             first.append(start - low)
-        return np.ascontiguousarray(values[:, :, cuts[0], cuts[1]]), (at[0], at[1]), (first[0], first[1])
+        return np.ascontiguousarray(image.values(*cuts)), (at[0], at[1]), (first[0], first[1])
 
     def _masks(self, size: tuple[int, int], start: tuple[int, int]) -> tuple[dict[str, Array], dict[str, Array]]:
         sizes = map_sizes(self.graph, size)

@@ -6,13 +6,17 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import closing
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from fullconv.rasters.pictures import to_picture
-from fullconv.render.overlay import heat_picture
+from fullconv.geometry.grid import Grid
+from fullconv.maps.classmap import ClassMap
+from fullconv.rasters.view import View
+from fullconv.render.overlay import heat_picture, top1_picture
 from fullconv.system.guard import MARK
 from fullconv.trust.verify import Report
 
@@ -24,25 +28,49 @@ td:nth-child(2) { font-variant-numeric: tabular-nums } img { max-width: 100%; he
 figcaption { color: #555; margin-bottom: 1rem } figure { margin: 1rem 0 }
 """
 _MOST = 20  # classes in the table
+_ALL, _SOME = 1600, 200  # cells a side that are drawn of a whole map, and of a sample
+
+Array = npt.NDArray[Any]
 
 
 def difference_picture(report: Report) -> Image.Image:
     """The largest difference of each compared cell over the image; the crop of the worst is outlined."""
-    shown = replace(
-        report.result,
-        scores=report.differences[None],
-        labels=("difference from crops",),
-    )
-    picture = None if report.result.pixels is None else to_picture(report.result.pixels)
-    most = float(np.nanmax(report.differences))
+    grid, block = _blocks(report)
+    gaps = np.full((grid.rows, grid.cols), np.nan, np.float32)
+    np.fmax.at(gaps, block, report.gaps)
+    shown = ClassMap(gaps[None], grid, ("difference from crops",), report.output, place=report.place)
     return heat_picture(
         shown,
         0,
-        picture,
-        limits=(0.0, most if most > 0 else 1.0),
+        _picture(report),
+        limits=(0.0, report.largest if report.largest > 0 else 1.0),
         most="largest",
-        subtitle=f"of {report.result.score_kind or 'scores'}, the largest over classes",
+        subtitle=f"of {report.score_kind or 'scores'}, the largest over classes",
     ).flat()
+
+
+def winners_picture(report: Report) -> Image.Image:
+    """The class that wins each compared cell on the map."""
+    grid, block = _blocks(report)
+    winners = np.full((grid.rows, grid.cols), -1, np.intp)
+    winners[block] = report.winners
+    known = report.winners[report.winners >= 0]
+    counts = np.bincount(known, minlength=len(report.labels))
+    none = np.broadcast_to(np.float32(np.nan), (len(report.labels), grid.rows, grid.cols))
+    shown = ClassMap(none, grid, report.labels, report.output, exactness=report.exactness, place=report.place)
+    return top1_picture(shown, _picture(report), drawn=(grid, winners, counts)).flat()
+
+
+def _blocks(report: Report) -> tuple[Grid, tuple[Array, Array]]:
+    """A grid whose cells can be seen, of a sample the larger ones, and the block of each cell that was compared."""
+    most = _ALL if report.compared == report.cells else _SOME
+    factor = max(1, -(-max(report.grid.rows, report.grid.cols) // most))
+    return report.grid.coarser(factor), (report.at[:, 0] // factor, report.at[:, 1] // factor)
+
+
+def _picture(report: Report) -> Image.Image | None:
+    with closing(View(report.source, report.select)) as view:
+        return view.thumbnail(_ALL)
 
 
 def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = ()) -> str:
@@ -83,7 +111,7 @@ def _section(report: Report, shares: str) -> str:
     return (
         f"<h2>{html.escape(report.image)}</h2>{_table(rows)}"
         f"{_figure(difference_picture(report), 'Where map and crops differ, laid where the cells look.')}"
-        f"{_figure(report.result.overlay(), 'The map: the winning class of every cell.')}"
+        f"{_figure(winners_picture(report), 'The map: the winning class of each cell that was compared.')}"
         f"{f'<h3>Which layers</h3><pre>{html.escape(shares)}</pre>' if shares else ''}"
         f"<h3>Largest difference of each class</h3>{_table({label: f'{gap:.3g}' for label, gap in most})}"
     )
