@@ -115,7 +115,7 @@ def _run(net: list[str], image: Path, out: Path, budget: str, mpp: str | None) -
         "-p",
         "unit",
     ]
-    command += ["--memory", f"{budget}MB", "--type", "uint8", "--keep", "1"]
+    command += ["--memory", f"{budget}MB", "--dtype", "uint8", "--keep", "1"]
     command += [] if mpp is None else ["--mpp", mpp]
     watched = f"import resource, subprocess, sys; r = subprocess.run({command!r}, capture_output=True, text=True); " + (
         "print(r.stdout, end=''); print(r.stderr, file=sys.stderr); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

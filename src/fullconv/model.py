@@ -323,7 +323,7 @@ class Model:
         Args:
             inputs: (N, C, H, W) for its image input whatever its own layout, or arrays by input name in theirs; made float32.
             outputs: names of values wanted, the network's outputs by default.
-            runtime: ``auto``, ``onnxruntime`` or ``openvino``.
+            runtime: ``auto``, ``onnxruntime``, ``openvino`` or ``torch``; with a device behind a colon where it is not the usual one: ``torch:cuda:1``, ``auto:cpu``.
 
         Returns:
             Output name to array, (N, K) or (N, K, rows, cols).

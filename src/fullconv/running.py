@@ -15,6 +15,7 @@ from fullconv.geometry.lengths import fitting, misfit
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph
 from fullconv.runtimes.activation import ActivatedSession, Activation
+from fullconv.runtimes.engine import Engine, with_device
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision, Session, compiler
 
@@ -207,7 +208,8 @@ class Runner:
         try:
             lowered = self.lowered(shapes)
         except CannotRun:
-            own = self._own_session("torch", precision) if runtime == "auto" else None
+            asked = Engine.of(runtime)
+            own = self._own_session(with_device("torch", asked.device), precision) if asked.engine == "auto" else None
             if own is None:
                 raise
             return own  # what has no form for other engines, its own framework runs
@@ -244,12 +246,20 @@ class Runner:
 
     def _own_session(self, runtime: str, precision: Precision, *, bare: bool = False) -> Session | None:
         """The session of the network's own framework, where it is asked for or the fastest; ``bare`` of any activation."""
-        framework = self._format.framework
-        if framework is None or (runtime != "torch" and not (runtime == "auto" and framework.is_faster())):
+        framework, asked = self._format.framework, Engine.of(runtime)
+        if framework is None:
+            if asked.is_accelerated:
+                raise BadInput(
+                    f"device {asked.device}: PyTorch alone computes there, and it runs networks of PyTorch and Keras; others run on the cpu"
+                )
             return None
-        if ("own", precision) not in self._sessions:
-            self._sessions["own", precision] = framework.session(self._native, precision)
-        session, activation = self._sessions["own", precision], self._activation
+        fastest = asked.engine == "auto" and asked.device is None and framework.is_faster()
+        if asked.engine != "torch" and not asked.is_accelerated and not fastest:
+            return None
+        key = ("own", precision, asked.device)
+        if key not in self._sessions:
+            self._sessions[key] = framework.session(self._native, precision, asked.device)
+        session, activation = self._sessions[key], self._activation
         if bare or activation is None:
             return session
         return ActivatedSession(session, activation, self._graph.values[activation.output])

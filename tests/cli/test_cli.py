@@ -113,7 +113,7 @@ def test_only_a_network_without_weights_is_told_to_be_one(run: Run, net, tmp_pat
 def test_a_net_without_an_image_has_no_cell_to_draw(run: Run, tmp_path: Path) -> None:
     text = '<ir_version: 8, opset_import: ["" : 17]> net (float[n,12] x) => (float[n,3] y) { y = Softmax(x) }'
     onnx.save(onnx.parser.parse_model(text), tmp_path / "vector.onnx")
-    found = run("inspect", tmp_path / "vector.onnx", "--picture", tmp_path / "cell.png")
+    found = run("inspect", tmp_path / "vector.onnx", "-o", tmp_path / "cell.png")
     assert (found.status, "no image input, so there is no cell to draw" in found.err) == (2, True)
     assert "crops give no map either" in found.out
     assert "crops give no map either" in run("cast", tmp_path / "vector.onnx", "-o", tmp_path / "f.onnx").err
@@ -196,7 +196,7 @@ def test_a_bad_image_stops_no_other(run: Run, net, image: Path, tmp_path: Path) 
 
 
 def test_verify_compares_and_writes_a_page(run: Run, net, image: Path, tmp_path: Path) -> None:
-    found = run("verify", net[0], "-w", net[1], image, "-p", "unit", "--cells", 20, "--report", tmp_path / "r.html")
+    found = run("verify", net[0], "-w", net[1], image, "-p", "unit", "--cells", 20, "-o", tmp_path / "r.html")
     assert found.status == 0, found.err
     assert "top-1 agrees in 100.00% (20 of 20)" in found.out
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
@@ -234,16 +234,6 @@ def test_demo_finds_the_digits(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(run: Run, shell: str) -> None:
     assert "_FULLCONV_COMPLETE" in run("completion", shell).out
-
-
-@pytest.mark.parametrize(
-    "command", ["inspect", "cast", "map", "info", "export", "verify", "bench", "demo", "completion"]
-)
-def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
-    found = run(command, "--help")
-    assert found.status == 0
-    assert "Example" in found.out
-    assert f"fullconv {command}" in found.out
 
 
 def usage(run: Run, *args: object) -> str:
@@ -330,12 +320,6 @@ def test_help_loads_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}
     )
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_text_lines_of_help_fit_a_terminal(run: Run) -> None:
-    for command in ("--help", "inspect", "cast", "map", "verify", "bench", "demo"):
-        args = (command,) if command == "--help" else (command, "--help")
-        assert max(map(len, run(*args).out.splitlines())) <= 120
 
 
 class TestTheCheckOfACast:

@@ -63,11 +63,11 @@ OVER = {
     "map over the image": ("map", *NET, "page.png", "-o", ".", *UNIT),
     "map among images": ("map", *NET, "images", "-o", "images", *UNIT),
     "map into an image's store": ("map", *NET, "page.png", "-o", "images", "images", *UNIT),
-    "report over an image": ("verify", *NET, "page.png", "--report", "page.png", *UNIT),
-    "report over an image by a hard link": ("verify", *NET, "page.png", "--report", "linked.html", *UNIT),
-    "report over labels": ("verify", *NET, "page.png", "--labels", "labels.txt", "--report", "labels.txt", *UNIT),
-    "report over the preprocessing": ("verify", *NET, "page.png", "--report", "pre.json", "-p", "pre.json"),
-    "picture over the image": ("inspect", "digits.prototxt", "--picture", "page.png", "--over", "page.png"),
+    "report over an image": ("verify", *NET, "page.png", "-o", "page.png", *UNIT),
+    "report over an image by a hard link": ("verify", *NET, "page.png", "-o", "linked.html", *UNIT),
+    "report over labels": ("verify", *NET, "page.png", "--labels", "labels.txt", "-o", "labels.txt", *UNIT),
+    "report over the preprocessing": ("verify", *NET, "page.png", "-o", "pre.json", "-p", "pre.json"),
+    "picture over the image": ("inspect", "digits.prototxt", "-o", "page.png", "--over", "page.png"),
 }  # fmt: skip
 
 
@@ -116,8 +116,8 @@ FOREIGN = {
     "onnx": ("cast", *NET, "--stride", 1, "-o", "mine.onnx"),
     "scores": ("map", *NET, "page.png", "-o", "maps", *UNIT),
     "a picture": ("map", *NET, "page.png", "-o", "pictures", *UNIT),
-    "a report": ("verify", *NET, "page.png", "--cells", 1, "--report", "mine.html", *UNIT),
-    "a cell": ("inspect", "digits.prototxt", "--picture", "mine.png"),
+    "a report": ("verify", *NET, "page.png", "--cells", 1, "-o", "mine.html", *UNIT),
+    "a cell": ("inspect", "digits.prototxt", "-o", "mine.png"),
     **{f"an export {suffix}": ("export", "page.npz", "-o", f"mine.{suffix}", *how) for suffix, how in (
         ("csv", ()), ("geojson", ("--what", "peaks")), ("parquet", ()), ("tif", ()), ("npz", ()), ("png", ()),
     )},

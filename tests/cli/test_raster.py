@@ -12,7 +12,8 @@ import tifffile
 
 import fullconv
 from fullconv import ClassMap
-from fullconv.cli.raster import bytes_of, images_of
+from fullconv.cli.images import images_of
+from fullconv.cli.reading import bytes_of
 from fullconv.demonstration import demo_files
 from fullconv.errors import BadInput
 from fullconv.stream import plan
@@ -60,13 +61,6 @@ def test_a_map_and_its_exports(run: Run, net: list[str], image: Path, tmp_path: 
     }
 
 
-def test_what_is_no_picture_gets_a_store_without_being_asked(
-    run: Run, net: list[str], image: Path, tmp_path: Path
-) -> None:
-    assert run("map", *net, image, "-o", tmp_path / "maps").status == 0
-    assert ClassMap.load(tmp_path / "maps" / "x.zarr").record.finished
-
-
 def test_a_dry_run_writes_nothing(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
     found = run("map", *net, image, "-o", tmp_path / "x.zarr", "--memory", "210MB", "--dry-run")
     assert found.status == 0
@@ -103,12 +97,12 @@ def test_many_images(run: Run, net: list[str], tmp_path: Path) -> None:
     runs.picture(folder / "c.npy", 200, 200)
     (folder / "notes.md").write_text("no image")
     out = tmp_path / "maps"
-    found = run("map", *net, folder, "-o", out, "--memory", "1GB")
+    found = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "1GB")
     assert found.status == 1
     assert found.err.rstrip().splitlines()[-2].startswith("fullconv: 1 of 3 images failed:")
     assert "b.svs: cannot be opened as a slide, or is truncated" in found.err.splitlines()[-1]
     assert sorted(p.name for p in out.iterdir()) == ["a.png", "a.zarr", "c.png", "c.zarr"]
-    again = run("map", *net, folder, "-o", out, "--memory", "1GB")
+    again = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "1GB")
     assert again.out.count("was finished before") == 2
     assert again.status == 1
 
@@ -150,10 +144,7 @@ def test_a_bad_image_never_ends_a_batch(way: str, run: Run, net: list[str], tmp_
     for name in ("aaa.png", "zzz.png"):
         pictures.png(folder / name, pictures.scene(60, 70))
     images = sorted(folder.iterdir())
-    if way == "memory":  # no image that needs a store by its name
-        images = [each for each in images if each.suffix in (".png", ".tif")]
-        bad = sorted({each.stem for each in images} - {"aaa", "zzz"})
-    found = run("map", *net, *images, "-o", out, *(["--memory", "1GB"] if way == "store" else []))
+    found = run("map", *net, *images, "-o", out / "{name}.zarr" if way == "store" else out)
     assert found.status == 1
     assert f"{len(bad)} of {len(images)} images failed" in found.err
     for image in images:

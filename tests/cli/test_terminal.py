@@ -166,7 +166,7 @@ def test_a_name_that_no_file_can_have(run: Run, net, image: Path, tmp_path: Path
         ("map", *net, image, "-o", tmp_path / "maps", "-p", f"{long}.json"),
         ("map", *net, image, "-o", tmp_path / "x.zarr", "--where", long),
         ("export", long, "-o", tmp_path / "a.csv"),
-        ("verify", *net, image, "--report", long),
+        ("verify", *net, image, "-o", long),
     ):
         found = run(*command)
         assert found.status == 2, command

@@ -39,10 +39,10 @@ def test_boxes_lie_where_they_should(quick) -> None:
 
 def test_the_command_draws(run: Run, net, tmp_path: Path) -> None:  # noqa: F811
     prototxt, out = net[0], tmp_path / "cell.png"
-    done = run("inspect", prototxt, "--picture", out)
+    done = run("inspect", prototxt, "-o", out)
     assert f"wrote {out}" in done.out
     with Image.open(out) as picture:
         assert picture.size[0] > 640
-    done = run("inspect", prototxt, "--picture", tmp_path / "cell.jpg")
+    done = run("inspect", prototxt, "-o", tmp_path / "cell.jpg")
     assert done.status == 2
     assert "name it so" in done.err

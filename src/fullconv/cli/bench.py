@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fullconv.cli.help import IMAGE, MAP, as_command, option
 from fullconv.cli.options import SIZE, engine_options, json_option, model_options
 from fullconv.cli.terminal import print_json, tell, waiting
 
@@ -14,10 +15,18 @@ if TYPE_CHECKING:
     from fullconv.model import Model
 
 
-@click.command()
+@as_command()
 @model_options
-@click.option("--size", type=SIZE, help="Image size, HxW; eight cells a side by default.")
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Runs of each; the median counts.")
+@option("--size", group=IMAGE, type=SIZE, brief="Image size.", help="Image size, HxW; eight cells a side by default.")
+@option(
+    "--runs",
+    group=MAP,
+    metavar="N",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of each; the median counts.",
+)
 @engine_options
 @json_option
 def command(

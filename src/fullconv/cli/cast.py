@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fullconv.cli.help import MAP, OUTPUT, as_command, option
 from fullconv.cli.options import SIZE, json_option, model_options, overwrite_option
 from fullconv.cli.terminal import complain, note, print_json, say, tell
 
@@ -15,33 +16,32 @@ if TYPE_CHECKING:
     from fullconv.model import Model
 
 
-@click.command()
+@as_command()
 @model_options
-@click.option(
-    "--output",
-    "-o",
-    "out",
-    type=click.Path(),
+@option(
+    "--output", "-o", "out", group=OUTPUT, type=click.Path(), metavar="FILE", brief="The network to write: .prototxt, .onnx, .pt2, ...",
     help="The network to write; its suffix is the format: .prototxt for Caffe, .onnx for any, .pt2 or .safetensors (with a .py that makes "
     "the module) for PyTorch and Keras.",
-)
-@click.option(
-    "--out-weights",
-    type=click.Path(),
+)  # fmt: skip
+@option(
+    "--out-weights", group=OUTPUT, type=click.Path(), metavar="FILE",
     help="Weights of a .prototxt (.caffemodel or .h5), beside it by default; of an .onnx, a file for its tensors, within it by default.",
-)
-@click.option(
-    "--input-size",
-    type=SIZE,
-    help="Input size that a written .prototxt states, HxW; MODEL's own by default. Other formats leave it free.",
-)
-@click.option(
-    "--stride",
-    type=click.IntRange(1),
+)  # fmt: skip
+@option(
+    "--input-size", group=MAP, type=SIZE, help="Input size that a written .prototxt states, HxW; MODEL's own by default. Other formats leave it free.",
+)  # fmt: skip
+@option(
+    "--stride", group=MAP, type=click.IntRange(1), metavar="N", brief="Pixels between cells, for a finer map (.onnx).",
     help="Pixels between cells of the written network, by dilation: a divisor of its own. Written as ONNX (.onnx).",
-)
+)  # fmt: skip
 @overwrite_option
-@click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")
+@option(
+    "--dry-run",
+    group=OUTPUT,
+    is_flag=True,
+    brief="Print the plan and write nothing.",
+    help="Print the plan and write nothing.",
+)
 @json_option
 def command(
     model: Callable[[], Model],

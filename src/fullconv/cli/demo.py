@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from fullconv.cli.help import OUTPUT, as_command, option
 from fullconv.cli.options import json_option, overwrite_option
 from fullconv.cli.terminal import print_json, tell, waiting
 
 
-@click.command()
-@click.option(
-    "--output-dir", "-o", "out", type=click.Path(), default="demo", show_default=True, help="Folder for the pictures."
-)
+@as_command(old={"--output-dir": "--output"})
+@option(
+    "--output", "-o", "out", group=OUTPUT, type=click.Path(), default="demo", show_default=True, metavar="FOLDER",
+    brief="Folder for the pictures.", help="Folder for the pictures.",
+)  # fmt: skip
 @overwrite_option
 @json_option
 def command(out: str, as_json: bool) -> None:

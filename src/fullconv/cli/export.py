@@ -6,29 +6,37 @@ from typing import Any
 
 import click
 
+from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.options import PICTURED, Input, Real, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
 
-@click.command()
-@click.argument("result", type=Input())
-@click.option(
-    "--output",
-    "-o",
-    "out",
-    required=True,
-    type=click.Path(),
+@as_command()
+@argument("result", type=Input(), metavar="RESULT", about="A map: x.zarr or x.npz.")
+@option(
+    "--output", "-o", "out", group=OUTPUT, required=True, type=click.Path(), metavar="FILE", brief="The file to write; its suffix is the format.",
     help="The file to write; its suffix is the format: .tif, .geojson, .csv, .parquet, .png, .svg, .pdf or .npz.",
+)  # fmt: skip
+@option(
+    "--class", "name", group=MAP, metavar="NAME", brief="One class; all by default.",
+    help="One class: a label, words of one, or a number; all by default.",
+)  # fmt: skip
+@option(
+    "--what", group=MAP, type=click.Choice(["regions", "peaks", "cells", "areas"]), metavar="WHAT", brief="regions, peaks, cells or areas.",
+    help="What of the map: regions, peaks, cells or areas; by the format by default.",
+)  # fmt: skip
+@option(
+    "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of regions and peaks.",
+    help="Least score of regions and peaks; 0.5 of probabilities by default.",
+)  # fmt: skip
+@option(
+    "--distance",
+    group=MAP,
+    type=Real(0),
+    metavar="PX",
+    help="Least distance of two peaks in pixels; half a crop by default.",
 )
-@click.option("--class", "name", help="One class: a label, words of one, or a number; all by default.")
-@click.option(
-    "--what",
-    type=click.Choice(["regions", "peaks", "cells", "areas"]),
-    help="What of the map; by the format by default.",
-)
-@click.option("--threshold", type=Real(), help="Least score of regions and peaks; 0.5 of probabilities by default.")
-@click.option("--distance", type=Real(0), help="Least distance of two peaks in pixels; half a crop by default.")
-@click.option("--image", type=Input(), help="The image that a picture is laid over.")
+@option("--image", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that a picture is laid over.")
 @picture_options
 @overwrite_option
 @json_option

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
+from fullconv.cli.help import argument, as_command
 from fullconv.cli.options import Input, json_option
 from fullconv.cli.terminal import print_json, print_table, say, tell
 
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.command()
-@click.argument("result", type=Input())
+@as_command()
+@argument("result", type=Input(), metavar="RESULT", about="A map: x.zarr or x.npz.")
 @json_option
 def command(result: str, as_json: bool) -> None:
     """Tell what a map (x.zarr or x.npz) holds, and whether it is finished.

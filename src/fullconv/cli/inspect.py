@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, json_option, model_options, overwrite_option
+from fullconv.cli.help import IMAGE, OUTPUT, as_command, option
+from fullconv.cli.options import Input, head_option, json_option, model_options, overwrite_option
+from fullconv.cli.outputs import PICTURES
 from fullconv.cli.terminal import print_json, print_table, say, tell
 
 if TYPE_CHECKING:
@@ -17,11 +19,19 @@ if TYPE_CHECKING:
     from fullconv.model import Model
 
 
-@click.command()
+def _old_head(args: Sequence[str], value: str | None) -> str | None:
+    """``--output NAME`` named the network's output while ``--picture`` named the file."""
+    return None if value is None or value.endswith(PICTURES) else "--head"
+
+
+@as_command(old={"--picture": "--output", "--output": _old_head})
 @model_options
-@click.option("--picture", type=click.Path(), help="Draw a cell's crop and field and the grid of cells (.png).")
-@click.option("--over", type=Input(), help="The image that --picture draws on; paper by default.")
-@click.option("--output", help="Which output --picture shows, where the network has several.")
+@option(
+    "--output", "-o", "picture", group=OUTPUT, type=click.Path(), metavar="FILE", brief="Draw a cell and what it sees (.png).",
+    help="Draw a cell's crop and field and the grid of cells (.png, .svg or .pdf).",
+)  # fmt: skip
+@option("--over", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that -o draws on; paper by default.")
+@head_option
 @overwrite_option
 @json_option
 def command(
@@ -34,8 +44,9 @@ def command(
     wrote, also what its metadata says of its cells.
 
     \b
-    Example:
+    Examples:
       fullconv inspect deploy.prototxt
+      fullconv inspect deploy.prototxt -o cell.png --over photo.png
     """
     if picture is not None:
         _require_png(picture)
@@ -60,7 +71,7 @@ def _require_png(path: str) -> None:
     from fullconv.errors import BadInput
     from fullconv.system.guard import require_writable
 
-    if not path.endswith((".png", ".svg", ".pdf")):
+    if not path.endswith(PICTURES):
         raise BadInput(f"{path}: the picture is written as .png, .svg or .pdf; name it so")
     require_writable(Path(path))
 

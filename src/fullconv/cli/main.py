@@ -10,6 +10,7 @@ from io import StringIO
 import click
 
 from fullconv import __version__
+from fullconv.cli.help import STATUS
 from fullconv.cli.terminal import complain, never_fail_to_encode
 from fullconv.errors import BadInput, FullconvError
 from fullconv.system.guard import guarded
@@ -18,7 +19,7 @@ from fullconv.system.parse import threads
 _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
     "cast": "write the fully convolutional network in the model's own format",
-    "map": "map images of any size: scores as .npz or .zarr, a picture as .png",
+    "map": "map images of any size: scores as .npz or .zarr, pictures as .png",
     "info": "what a map holds, and whether it is finished",
     "export": "write a map as GeoTIFF, GeoJSON, CSV, Parquet or a picture",
     "verify": "compare the map with crop-by-crop answers",
@@ -45,24 +46,26 @@ class _Lazy(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Lazy, epilog=STATUS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="fullconv")
 def cli() -> None:
     """Cast a trained image classifier into a fully convolutional network and map images of any size.
 
     \b
     Example:
-      fullconv map deploy.prototxt --weights net.caffemodel photo.jpg -o maps --preprocess caffe
+      fullconv map deploy.prototxt -w net.caffemodel photo.jpg -o maps -p caffe
     """
 
 
 def main() -> None:
-    """Entry point. Exit status: 0 done, 1 refused or failed a check, 2 bad input or usage."""
+    """Entry point. Exit statuses are those of ``help.STATUS``; docs/use.md has them in a table."""
     never_fail_to_encode()
     try:
         threads()  # a setting that is none is told before the work
         with guarded():
-            status = cli.main(standalone_mode=False)
+            status = cli.main(prog_name="fullconv", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

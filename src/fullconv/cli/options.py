@@ -6,18 +6,18 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fullconv.cli.help import IMAGE, MODEL, OUTPUT, SPEED, argument, option
 from fullconv.cli.terminal import note
+from fullconv.runtimes.engine import NAMES, with_device
 from fullconv.system.guard import allow_overwrite, reads
-from fullconv.system.parse import whole_number
+from fullconv.system.parse import MOST_THREADS, limited_threads, whole_number
 
 if TYPE_CHECKING:
     from fullconv.model import Model
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Dimensions(click.ParamType[tuple[int, ...]]):
@@ -74,8 +74,14 @@ def _allow(context: click.Context, parameter: click.Parameter, given: bool) -> N
         allow_overwrite()
 
 
-overwrite_option = click.option(
+def _limit(context: click.Context, parameter: click.Parameter, given: int | None) -> None:
+    if given is not None:
+        context.with_resource(limited_threads(given))
+
+
+overwrite_option = option(
     "--overwrite",
+    group=OUTPUT,
     is_flag=True,
     expose_value=False,
     callback=_allow,
@@ -104,111 +110,121 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         }  # fmt: skip
         return command(model=lambda: _open(model, how), **rest)
 
-    found: Callable[..., Any] = with_model
-    for option in (
-        click.option(
-            "--global-pooling",
-            type=click.Choice(["local", "global"]),
-            default="local",
-            show_default=True,
-            help="Statistics of the whole map that act on the map (squeeze and excite): over the training-size window around each cell, or "
-            "over the whole input.",
-        ),
-        click.option(
-            "--isolate",
-            is_flag=True,
+    wrapped: Callable[..., Any] = with_model
+    for each in (
+        option(
+            "--isolate", group=MODEL, is_flag=True,
             help="First load, cast and run an ONNX file in a process of its own, of bounded memory and time: for files of strangers, which "
             "may end the process that runs them. About a second more.",
         ),
-        click.option(
-            "--no-check",
-            "check",
-            is_flag=True,
-            flag_value=False,
-            default=True,
+        option(
+            "--no-check", "check", group=MODEL, is_flag=True, flag_value=False, default=True,
             help="Do not run what was cast at several sizes and compare it with MODEL before it is used.",
         ),
-        click.option(
-            "--ignore-unused-weights", is_flag=True, help="Go on where the weights have layers that MODEL has not."
+        option(
+            "--ignore-unused-weights", group=MODEL, is_flag=True, help="Go on where the weights have layers that MODEL has not.",
         ),
-        click.option("--stage", "stages", multiple=True, help="Stage whose layers take part (Caffe); may be repeated."),
-        click.option(
-            "--input-shape", type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it."
+        option("--stage", "stages", group=MODEL, multiple=True, metavar="NAME", help="Stage whose layers take part (Caffe); may be repeated."),
+        option(
+            "--global-pooling", group=MODEL, type=click.Choice(["local", "global"]), default="local", show_default=True,
+            help="Statistics of the whole map that act on the map (squeeze and excite): over the training-size window around each cell, or "
+            "over the whole input.",
         ),
-        click.option(
-            "--weights",
-            "-w",
-            type=Input(),
+        option(
+            "--input-shape", group=MODEL, type=Dimensions(",", 3, "C,H,W"), help="Training size, where the file does not say it.",
+        ),
+        option(
+            "--weights", "-w", group=MODEL, type=Input(), metavar="FILE", brief="Weights that lie apart from MODEL.",
             help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth.",
         ),
-        click.argument("model", type=Input()),
-    ):
-        found = option(found)
-    return found
+        argument(
+            "model", type=Input(), metavar="MODEL",
+            about="The classifier: .prototxt, .onnx, .pt2, .keras, .h5, module:function, or timm:NAME and torchvision:NAME.",
+        ),
+    ):  # fmt: skip
+        wrapped = each(wrapped)
+    return wrapped
 
 
-def engine_options(command: F) -> F:
-    """--runtime and --precision."""
-    for option in (
-        click.option(
-            "--precision",
-            type=click.Choice(["fp32", "bf16"]),
-            default="fp32",
-            show_default=True,
+head_option = option(
+    "--head",
+    "output",
+    group=MODEL,
+    metavar="NAME",
+    help="Which of the network's outputs, where it has several; the last by default.",
+)
+labels_option = option(
+    "--labels", group=MODEL, type=Input(), metavar="FILE", brief="Names of the classes, one a line.",
+    help="One label a line, in the network's order.",
+)  # fmt: skip
+activation_option = option(
+    "--activation", group=MODEL, type=click.Choice(["auto", "softmax", "sigmoid", "none"]), default="auto", show_default=True,
+    metavar="NAME", brief="softmax or sigmoid, for a network that ends in logits.",
+    help="Behind the output: softmax makes probabilities of logits where a crop is of one class, sigmoid where several may be there; auto "
+    "and none add nothing, auto says what scores are.",
+)  # fmt: skip
+preprocess_option = option(
+    "--preprocess", "-p", group=IMAGE, type=Input(), metavar="HOW", brief="raw, unit, signed, imagenet, caffe, or a file.",
+    help="Pixels to the network's input: raw (0..255), unit (0..1), signed (-1..1), imagenet, caffe (BGR less 104, 117, 123), a JSON file "
+    "(channels, scale, mean, std), or Caffe's mean.binaryproto.",
+)  # fmt: skip
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--runtime, --precision, --device and --threads; the command gets ``runtime`` (with its device) and ``precision``."""
+
+    @wraps(command)
+    def with_engine(runtime: str, device: str | None, **rest: Any) -> Any:
+        return command(runtime=with_device(runtime, device), **rest)
+
+    wrapped: Callable[..., Any] = with_engine
+    for each in (
+        option(
+            "--precision", group=SPEED, type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
             help="bf16 needs OpenVINO and a processor that has it.",
         ),
-        click.option(
-            "--runtime",
-            type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),
-            default="auto",
-            show_default=True,
-            help="Engine that computes.",
+        option(
+            "--runtime", group=SPEED, type=click.Choice(list(NAMES)), default="auto", show_default=True, metavar="ENGINE",
+            help="Engine that computes: onnxruntime, openvino, or torch for networks of PyTorch and Keras; auto takes the fastest that runs it.",
         ),
-    ):
-        command = option(command)
-    return command
+        option(
+            "--threads", group=SPEED, type=click.IntRange(1, MOST_THREADS), metavar="N", expose_value=False, callback=_limit,
+            help="Threads that the engine takes, in each process; FULLCONV_THREADS or all processors by default.",
+        ),
+        option(
+            "--device", group=SPEED, metavar="NAME",
+            help="Where the engine computes: cpu, or for networks of PyTorch and Keras cuda, cuda:1 or mps; by default CUDA where there is one.",
+        ),
+    ):  # fmt: skip
+        wrapped = each(wrapped)
+    return wrapped
 
 
 PICTURED = ("interpolate", "alpha", "cmap", "dpi")
 
 
-def picture_options(command: F) -> F:
+def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How pictures look; by the names of ``PICTURED``."""
-    for option in (
-        click.option(
-            "--dpi",
-            type=click.FloatRange(1, 10_000),
-            default=100.0,
-            show_default=True,
+    for each in (
+        option(
+            "--dpi", group=OUTPUT, type=click.FloatRange(1, 10_000), default=100.0, show_default=True, metavar="N",
             help="Pixels of a picture that are printed an inch.",
         ),
-        click.option(
-            "--cmap",
-            type=click.Choice(["viridis", "cividis", "magma", "inferno", "plasma"]),
-            default="viridis",
-            show_default=True,
-            help="Colours of the heat.",
+        option(
+            "--cmap", group=OUTPUT, type=click.Choice(["viridis", "cividis", "magma", "inferno", "plasma"]), default="viridis",
+            show_default=True, metavar="NAME", help="Colours of the heat: viridis, cividis, magma, inferno or plasma.",
         ),
-        click.option(
-            "--alpha",
-            type=click.FloatRange(0, 1, min_open=True),
+        option(
+            "--alpha", group=OUTPUT, type=click.FloatRange(0, 1, min_open=True), metavar="A",
             help="Opacity of the highest score (0.8) or of a class (0.6) in a picture.",
         ),
-        click.option("--interpolate", is_flag=True, help="Smooth the heat between cells in the picture."),
-    ):
-        command = option(command)
+        option("--interpolate", group=OUTPUT, is_flag=True, help="Smooth the heat between cells in the picture."),
+    ):  # fmt: skip
+        command = each(command)
     return command
 
 
-activation_option = click.option(
-    "--activation",
-    type=click.Choice(["auto", "softmax", "sigmoid", "none"]),
-    default="auto",
-    show_default=True,
-    help="Behind the output: softmax makes probabilities of logits where a crop is of one class, sigmoid where several may be there; auto "
-    "and none add nothing, auto says what scores are.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+json_option = option("--json", "as_json", group=OUTPUT, is_flag=True, help="Print JSON instead of text.")
 
 
 def _open(source: str, how: Mapping[str, Any]) -> Model:

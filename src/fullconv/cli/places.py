@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from fullconv.cli.terminal import tell
+from fullconv.cli.terminal import say, tell
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
@@ -26,6 +26,19 @@ def require_threshold(model: Model, options: Mapping[str, Any]) -> None:
     stride = options["stride"] if options["by"] == "crops" else None
     how = {key: options[key] for key in ("output", "activation", "runtime", "precision")}
     least_score(way_over(model, options["by"], stride, **how).score_kind, options["threshold"])
+
+
+def tell_map(result: ClassMap, image: str) -> None:
+    """What a map is: its cells, and whether they equal their crops."""
+    grid = result.grid
+    step, crop = (
+        " × ".join(f"{float(side):g}" for side in sides)
+        for sides in (dict.fromkeys(reversed(grid.stride)), reversed(grid.crop))
+    )
+    tell(
+        f"{image}: {grid.rows} × {grid.cols} cells of {len(result.labels)} classes, one every {step} px, each for a crop of {crop} px"
+    )
+    say(f"  {result.exactness}")
 
 
 def peaks_of(result: ClassMap, classes: Sequence[int], threshold: float | None) -> list[Peak]:

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.options import Input, activation_option, engine_options, json_option, model_options, overwrite_option
+from fullconv.cli.help import MAP, OUTPUT, argument, as_command, option
+from fullconv.cli.options import (
+    Input,
+    activation_option,
+    engine_options,
+    head_option,
+    json_option,
+    labels_option,
+    model_options,
+    overwrite_option,
+    preprocess_option,
+)
 from fullconv.cli.terminal import print_json, progress, say, tell
 
 if TYPE_CHECKING:
     from fullconv.model import Model
 
 
-@click.command()
+def _old_head(args: Sequence[str], value: str | None) -> str | None:
+    """``--output NAME`` named the network's output while ``--report`` named the file."""
+    return None if value is None or value.endswith((".html", ".htm")) else "--head"
+
+
+@as_command(old={"--report": "--output", "--output": _old_head})
 @model_options
-@click.argument("images", nargs=-1, required=True, type=Input(), metavar="IMAGE...")
-@click.option("--cells", default="all", show_default=True, help="How many cells to compare, chosen at random, or all.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of that choice.")
-@click.option(
-    "--preprocess",
-    "-p",
-    type=Input(),
-    help="raw, unit, signed, imagenet, caffe, a JSON file, or Caffe's mean.binaryproto.",
-)
-@click.option("--labels", type=Input(), help="One label a line, in the network's order.")
-@click.option("--output", help="Which output, where the network has several.")
+@argument("images", nargs=-1, required=True, type=Input(), metavar="IMAGE...", about="Images to compare on.")
+@option(
+    "--cells", group=MAP, default="all", show_default=True, metavar="N", brief="How many cells to compare, or all.",
+    help="How many cells to compare, chosen at random, or all.",
+)  # fmt: skip
+@option("--seed", group=MAP, type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of that choice.")
+@preprocess_option
+@labels_option
+@head_option
 @activation_option
-@click.option(
-    "--blame",
-    "blamed",
-    type=click.IntRange(1),
-    metavar="CELLS",
+@option(
+    "--blame", "blamed", group=MAP, type=click.IntRange(1), metavar="CELLS", brief="Measure each layer's share in the difference.",
     help="Measure each layer's share in the difference, on this many cells.",
-)
-@click.option("--report", type=click.Path(), help="Write a page with numbers and pictures (.html), one file.")
+)  # fmt: skip
+@option(
+    "--output", "-o", "report", group=OUTPUT, type=click.Path(), metavar="FILE", brief="Write a page with numbers and pictures (.html).",
+    help="Write a page with numbers and pictures (.html), one file.",
+)  # fmt: skip
 @overwrite_option
 @engine_options
 @json_option
@@ -56,7 +70,7 @@ def command(
     \b
     Example:
       fullconv verify deploy.prototxt -w net.caffemodel photo.jpg -p caffe \\
-        --cells 500 --report report.html
+        --cells 500 -o report.html
     """
     from fullconv.errors import BadInput
     from fullconv.system.guard import require_writable

@@ -49,8 +49,8 @@ class Framework(Protocol):
     def module(self, native: Any) -> Any:
         """The network as an nn.Module of PyTorch."""
 
-    def session(self, native: Any, precision: str) -> Session:
-        """The framework's own engine."""
+    def session(self, native: Any, precision: str, device: str | None = None) -> Session:
+        """The framework's own engine, on a device by its name; BadInput where that is not there."""
 
     def is_faster(self) -> bool:
         """Whether it is the faster engine on this machine."""

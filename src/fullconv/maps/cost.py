@@ -9,6 +9,7 @@ from math import prod
 from fullconv.errors import CannotRun
 from fullconv.maps.ways import Way
 from fullconv.model import Model
+from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.footprint import footprint
 from fullconv.runtimes.lowered import Lowered
 from fullconv.tiling.memory import graph_bytes
@@ -27,7 +28,7 @@ def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], 
     model, graph = way.model, way.model.graph
     image = graph.image
     assert image is not None, "a network with cells has an image"
-    runtime = "torch" if asked == "torch" else "onnxruntime"
+    runtime = "torch" if Engine.of(asked).engine == "torch" else "onnxruntime"
     axes = graph.values[image]
     classes = prod(graph.values[way.output].shape[1:])  # at training size: no fewer
 

@@ -7,6 +7,8 @@ import io
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fullconv.errors import FullconvError
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ def as_html(found: ClassMap) -> str:
         f"{len(found.labels)} classes": labels,
         "output": f"{found.output} (by {found.by})",
         "cells and crops": found.exactness,
-        **({"store": found.record.keep + ", " + found.record.stored} if found.record is not None else {}),
+        **(
+            {"store": f"{found.record.keep}, {found.record.stored}"}
+            if found.record and not isinstance(found.scores, np.ndarray)
+            else {}
+        ),
         **({"scales": ", ".join(f"{scale:g}" for scale in found.scales)} if found.scales else {}),
     }
     lines = "".join(

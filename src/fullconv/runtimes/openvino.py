@@ -12,6 +12,7 @@ import openvino as ov
 from fullconv.errors import BadInput
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.picked import without_gathers
+from fullconv.system.parse import threads
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +29,8 @@ class OpenVinoSession:
         )
         model.reshape({name: list(shape) for name, shape in lowered.inputs.items()})
         hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if (count := threads()) is not None:
+            hints["INFERENCE_NUM_THREADS"] = str(count)
         self._compiled = core.compile_model(model, "CPU", hints)
         self._order = {name: i for i, name in enumerate(names)}
 

@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, MissingExtra
+from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.lowered import Lowered
 
 Array = npt.NDArray[Any]
 Precision = Literal["fp32", "bf16"]
-NAMES = ("auto", "onnxruntime", "openvino", "torch")
 
 
 class Session(Protocol):
@@ -31,8 +31,7 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
 
     ``auto`` is ONNX Runtime, or OpenVINO where bf16 is asked for: it is the engine that has it.
     """
-    if runtime not in NAMES:
-        raise BadInput(f"runtime {runtime!r}: not one of {', '.join(NAMES)}")
+    runtime = Engine.of(runtime).engine
     if precision not in ("fp32", "bf16"):
         raise BadInput(f"precision {precision!r}: not fp32 or bf16")
     if runtime == "torch":

@@ -21,6 +21,7 @@ from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, budget_within
 from fullconv.stream.worker import do_tile, host_of
+from fullconv.system.parse import threads
 from fullconv.system.processors import processors
 from fullconv.tiling.tiles import Tile
 
@@ -182,7 +183,7 @@ def _client(client: Any, workers: int | None, scheduler: str | None) -> Iterator
                 yield reached
             return
         count = workers or 1
-        share = str(max(1, processors() // count))
+        share = str(threads() or max(1, processors() // count))
         with (
             LocalCluster(
                 n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,

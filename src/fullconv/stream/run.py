@@ -71,12 +71,13 @@ def job_of(
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
         select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
-        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=_kept(names, keep), stored=stored, missing=missing,
+        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept_classes(names, keep), stored=stored, missing=missing,
         where=None if where is None else str(where), on_error=on_error, origin=model.origin,
     )  # fmt: skip
 
 
-def _kept(labels: Sequence[str], keep: str | Sequence[str | int]) -> str | tuple[int, ...]:
+def kept_classes(labels: Sequence[str], keep: str | Sequence[str | int]) -> str | tuple[int, ...]:
+    """``all``, ``top1``, or the classes whose scores a store holds, by index."""
     if keep == "top1" and len(labels) > NO_CLASS:
         raise BadInput(
             f"keep top1: {len(labels)} classes, and winners are stored as numbers below {NO_CLASS}; keep all or some"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,11 +17,12 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.maps.cost import engine_bytes
 from fullconv.maps.crops import Progress
 from fullconv.maps.mapping import map_image
-from fullconv.maps.ways import Way, way_over
+from fullconv.maps.ways import Way, class_labels, way_over
 from fullconv.model import Model
 from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View, parse_bands
-from fullconv.stream.run import map_raster
+from fullconv.stream.plan import StreamPlan
+from fullconv.stream.run import map_raster, plan_raster
 from fullconv.system.memory import available_bytes, resident_bytes
 
 _SURELY = (
@@ -29,6 +30,8 @@ _SURELY = (
 )
 _SHARE = 0.75  # of what is free
 _WAY = ("by", "stride", "finer", "output", "activation", "runtime", "precision")
+# What is done tile by tile alone, and what each is where it is not asked for.
+_TILED: Mapping[str, Any] = {"level": None, "mpp": None, "where": None, "on_error": "stop", "workers": None}
 
 
 def map_whole(
@@ -53,31 +56,103 @@ def map_whole(
         notes: told what was decided on the way.
         progress: told crops, shifts or tiles done, of how many.
         options: preprocess, labels, by, stride, finer, fuse, output, activation, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
-            see ``map_image``.
+            see ``map_image``; level or mpp, where, on_error and workers, see ``map_raster``: with these it is mapped tile by tile.
 
     Raises:
         CannotCast: ``by="cast"`` and the network cannot be cast; crops still work.
         BadInput: the image is smaller than one crop, has other channels, or fits neither whole nor in tiles; labels do not fit, ...
     """
     model = load(model)
+    plan = _plan(model, image, memory, scales, options)
+    if not plan.tiled:
+        whole = {key: value for key, value in options.items() if key not in _TILED}
+        return map_image(model, image, scales=scales, notes=notes, progress=progress, **whole)
+    if not plan.much:
+        return _by_tiles(model, image, plan.budget, notes, progress, options)
+    if scales is not None:
+        raise BadInput(f"{plan.much}; map it at one scale, or resize it")
+    notes(f"{plan.much}: it is mapped tile by tile")
+    try:
+        return _by_tiles(model, image, plan.budget, notes, progress, options)
+    except Refused as error:
+        raise BadInput(f"{plan.much}; tile by tile it cannot be mapped: {error}") from None
+
+
+def plan_whole(
+    model: Model | str | Path,
+    image: Any,
+    *,
+    memory: int | None = None,
+    scales: Sequence[float] | None = None,
+    notes: Callable[[str], None] = lambda note: None,
+    **options: Any,
+) -> WholePlan | StreamPlan:
+    """What ``map_whole`` would do; the arguments are its own. No pixel is read."""
+    model = load(model)
+    plan = _plan(model, image, memory, scales, options)
+    if not plan.tiled:
+        return plan
+    if plan.much:
+        notes(f"{plan.much}: it is mapped tile by tile")
+    given = {key: value for key, value in options.items() if key not in ("fuse", "workers")}
+    return plan_raster(model, image, memory=plan.budget, notes=notes, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class WholePlan:
+    """How an image is mapped into memory.
+
+    Attributes:
+        size: (height, width) in pixels.
+        peak_bytes: predicted of the process, at most.
+        budget: bytes that may be taken.
+        tiled: it goes tile by tile.
+        much: why, in words, where it does not fit; empty where it does, or was asked to be tiled.
+    """
+
+    size: tuple[int, int]
+    peak_bytes: int
+    budget: int
+    tiled: bool = False
+    much: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.size[1]}×{self.size[0]} px, in one run; predicted peak memory {self.peak_bytes / 1e6:,.0f} MB at most, "
+            f"budget {self.budget / 1e6:,.0f} MB"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"size": list(self.size), "predicted_bytes": {"peak": self.peak_bytes}, "budget_bytes": self.budget}
+
+
+def _plan(
+    model: Model, image: Any, memory: int | None, scales: Sequence[float] | None, options: Mapping[str, Any]
+) -> WholePlan:
+    asked = [key for key, usual in _TILED.items() if options.get(key, usual) != usual]
+    if asked and scales is not None:
+        raise BadInput(
+            f"scales map the whole image at several sizes, and {asked[0]} maps it tile by tile; give one of them"
+        )
     own = resident_bytes()
     budget = own + int(available_bytes() * _SHARE) if memory is None else memory
-    need = own + _bytes_of(model, image, scales, budget - own, options)
-    if need <= budget:
-        return map_image(model, image, scales=scales, notes=notes, progress=progress, **options)
+    if asked:
+        return WholePlan((0, 0), 0, budget, True)
+    size, need = _bytes_of(model, image, scales, budget - own, options)
+    plan = WholePlan(size, own + need, budget)
+    if plan.peak_bytes <= budget:
+        return plan
     name = str(image) if isinstance(image, str | Path) else "the image"
-    much = f"{name}: to be mapped whole it takes {need / 1e6:,.0f} MB, and {budget / 1e6:,.0f} MB may be taken"
-    if scales is not None:
-        raise BadInput(f"{much}; map it at one scale, or resize it")
-    notes(f"{much}: it is mapped tile by tile")
-    try:
-        return _by_tiles(model, image, budget, notes, progress, options)
-    except Refused as error:
-        raise BadInput(f"{much}; tile by tile it cannot be mapped: {error}") from None
+    much = (
+        f"{name}: to be mapped whole it takes {plan.peak_bytes / 1e6:,.0f} MB, and {budget / 1e6:,.0f} MB may be taken"
+    )
+    return replace(plan, tiled=True, much=much)
 
 
-def _bytes_of(model: Model, image: Any, scales: Sequence[float] | None, budget: int, options: dict[str, Any]) -> int:
-    """Predicted bytes of the image in memory and of the largest run over it, or less than the budget where that is clear."""
+def _bytes_of(
+    model: Model, image: Any, scales: Sequence[float] | None, budget: int, options: Mapping[str, Any]
+) -> tuple[tuple[int, int], int]:
+    """The image's (height, width), and predicted bytes of it in memory and of the largest run over it: at most, where that is clear to fit."""
     access = Access(options.get("trust", False), options.get("allow_remote", False), options.get("subdataset"))
     select = Selection(bands=parse_bands(options.get("bands")), nodata=options.get("nodata"), access=access)
     with closing(View(image, select)) as view:
@@ -86,12 +161,12 @@ def _bytes_of(model: Model, image: Any, scales: Sequence[float] | None, budget: 
         channels = model.image_shape[0]
         pixels = view.stage_bytes(*view.size) + height * width * 4 * 3 * max(channels, view.channels)
         if pixels + height * width * _SURELY <= budget:
-            return 0
+            return view.size, pixels + height * width * _SURELY
         way = way_over(model, **{key: options[key] for key in _WAY if key in options})
-        return pixels + _run_bytes(way, (height, width), channels, options)
+        return view.size, pixels + _run_bytes(way, (height, width), channels, options)
 
 
-def _run_bytes(way: Way, size: tuple[int, int], channels: int, options: dict[str, Any]) -> int:
+def _run_bytes(way: Way, size: tuple[int, int], channels: int, options: Mapping[str, Any]) -> int:
     runtime = options.get("runtime", "auto")
     if way.by == "crops":
         return engine_bytes(way, runtime)((options.get("batch", 16), *way.model.image_shape))
@@ -105,9 +180,21 @@ def _by_tiles(
     def report(event: str, what: Any) -> None:
         if event == "tile":
             progress(what["done"], what["of"])
+        elif event == "plan":
+            _require_room(what["grid"]["rows"] * what["grid"]["cols"] * classes * 4, budget - resident_bytes())
 
     given = {key: value for key, value in options.items() if key != "fuse"}
+    classes = len(class_labels(model, options.get("labels"), options.get("output"), options.get("by", "cast")))
     with TemporaryDirectory(prefix="fullconv-", ignore_cleanup_errors=True) as folder:
         stored = map_raster(model, image, Path(folder) / "map.zarr", memory=budget, report=report, notes=notes, **given)
         scores = np.asarray(stored.scores[:, :, :])
-    return replace(stored, scores=scores, record=None, image=image)
+    return replace(stored, scores=scores, image=image)
+
+
+def _require_room(size: int, room: int) -> None:
+    """BadInput, before the work, where the scores of all cells are more than memory holds."""
+    if size > room:
+        raise BadInput(
+            f"the scores alone take {size / 1e6:,.0f} MB, and {max(0, room) / 1e6:,.0f} MB are left; map it into a store, which holds any "
+            "size: -o x.zarr (map_raster)"
+        )

@@ -156,11 +156,11 @@ def _ignores_case(folder: Path) -> bool:
     """Whether a file system takes names in letters of another case for the same, as Windows' and macOS' do."""
     for each in (folder, *folder.parents):
         other = each.with_name(each.name.swapcase()) if each.name else each
-        if other != each and each.exists():
-            try:
+        try:
+            if other != each and each.exists():
                 return other.samefile(each)
-            except OSError:
-                return False
+        except OSError:  # of a name that no file can have, too
+            return False
     return False
 
 

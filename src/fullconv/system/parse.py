@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fullconv.errors import BadInput
 
-_MOST_THREADS = 1024
+MOST_THREADS = 1024
 
 
 def whole_number(text: str) -> int | None:
@@ -25,8 +27,22 @@ def threads() -> int | None:
     if not text:
         return None
     count = whole_number(text)
-    if count is None or not 1 <= count <= _MOST_THREADS:
+    if count is None or not 1 <= count <= MOST_THREADS:
         raise BadInput(
-            f"FULLCONV_THREADS={text!r}: a number of threads, 1 to {_MOST_THREADS}; unset it to take all processors"
+            f"FULLCONV_THREADS={text!r}: a number of threads, 1 to {MOST_THREADS}; unset it to take all processors"
         )
     return count
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """While it lasts, engines are made for so many threads, in processes that are started meanwhile too."""
+    before = os.environ.get("FULLCONV_THREADS")
+    os.environ["FULLCONV_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FULLCONV_THREADS"]
+        else:
+            os.environ["FULLCONV_THREADS"] = before

@@ -31,8 +31,8 @@ class PyTorch:
     def module(self, native: TorchNet) -> Any:
         return copy.deepcopy(native.module)
 
-    def session(self, native: TorchNet, precision: str) -> Session:
-        return TorchSession(native, precision)
+    def session(self, native: TorchNet, precision: str, device: str | None = None) -> Session:
+        return TorchSession(native, precision, device)
 
     def is_faster(self) -> bool:
         return is_faster()

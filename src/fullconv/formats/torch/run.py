@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import fx
 
-from fullconv.errors import FullconvError
+from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.torch.network import TorchNet, value_of
 from fullconv.formats.torch.quiet import told
+from fullconv.system.parse import threads
 
 Array = npt.NDArray[Any]
 
@@ -22,8 +23,10 @@ Array = npt.NDArray[Any]
 class TorchSession:
     """A network in eval mode on one device."""
 
-    def __init__(self, net: TorchNet, precision: str) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, net: TorchNet, precision: str, device: str | None = None) -> None:
+        self._device = _device(device)
+        if (count := threads()) is not None:
+            torch.set_num_threads(count)
         self._module = net.module if self._device.type == "cpu" else copy.deepcopy(net.module).to(self._device)
         self._inputs = list(net.inputs)
         self._values = {value_of(node): node.name for node in net.module.graph.nodes}
@@ -62,6 +65,27 @@ class _Keeper(fx.Interpreter):
 def _array(value: torch.Tensor) -> Array:
     numbers = value.float() if value.is_floating_point() else value
     return np.ascontiguousarray(numbers.cpu().numpy())
+
+
+def _device(name: str | None) -> torch.device:
+    """The device of this name, or CUDA where there is one.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            have = f"there are {count}, cuda:0 to cuda:{count - 1}" if count else "PyTorch sees no CUDA device here"
+            raise BadInput(f"device {name}: {have}; leave --device (runtime='torch:...') out, or take cpu")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise BadInput(
+            f"device {name}: PyTorch sees no Metal device here; leave --device (runtime='torch:...') out, or take cpu"
+        )
+    return device
 
 
 def is_faster() -> bool:

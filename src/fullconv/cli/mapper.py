@@ -1,0 +1,339 @@
+"""One image mapped as a command's options say, into what its output's name says: in memory, or tile by tile into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fullconv.cli.options import PICTURED
+from fullconv.cli.outputs import Target
+from fullconv.cli.places import peaks_of, require_threshold, tell_map, tell_peaks
+from fullconv.cli.reading import bytes_of
+from fullconv.cli.terminal import complain, note, noted_once, print_json, progress, shown, tell, waiting
+from fullconv.errors import BadInput, FullconvError
+from fullconv.system.guard import require_writable
+
+if TYPE_CHECKING:
+    from fullconv.maps.classmap import ClassMap
+    from fullconv.model import Model
+
+Report = Callable[[str, Mapping[str, Any]], None]
+_DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
+_HOW = (
+    "preprocess", "labels", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
+    "subdataset", "level", "mpp", "bands", "nodata", "missing", "where", "on_error",
+)  # fmt: skip
+_STORED = {
+    "keep": "all",
+    "stored": "float32",
+    "scheduler": None,
+}  # what a store alone has, and what it is where nobody asks
+_CALLED = {"keep": "--keep", "stored": "--dtype", "scheduler": "--dask"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One image's map, and what was written of it.
+
+    Attributes:
+        classes: those of ``--class``, by index.
+        files: what lies where, the map first.
+        seconds: that it took.
+        again: it was finished before, and is left as it was.
+    """
+
+    image: str
+    result: ClassMap
+    classes: tuple[int, ...]
+    files: tuple[str, ...]
+    seconds: float
+    again: bool = False
+
+
+class Mapper:
+    """Maps images by one network and one set of options."""
+
+    def __init__(self, options: Mapping[str, Any], name: str | None, threshold: float | None, as_json: bool) -> None:
+        """Open the network; what is wrong with the options is told before any image is read.
+
+        Args:
+            options: of ``fullconv map``, by their names there.
+            name: the classes of ``--class``.
+        """
+        from fullconv.maps.labels import classes_named
+        from fullconv.maps.ways import class_labels
+
+        self._options, self._threshold, self._as_json = options, threshold, as_json
+        self.model: Model = options["model"]()
+        self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
+        self.classes = () if name is None else classes_named(self.labels, name)
+        self._memory = bytes_of(options["memory"])
+        self._scales = None if options["scales"] is None else _numbers(options["scales"])
+        self._notes = noted_once()
+        require_threshold(self.model, {**options, "threshold": threshold})
+        if options["preprocess"] is None and self.model.preprocess is None:
+            _note_raw(self.model)
+
+    def require(self, target: Target) -> None:
+        """BadInput, before the work, where options and output do not go together, or a file must not be written."""
+        from fullconv.stream.run import kept_classes
+
+        if target.store is not None:
+            if self._scales is not None:
+                raise BadInput(
+                    "--scales maps images that fit in memory; give --level or --mpp, and a result for each resolution"
+                )
+            kept = kept_classes(self.labels, self._options["keep"])
+            if not isinstance(kept, str) and (lost := [self.labels[i] for i in self.classes if i not in kept]):
+                raise BadInput(f"--class {lost[0]!r}: its scores are not among those of --keep {self._options['keep']}")
+            return
+        for key, usual in _STORED.items():
+            if self._options[key] != usual:
+                raise BadInput(f"{_CALLED[key]} is for stores, and {target.files[0]} is none; name a store: -o x.zarr")
+        for path in (target.scores, *self.pictures(target.picture)):
+            if path is not None:
+                require_writable(path)
+
+    def pictures(self, path: Path | None, labels: Sequence[str] | None = None) -> dict[Path, int | None]:
+        """Each picture with its class: of several classes one each, by the class's number, since names may be no file names."""
+        if path is None:
+            return {}
+        if len(self.classes) > 1:
+            return {path.with_suffix(f".{i}{path.suffix}"): i for i in self.classes}
+        return {path: self.classes[0] if self.classes else None}
+
+    def plan(self, image: str, target: Target) -> None:
+        """``--dry-run``: print what would be done."""
+        from fullconv.stream.run import plan_raster
+        from fullconv.stream.whole import plan_whole
+
+        how = self._how()
+        if target.store is not None:
+            plan: Any = plan_raster(self.model, image, memory=self._memory, notes=self._notes, **how, **self._kept())
+        else:
+            more = {"scales": self._scales, "fuse": self._options["fuse"], "workers": self._options["workers"]}
+            plan = plan_whole(self.model, image, memory=self._memory, notes=self._notes, **how, **more)
+        self._event("plan", {"image": image, "would_write": target.files, **plan.to_json()})
+        if not self._as_json:
+            tell(f"{image}: {plan}\nnothing is written; without --dry-run: {', '.join(target.files)}")
+
+    def map(self, image: str, target: Target) -> Mapped:
+        """Map an image and write what the output's name says; what it shows is printed."""
+        start = perf_counter()
+        return self._in_memory(image, target, start) if target.store is None else self._stored(image, target, start)
+
+    def _how(self) -> dict[str, Any]:
+        return {key: self._options[key] for key in _HOW}
+
+    def _kept(self) -> dict[str, Any]:
+        return {"keep": self._options["keep"], "stored": self._options["stored"]}
+
+    def _in_memory(self, image: str, target: Target, start: float) -> Mapped:
+        from fullconv.stream.whole import map_whole
+
+        options = self._options
+        how = {**self._how(), "fuse": options["fuse"], "workers": options["workers"]}
+        steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
+        counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
+
+        def run(**watch: Any) -> ClassMap:
+            return map_whole(
+                self.model, image, memory=self._memory, scales=self._scales, notes=self._notes, **watch, **how
+            )
+
+        if counted:
+            with progress(Path(image).name, steps) as report:
+                result = run(progress=report)
+        else:
+            with waiting(f"mapping {Path(image).name}"):
+                result = run()
+        files = []
+        if target.scores is not None:
+            result.save(target.scores)
+            files.append(str(target.scores))
+        for path, index in self.pictures(target.picture).items():
+            result.save_picture(path, index, **{key: options[key] for key in PICTURED})
+            files.append(str(path))
+        made = Mapped(image, result, self.classes, tuple(files), perf_counter() - start)
+        if not self._as_json:
+            tell_map(result, image)
+            self._tell_peaks(result, "all are in the scores, or printed with --json")
+            tell(f"wrote {' and '.join(files)}")
+        return made
+
+    def _stored(self, image: str, target: Target, start: float) -> Mapped:
+        from fullconv.stream.run import map_raster
+
+        assert target.store is not None, "a store has a name"
+        picture = None if target.picture is None else self._overview(target.picture)
+        how = {key: self._options[key] for key in ("restart", "workers", "scheduler")} | self._how() | self._kept()
+        with _watching(image, self._as_json) as (report, seen):
+            try:
+                result = map_raster(
+                    self.model, image, target.store, memory=self._memory, report=report, notes=self._notes, **how
+                )
+            except KeyboardInterrupt:
+                complain("fullconv: stopped; what is done is kept, and the same command goes on from there")
+                raise click.exceptions.Exit(130) from None
+        again = "finished" in seen
+        drawn = [] if picture is None or again or not self._has_room(picture) else self._draw(result, picture)
+        for path in drawn:
+            self._event("picture", {"image": image, "picture": str(path)})
+        if not self._as_json:
+            self._tell_store(result, image, target.store, seen)
+            for path in drawn:
+                tell(f"wrote {path}")
+        files = (target.store, *map(str, drawn))
+        return Mapped(image, result, self._kept_classes(result), files, perf_counter() - start, again)
+
+    def _kept_classes(self, result: ClassMap) -> tuple[int, ...]:
+        """The classes of ``--class`` by their places in a store, which may hold some of all."""
+        record = result.record
+        if record is None:
+            return self.classes
+        places = {record.number(i): i for i in range(len(result.labels))}
+        return tuple(places[i] for i in self.classes)
+
+    def _overview(self, picture: Path) -> Path | None:
+        """The picture beside a store; none where a file of somebody's is there, the image itself say."""
+        try:
+            for path in self.pictures(picture):
+                require_writable(path)
+        except BadInput as error:
+            note(f"the map has no picture beside it ({error})")
+            return None
+        return picture
+
+    def _has_room(self, picture: Path) -> bool:
+        """Whether a picture can be drawn within the memory that was set; what it takes does not depend on the image."""
+        from fullconv.system.memory import resident_bytes
+
+        if self._memory is None or resident_bytes() + _DRAWING <= self._memory:
+            return True
+        note(
+            f"{picture}: not drawn, since that takes some {_DRAWING >> 20} MB more than --memory leaves; fullconv export makes it"
+        )
+        return False
+
+    def _draw(self, result: ClassMap, picture: Path) -> list[Path]:
+        """The classes named as heat, else the winning classes; a picture that cannot be is said, and spoils no map."""
+        drawn = []
+        try:
+            numbers = dict(zip(self.classes, self._kept_classes(result), strict=True))
+            for path, index in self.pictures(picture).items():
+                result.save_picture(
+                    path, None if index is None else numbers[index], **{key: self._options[key] for key in PICTURED}
+                )
+                drawn.append(path)
+        except FullconvError as error:
+            note(f"{picture}: not drawn ({error})")
+        return drawn
+
+    def _tell_store(self, result: ClassMap, image: str, out: str, seen: Mapping[str, Any]) -> None:
+        tell_map(result, image)
+        if "finished" in seen:
+            tell(f"  {out} was finished before; --restart makes it anew")
+            return
+        self._tell_peaks(
+            result, f"fullconv export {out} -o peaks.csv --class ... writes them all", self._kept_classes(result)
+        )
+        done = seen["done"]
+        if done["left_out"]:
+            tell(
+                f"  {done['left_out']:,} of {done['cells']:,} cells ({done['left_out'] / done['cells']:.1%}) left out: outside --where, or without data"
+            )
+        for tile in done["failed"]:
+            tell(f"  tile {tile['tile']}: {tile['reason']}; these pixels are missing")
+        tell(
+            f"wrote {out}: {done['tiles']} tiles in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
+            f"(predicted {done['predicted_bytes'] / 1e6:,.0f} MB)"
+        )
+
+    def _tell_peaks(self, result: ClassMap, where: str, classes: tuple[int, ...] | None = None) -> None:
+        chosen = self.classes if classes is None else classes
+        tell_peaks(result, chosen, self._threshold, peaks_of(result, chosen, self._threshold), where)
+
+    def _event(self, event: str, what: Mapping[str, Any]) -> None:
+        """One line an event."""
+        if self._as_json:
+            print_event(event, what)
+
+    def to_json(self, made: Mapped) -> dict[str, Any]:
+        """What ``--json`` says of a map in memory."""
+        result, pictures = made.result, [file for file in made.files if not file.endswith(".npz")]
+        peaks = peaks_of(result, made.classes, self._threshold)
+        return {
+            "image": made.image,
+            "scores": next((file for file in made.files if file.endswith(".npz")), None),
+            "overlay": pictures[0] if pictures else None,
+            "overlays": pictures,
+            "output": result.output,
+            "by": result.by,
+            "exactness": result.exactness,
+            "score_kind": result.score_kind,
+            "classes": len(result.labels),
+            "grid": result.grid.in_numbers(),
+            "scales": list(result.scales),
+            "found": [
+                {"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks
+            ],
+        }
+
+
+def print_event(event: str, what: Mapping[str, Any]) -> None:
+    """One line of JSON, without the text for people."""
+    print_json({"event": event, **{key: value for key, value in what.items() if key != "text"}}, indent=None)
+
+
+def _note_raw(model: Model) -> None:
+    if model.graph.image is not None:
+        colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
+        note(f"no --preprocess given: pixels go in raw, {colours}")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--scales {text!r}: numbers with commas between, 0.5,1,1.41 say") from None
+
+
+@contextmanager
+def _watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any]]]:
+    """A progress bar on a terminal, lines of JSON where these are asked for; and the last of each kind of event."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(), TextColumn("{task.fields[peak]}"),
+    )  # fmt: skip
+    seen: dict[str, Any] = {}
+    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
+        task = bar.add_task(shown(Path(image).name), total=None, rate="", peak="")
+
+        def report(event: str, what: Mapping[str, Any]) -> None:
+            seen[event] = what
+            if as_json:
+                print_event(event, {"image": image, **what})
+            if event == "plan":
+                if not as_json:
+                    bar.console.print(shown(what["text"]), markup=False, highlight=False, soft_wrap=True)
+                bar.update(task, total=what["tiles"], completed=what["done"])
+            elif event == "tile":
+                rate, peak = (
+                    f"{what['megapixels_per_second']:.3g} megapixels/s",
+                    f"peak {what['peak_bytes'] / 1e6:,.0f} MB",
+                )
+                bar.update(task, completed=what["done"], rate=rate, peak=peak)
+            elif event == "levels":
+                bar.update(task, description=shown(f"{Path(image).name}: coarser levels"))
+
+        yield report, seen

@@ -1,0 +1,89 @@
+"""Options of commands that map images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from fullconv.cli.help import MAP, OUTPUT, SPEED, Old, option
+from fullconv.cli.options import (
+    Real,
+    activation_option,
+    engine_options,
+    head_option,
+    json_option,
+    labels_option,
+    overwrite_option,
+    picture_options,
+    preprocess_option,
+)
+from fullconv.cli.reading import bounded_options, reading_options, scheduler_option, storing_options
+
+_MAPPING = (
+    labels_option,
+    head_option,
+    activation_option,
+    preprocess_option,
+    reading_options,
+    option(
+        "--class", "name", group=MAP, metavar="NAME,...", brief="Class to picture and to find; several with commas.",
+        help="Class to picture and to find: a label, words of one, or a number; several with commas between.",
+    ),
+    option(
+        "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of the places listed for --class.",
+        help="Least score of the places listed for --class; 0.5 of probabilities by default.",
+    ),
+    option(
+        "--by", group=MAP, type=click.Choice(["cast", "crops"]), default="cast", show_default=True, brief="The cast network, or crop by crop.",
+        help="The cast network, or crop by crop with the untouched one.",
+    ),
+    option(
+        "--stride", group=MAP, type=click.IntRange(1), metavar="N", brief="Pixels between cells, for a finer map.",
+        help="Pixels between cells: a divisor of the network's own stride; any with --by crops.",
+    ),
+    option(
+        "--finer", group=MAP, type=click.Choice(["auto", "dilation", "shifts"]), default="auto", show_default=True, metavar="HOW",
+        help="How --stride is had: dilation (dilated windows in one run), shifts (one run a shift of the image), or auto.",
+    ),
+    option("--scales", group=MAP, metavar="X,...", help="Map the image at each of these sizes, 0.5,0.71,1,1.41 say, and fuse the maps."),
+    option(
+        "--fuse", group=MAP, type=click.Choice(["max", "mean"]), default="max", show_default=True, help="Of each class over the scales.",
+    ),
+    storing_options,
+    picture_options,
+    overwrite_option,
+    json_option,
+    bounded_options,
+    engine_options,
+    option(
+        "--batch", group=SPEED, type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Crops a run (--by crops only).",
+    ),
+    scheduler_option,
+)  # fmt: skip
+
+
+def output_option(about: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """-o, of what maps become."""
+    return option(
+        "--output", "-o", "out", group=OUTPUT, required=True, type=click.Path(), metavar="PATH",
+        brief="A folder, x.npz, x.png, or x.zarr (any size).", help=about,
+    )  # fmt: skip
+
+
+def mapping_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All of them but MODEL's own and the output."""
+    for each in reversed(_MAPPING):
+        command = each(command)
+    return command
+
+
+def _old_head(args: Sequence[str], value: str | None) -> str | None:
+    """``--output NAME`` named the network's output while ``-o`` or ``--output-dir`` named the folder."""
+    return (
+        "--head" if any(text == "--output-dir" or (text[:2] == "-o" and text != "--output") for text in args) else None
+    )
+
+
+OLD: dict[str, Old] = {"--output-dir": "--output", "--type": "--dtype", "--output": _old_head}

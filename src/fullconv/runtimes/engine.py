@@ -1,0 +1,51 @@
+"""Which engine is asked for, and where it computes: ``auto``, ``openvino``, ``torch:cuda:1``. Loads no engine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fullconv.errors import BadInput
+
+NAMES = ("auto", "onnxruntime", "openvino", "torch")
+_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine and a device.
+
+    Attributes:
+        engine: of ``NAMES``.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; None where the engine chooses.
+    """
+
+    engine: str
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine not in NAMES:
+            raise BadInput(f"runtime {self.engine!r}: not one of {', '.join(NAMES)}")
+        if self.device is not None and not _DEVICE.fullmatch(self.device):
+            raise BadInput(f"device {self.device!r}: not cpu, cuda, cuda:N or mps")
+        if self.is_accelerated and self.engine in ("onnxruntime", "openvino"):
+            raise BadInput(
+                f"device {self.device}: {self.engine} computes on the cpu here; --runtime torch runs networks of PyTorch and Keras there"
+            )
+
+    @property
+    def is_accelerated(self) -> bool:
+        """Whether a device was named that is not the processor."""
+        return self.device not in (None, "cpu")
+
+    @staticmethod
+    def of(runtime: str) -> Engine:
+        """From ``engine`` or ``engine:device``."""
+        engine, _, device = runtime.partition(":")
+        return Engine(engine, device or None)
+
+
+def with_device(runtime: str, device: str | None) -> str:
+    """An engine's name with its device behind a colon, as ``runtime=`` takes it."""
+    asked = Engine(runtime, device)
+    return runtime if asked.device is None else f"{runtime}:{asked.device}"
