@@ -18,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from fuzz.target import Target
 ROOT = Path(__file__).parents[1]
 FINDINGS = ROOT / "fuzz" / "found"
 CORPUS = ROOT / "fuzz" / "corpus"
-_START = 120.0  # seconds that a worker may take to make its seeds
+_START = 120.0  # seconds that a worker may take to make its seeds, or a case
+_STARTS = 3  # workers in turn that may not get to a case: a machine with other work is slow, and that is no finding
 _SHOWN = 300
 
 
@@ -49,6 +49,14 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+class NoStart(RuntimeError):
+    """A worker did not get to its next case."""
+
+    def __init__(self, text: str, case: int) -> None:
+        super().__init__(text)
+        self.case = case
+
+
 def fuzz(target: Target, seconds: float, seed: int, first: int = 0, cases: int = 0) -> Tally:
     """Run cases of a target for some time.
 
@@ -60,8 +68,16 @@ def fuzz(target: Target, seconds: float, seed: int, first: int = 0, cases: int =
     """
     tally, case, clock = Tally(), first, _Clock(seconds, first + cases if cases else None)
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{target.name}-") as folder:
+        failed = 0
         while not clock.is_over(case):
-            case = _one_worker(target, Path(folder), seed, case, clock, tally)
+            before = tally.cases, case
+            try:
+                case = _one_worker(target, Path(folder), seed, case, clock, tally)
+            except NoStart as error:
+                failed = failed + 1 if (tally.cases, case) == before else 1
+                case = error.case
+                if failed == _STARTS:
+                    raise
     return tally
 
 
@@ -93,13 +109,17 @@ def _one_worker(target: Target, folder: Path, seed: int, case: int, clock: _Cloc
     with (folder / "errors.txt").open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=folder, env=environment)
         try:
-            started = False
-            for line in _lines(process, target.seconds):
-                if line is None:
+            lines, started = _lines(process), False
+            while True:
+                try:
+                    line = lines.get(timeout=target.seconds if started else _START)
+                except queue.Empty:
                     if not started:
-                        raise RuntimeError(f"{target.name}: the worker did not start: {_tail(folder)}")
+                        raise NoStart(f"{target.name}: the worker did not start: {_tail(folder)}", case) from None
                     _keep(target, folder, seed, case, "timeout", f"more than {target.seconds:.0f} s", tally)
                     return case + 1
+                if line is None:
+                    break
                 if "start" in line:
                     case, started = line["start"], True
                     clock.start()
@@ -113,7 +133,7 @@ def _one_worker(target: Target, folder: Path, seed: int, case: int, clock: _Cloc
                     if clock.is_over(case):
                         return case
             if not started:
-                raise RuntimeError(f"{target.name}: the worker ended before a case: {_tail(folder)}")
+                raise NoStart(f"{target.name}: the worker ended before a case: {_tail(folder)}", case)
             _keep(target, folder, seed, case, f"death {process.wait()}", _tail(folder), tally)
             return case + 1
         finally:
@@ -121,30 +141,21 @@ def _one_worker(target: Target, folder: Path, seed: int, case: int, clock: _Cloc
             process.wait()
 
 
-def _lines(process: subprocess.Popen[bytes], seconds: float) -> Iterator[dict[str, Any] | None]:
-    """The worker's lines; None where it says nothing for too long."""
-    lines: queue.Queue[bytes] = queue.Queue()
+def _lines(process: subprocess.Popen[bytes]) -> queue.Queue[dict[str, Any] | None]:
+    """The worker's lines as they come; None behind the last."""
+    lines: queue.Queue[dict[str, Any] | None] = queue.Queue()
     assert process.stdout is not None
     stream = process.stdout
 
     def read() -> None:
-        for line in stream:
-            lines.put(line)
-        lines.put(b"")
+        with stream:
+            for line in stream:
+                if line.startswith(b"{") and line.endswith(b"\n"):  # the last of a worker that died may be half a one
+                    lines.put(json.loads(line))
+        lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    wait = _START
-    while True:
-        try:
-            line = lines.get(timeout=wait)
-        except queue.Empty:
-            yield None
-            return
-        if not line:
-            return
-        if line.startswith(b"{"):
-            wait = seconds
-            yield json.loads(line)
+    return lines
 
 
 def _tail(folder: Path) -> str:
