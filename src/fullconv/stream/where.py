@@ -25,6 +25,7 @@ Mask = npt.NDArray[np.bool_]
 BLANK_SHARE = 0.99
 _BRIGHT, _APART, _DARK = 220, 16, 8
 _LARGEST = 64 << 20  # bytes of a file of polygons
+_AT_ONCE = 4096  # cells that are asked one by one; larger blocks are halved where a border runs through them
 
 
 class Where(Protocol):
@@ -115,12 +116,40 @@ class Polygons:
         return a * x + b * y + c, d * x + e * y + f
 
     def cells(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
+        found = np.zeros((rows[1] - rows[0], cols[1] - cols[0]), np.bool_)
+        waiting = [(rows, cols)]
+        while waiting:
+            down, right = waiting.pop()
+            sides = down[1] - down[0], right[1] - right[0]
+            into = found[down[0] - rows[0] : down[1] - rows[0], right[0] - cols[0] : right[1] - cols[0]]
+            if sides[0] * sides[1] <= _AT_ONCE:
+                into[...] = self._inside(grid, down, right)
+            elif (within := self._holds(grid, down, right)) is not None:
+                into[...] = within
+            elif sides[0] >= sides[1]:
+                waiting += [((a, b), right) for a, b in _halves(down)]
+            else:
+                waiting += [(down, (a, b)) for a, b in _halves(right)]
+        return found
+
+    def _inside(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
         import shapely
 
         y, x = _centres(grid, rows, cols)
         across, down = np.meshgrid(x + 0.5, y + 0.5)  # pixel i reaches from i to i + 1
         found: Mask = shapely.contains_xy(self._area, *self._placed(across, down))
         return found
+
+    def _holds(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> bool | None:
+        """Whether all centres of a block of cells lie in the polygons, or none; None where a border runs through it."""
+        import shapely
+
+        y, x = _centres(grid, rows, cols)
+        corners = np.array([x[0], x[-1], x[-1], x[0]]) + 0.5, np.array([y[0], y[0], y[-1], y[-1]]) + 0.5
+        block = shapely.MultiPoint(list(zip(*self._placed(*corners), strict=True))).convex_hull
+        if not shapely.intersects(self._area, block):
+            return False
+        return True if shapely.contains_properly(self._area, block) else None
 
 
 def _geometries(data: Any) -> list[dict[str, Any]]:
@@ -129,6 +158,11 @@ def _geometries(data: Any) -> list[dict[str, Any]]:
     if data.get("type") == "FeatureCollection":
         return [each for part in data["features"] for each in _geometries(part)]
     return [data["geometry"]] if data.get("type") == "Feature" else [data]
+
+
+def _halves(between: tuple[int, int]) -> list[tuple[int, int]]:
+    middle = sum(between) // 2
+    return [(between[0], middle), (middle, between[1])]
 
 
 def _centres(grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Array]:
