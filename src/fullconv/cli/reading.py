@@ -66,11 +66,15 @@ _STORING = (
     ),
     option("--restart", group=OUTPUT, is_flag=True, help="Start anew where the store (.zarr) holds another result, or is finished."),
 )  # fmt: skip
+memory_option = option(
+    "--memory",
+    group=SPEED,
+    metavar="SIZE",
+    brief="What the process may take: 2GB, say.",
+    help="What the process may take, 2GB say; at most half of what is free for a store, three quarters otherwise.",
+)
 _BOUNDED = (
-    option(
-        "--memory", group=SPEED, metavar="SIZE", brief="What the process may take: 2GB, say.",
-        help="What the process may take, 2GB say; at most half of what is free for a store, three quarters otherwise.",
-    ),
+    memory_option,
     option("--workers", group=SPEED, type=click.IntRange(1), metavar="N", help="Do the tiles in so many processes of this machine (Dask)."),
 )  # fmt: skip
 

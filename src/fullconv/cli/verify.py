@@ -20,7 +20,8 @@ from fullconv.cli.options import (
     overwrite_option,
     preprocess_option,
 )
-from fullconv.cli.terminal import print_json, progress, say, tell
+from fullconv.cli.reading import bytes_of, memory_option, reading_options
+from fullconv.cli.terminal import noted_once, print_json, progress, say, tell
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -43,6 +44,7 @@ def _old_head(args: Sequence[str], value: str | None) -> str | None:
 @labels_option
 @head_option
 @activation_option
+@reading_options
 @option(
     "--blame", "blamed", group=MAP, type=click.IntRange(1), metavar="CELLS", brief="Measure each layer's share in the difference.",
     help="Measure each layer's share in the difference, on this many cells.",
@@ -52,6 +54,7 @@ def _old_head(args: Sequence[str], value: str | None) -> str | None:
     help="Write a page with numbers and pictures (.html), one file.",
 )  # fmt: skip
 @overwrite_option
+@memory_option
 @engine_options
 @json_option
 def command(
@@ -60,10 +63,11 @@ def command(
     cells: str,
     blamed: int | None,
     report: str | None,
+    memory: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Compare the map with crop-by-crop answers of the untouched network, on your own images.
+    """Compare the map with crop-by-crop answers of the untouched network, on your own images, of any size: what the cells see is read, no more.
 
     Exit status 1: a map that the graph calls exact differs from its crops by more than noise.
 
@@ -77,6 +81,8 @@ def command(
     from fullconv.system.parse import whole_number
     from fullconv.trust.verify import verify
 
+    options |= {"memory": bytes_of(memory)}
+    once = noted_once()
     if cells != "all" and not whole_number(cells):
         raise BadInput(f"--cells {cells!r}: a number from 1, or all")
     if report is not None:
@@ -86,7 +92,9 @@ def command(
     for image in images:
         with progress(Path(image).name, "crops") as told:
             reports.append(
-                verify(opened, image, cells="all" if cells == "all" else int(cells), progress=told, **options)
+                verify(
+                    opened, image, cells="all" if cells == "all" else int(cells), progress=told, notes=once, **options
+                )
             )
         if not as_json:
             say(str(reports[-1]))
@@ -107,7 +115,7 @@ def command(
 def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any:
     from fullconv.trust.blame import blame
 
-    keep = {name: options[name] for name in ("preprocess", "output", "activation", "seed")}
+    keep = {name: value for name, value in options.items() if name != "labels"}
     with progress(f"{Path(image).name}: blame", "runs") as told:
         return blame(model, image, cells=cells, progress=told, **keep)
 

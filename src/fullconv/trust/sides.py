@@ -24,9 +24,11 @@ from fullconv.maps.mapping import Seen
 from fullconv.maps.probabilities import as_asked
 from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
+from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, default_budget, plan_stream
+from fullconv.stream.spoiled import read_around
 from fullconv.stream.work import Loaded, Worker
 from fullconv.tiling.cut import Side
 from fullconv.tiling.tiles import Tile, Tiles
@@ -184,9 +186,18 @@ class Crops:
 
     def values(self, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         """The pixels [rows) × [cols) as network input (1, C, H, W)."""
-        pixels, gone = self.view.read(rows, cols)
+        pixels, gone = self._read(rows, cols)
         seen = Seen("", pixels, gone, self.view.ordered, self.view.about.place)
         return seen.values(self.job.preprocess, self.model.image_shape[0])[0]
+
+    def _read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_] | None]:
+        try:
+            return self.view.read(rows, cols)
+        except Unreadable:
+            if self.job.on_error != "skip":
+                raise
+            self.view.reopen()
+            return read_around(self.view, rows, cols)[:2]
 
     def _window(self, cells: Sequence[Cell]) -> Window:
         rows, cols = ([cell[side] for cell in cells] for side in (0, 1))
