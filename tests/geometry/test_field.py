@@ -178,3 +178,10 @@ def test_sizes_that_do_not_meet_are_cut_behind_the_last_crop() -> None:
     assert fitting(graph, (11, 13), "y", cells) == (10, 12)
     assert map_sizes(graph, (10, 12))["y"] >= cells
     assert fitting(graph, (12, 14), "y", sampling(graph, "y").cells((12, 14))) == (12, 14)
+
+
+def test_an_image_is_filled_up_where_cutting_would_cost_cells() -> None:
+    image = Axes.parse("n c h w", {"n": 1, "c": 2, "h": 8, "w": 8})
+    blocks = Window(Span(4, Fraction(4)), Span(4, Fraction(4)), divides=True)
+    graph = Graph(("x",), ("y",), (Node("a", "S2D", ("x",), ("y",), blocks),), {"x": image, "y": image.with_size(2, 2)})
+    assert fitting(graph, (9, 11), "y", (2, 3)) == (8, 12)

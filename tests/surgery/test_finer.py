@@ -203,7 +203,8 @@ def test_a_mean_of_no_channels_of_its_own_is_had_by_shifts(tmp_path: Path) -> No
 
 def test_a_network_that_only_lays_out_its_input_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "net.onnx", "y = Flatten(x)", {}, outputs="float[1,768] y")
-    assert [r.node for r in load(path).plan.refusals] == ["y"]
+    (refusal,) = load(path).plan.refusals
+    assert str(refusal) == "y: it is the input x itself, laid out anew: nothing is left to run"
 
 
 def test_a_gate_behind_columns_that_a_stride_leaves_over_is_had_by_shifts(tmp_path: Path) -> None:
@@ -234,3 +235,15 @@ def test_a_step_that_is_no_whole_number_of_pixels_is_not_made_finer(tmp_path: Pa
     path = write(tmp_path / "n.onnx", body, numbers, "float[1,3,9,9] x", "float[1,2,1,1] y", 13)
     with pytest.raises(BadInput, match="only whole pixels"):
         fullconv.load(path).refined(1)
+
+
+def test_a_window_that_is_dilated_already_reaches_as_far_as_before(tmp_path: Path) -> None:
+    body = (
+        TRUNK
+        + "d = Conv <kernel_shape=[3,2], dilations=[2,3]> (p, v, b1)\nf = Flatten(d)\ny = Gemm <transB=1> (f, w, b)"
+    )
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS, v=(4, 4, 3, 2), w=(5, 48), b=(5,)), opset=13)
+    image = np.random.default_rng(0).standard_normal((1, 3, 21, 19)).astype(np.float32)
+    for found, crops, _, _ in finer(load(path), image, 1):
+        assert found.shape[1:] == (6, 4)
+        assert worst(found, crops) < 1e-5

@@ -96,6 +96,17 @@ def test_over_channels_and_one_cell_is_over_channels(tmp_path: Path, name: str) 
     _crops_agree(path, 4)
 
 
+@pytest.mark.parametrize("axis", [1, -1])
+def test_over_the_channels_of_a_map_that_has_them_last(tmp_path: Path, axis: int) -> None:
+    """A vector's axis 1 is the last of the map that it became; the numbers of its cells are apart."""
+    body = (
+        TRUNK + "t = Transpose <perm=[0,2,3,1]> (p)\nq = ReduceMean <axes=[1,2], keepdims=1> (t)\nv = Flatten(q)\n"
+        f"y = LayerNormalization <axis={axis}> (v, g, h)"
+    )
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS, g=(4,), h=(4,)), outputs="float[1,4] y")
+    _crops_agree(path, 4)
+
+
 def test_an_output_in_no_maps_order_is_refused(tmp_path: Path) -> None:
     """The classes would come in another order than the network's own."""
     body = _MAP + "t = Transpose <perm=[0,2,1,3]> (q)\nk = Reshape(t, s)\ny = Transpose <perm=[0,2,1]> (k)"
