@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
+from fullconv.cli.batch import Batch, table_at
 from fullconv.cli.help import OUTPUT, argument, as_command, option
 from fullconv.cli.images import images_of
-from fullconv.cli.mapper import Mapper, print_event
+from fullconv.cli.mapper import Mapper
 from fullconv.cli.mapping import OLD, mapping_options, output_option
 from fullconv.cli.options import model_options
 from fullconv.cli.outputs import targets
-from fullconv.cli.terminal import complain, print_json
 
 
 @as_command(old=OLD)
@@ -31,6 +31,10 @@ from fullconv.cli.terminal import complain, print_json
     is_flag=True,
     help="Print how it would be mapped and the memory that it would take, and stop.",
 )
+@option(
+    "--summary", group=OUTPUT, type=click.Path(), metavar="FILE", brief="A table (.csv) of one row an image.",
+    help="Write a table (.csv) of one row an image: size, cells, each class's share, best score and place, or why it failed.",
+)  # fmt: skip
 @mapping_options
 def command(
     images: tuple[str, ...],
@@ -39,6 +43,7 @@ def command(
     threshold: float | None,
     as_json: bool,
     dry_run: bool,
+    summary: str | None,
     **options: Any,
 ) -> None:
     """Map images: where the classifier sees what.
@@ -56,34 +61,18 @@ def command(
       fullconv map model.onnx slide.svs -o slide.zarr -p imagenet \\
         --mpp 0.5 --where auto --activation softmax
     """
-    from fullconv.errors import FullconvError, SomeFailed
-
     found = images_of(images)
     aims = targets(out, found)
     mapper = Mapper(options, name, threshold, as_json)
     for target in aims.values():
         mapper.require(target)
-    done: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
+    if dry_run:
+        for image, target in aims.items():
+            mapper.plan(image, target)
+        return
+    batch = Batch(mapper, table_at(summary, mapper), as_json)
     for image, target in aims.items():
-        try:
-            if dry_run:
-                mapper.plan(image, target)
-            else:
-                made = mapper.map(image, target)
-                if target.store is None:
-                    done.append(mapper.to_json(made))
-        except FullconvError as error:
-            if len(aims) == 1:
-                raise
-            failed.append({"image": image, "reason": str(error)})  # the others are still worth their time
-            complain(f"fullconv: {error}")
-            if as_json and target.store is not None:
-                print_event("failed", failed[-1])
-    if as_json and not dry_run and any(target.store is None for target in aims.values()):
-        print_json({"maps": done, "failed": [each["reason"] for each in failed]})
-    if failed:
-        raise SomeFailed(
-            f"{len(failed)} of {len(aims)} images failed:\n  "
-            + "\n  ".join(f["reason"] if f["image"] in f["reason"] else f"{f['image']}: {f['reason']}" for f in failed)
-        )
+        batch.map(image, target, alone=len(aims) == 1)
+    if as_json and any(target.store is None for target in aims.values()):
+        batch.print_maps()
+    batch.end(len(aims))

@@ -13,7 +13,7 @@ import click
 
 from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
-from fullconv.cli.places import peaks_of, require_threshold, tell_map, tell_peaks
+from fullconv.cli.places import peaks_of, require_numbers, tell_map, tell_peaks
 from fullconv.cli.reading import bytes_of
 from fullconv.cli.terminal import complain, note, noted_once, print_json, progress, shown, tell, waiting
 from fullconv.errors import BadInput, FullconvError
@@ -67,6 +67,7 @@ class Mapper:
             name: the classes of ``--class``.
         """
         from fullconv.maps.labels import classes_named
+        from fullconv.maps.rules import Rule
         from fullconv.maps.ways import class_labels
 
         self._options, self._threshold, self._as_json = options, threshold, as_json
@@ -76,22 +77,19 @@ class Mapper:
         self._memory = bytes_of(options["memory"])
         self._scales = None if options["scales"] is None else _numbers(options["scales"])
         self._notes = noted_once()
-        require_threshold(self.model, {**options, "threshold": threshold})
+        self.rules = [Rule.parse(text, self.labels) for text in options["fail_if"]]
+        require_numbers(self.model, {**options, "threshold": threshold}, self.rules)
         if options["preprocess"] is None and self.model.preprocess is None:
             _note_raw(self.model)
 
     def require(self, target: Target) -> None:
         """BadInput, before the work, where options and output do not go together, or a file must not be written."""
-        from fullconv.stream.run import kept_classes
-
         if target.store is not None:
             if self._scales is not None:
                 raise BadInput(
                     "--scales maps images that fit in memory; give --level or --mpp, and a result for each resolution"
                 )
-            kept = kept_classes(self.labels, self._options["keep"])
-            if not isinstance(kept, str) and (lost := [self.labels[i] for i in self.classes if i not in kept]):
-                raise BadInput(f"--class {lost[0]!r}: its scores are not among those of --keep {self._options['keep']}")
+            self._require_kept()
             return
         for key, usual in _STORED.items():
             if self._options[key] != usual:
@@ -99,6 +97,21 @@ class Mapper:
         for path in (target.scores, *self.pictures(target.picture)):
             if path is not None:
                 require_writable(path)
+
+    def _require_kept(self) -> None:
+        """BadInput where a store is not to hold what is asked of it."""
+        from fullconv.stream.run import kept_classes
+
+        kept = kept_classes(self.labels, self._options["keep"])
+        tests = [test for rule in self.rules for test in rule.tests]
+        asked = [("--class", i) for i in self.classes] + [("--fail-if", test.index) for test in tests]
+        for option, i in asked:
+            if not isinstance(kept, str) and i not in kept:
+                raise BadInput(
+                    f"{option} {self.labels[i]!r}: its scores are not among those of --keep {self._options['keep']}"
+                )
+        if any(test.measure == "score" for test in tests) and (kept == "top1" or self._options["stored"] != "float32"):
+            raise BadInput("--fail-if holds scores as they are: leave --keep top1 and --dtype out")
 
     def pictures(self, path: Path | None, labels: Sequence[str] | None = None) -> dict[Path, int | None]:
         """Each picture with its class: of several classes one each, by the class's number, since names may be no file names."""

@@ -36,7 +36,12 @@ _MAPPING = (
         help="Least score of the places listed for --class; 0.5 of probabilities by default.",
     ),
     option(
-        "--by", group=MAP, type=click.Choice(["cast", "crops"]), default="cast", show_default=True, brief="The cast network, or crop by crop.",
+        "--fail-if", "fail_if", group=MAP, multiple=True, metavar="RULE", brief="Exit status 3 where it holds: 'crack > 0.9'.",
+        help="A rule that must not hold: 'crack > 0.9', of a class's highest score, 'area(crack) > 5 mm²' or 'share(crack) > 2 %', with and, or, "
+        "not. Where it does, exit status 3, after all is written. May be repeated.",
+    ),
+    option(
+        "--by", group=MAP, type=click.Choice(["cast", "crops"]), default="cast", show_default=True,
         help="The cast network, or crop by crop with the untouched one.",
     ),
     option(

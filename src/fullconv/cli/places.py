@@ -10,22 +10,27 @@ from fullconv.cli.terminal import say, tell
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
+    from fullconv.maps.rules import Rule
     from fullconv.model import Model
 
 _TOP = 5
 _LISTED = 20
 
 
-def require_threshold(model: Model, options: Mapping[str, Any]) -> None:
-    """Before the work: a threshold that means nothing for the scores that will be."""
+def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Rule]) -> None:
+    """Before the work: a threshold, or a rule's number, that means nothing for the scores that will be."""
     from fullconv.maps.threshold import least_score
     from fullconv.maps.ways import way_over
 
-    if options["threshold"] is None:
+    if options["threshold"] is None and not rules:
         return
     stride = options["stride"] if options["by"] == "crops" else None
     how = {key: options[key] for key in ("output", "activation", "runtime", "precision")}
-    least_score(way_over(model, options["by"], stride, **how).score_kind, options["threshold"])
+    kind = way_over(model, options["by"], stride, **how).score_kind
+    if options["threshold"] is not None:
+        least_score(kind, options["threshold"])
+    for rule in rules:
+        rule.require(kind)
 
 
 def tell_map(result: ClassMap, image: str) -> None:

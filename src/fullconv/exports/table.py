@@ -97,7 +97,7 @@ def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:
     return columns
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """A label as text: a spreadsheet would take one that begins like a formula for one, and an apostrophe before it says that it is none."""
     return f"'{label}" if label.startswith(_FORMULAS) else label
 
@@ -107,7 +107,7 @@ def _csv(rows: Iterator[Columns], part: Path) -> None:
         writer = csv.writer(file)
         for i, columns in enumerate(rows):
             if i == 0:
-                writer.writerow([_plain(name) for name in columns])
+                writer.writerow([plain(name) for name in columns])
             values = [_texts(column) for column in columns.values()]
             writer.writerows(zip(*values, strict=True))
 
@@ -117,7 +117,7 @@ def _texts(column: Any) -> list[Any]:
     kind = getattr(getattr(column, "dtype", None), "kind", "")
     if kind == "f":
         return [f"{value:.9g}" for value in column]
-    return [_plain(value) if isinstance(value, str) else value for value in column]
+    return [plain(value) if isinstance(value, str) else value for value in column]
 
 
 def _parquet(rows: Iterator[Columns], part: Path, out: Path) -> None:

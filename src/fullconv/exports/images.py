@@ -1,0 +1,147 @@
+"""A table of one row an image: what each map holds, and what became of images that have none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullconv.errors import BadInput
+from fullconv.exports.table import plain
+from fullconv.maps.classmap import ClassMap
+from fullconv.system.guard import require_writable
+
+FIRST = (
+    "image", "status", "error", "rules", "width", "height", "rows", "cols", "answered", "winner", "exactness", "seconds", "result", "request",
+)  # fmt: skip
+_OF_CLASS = ("share", "best", "x", "y")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Of one class: its share of the cells with an answer, its highest score, and the pixel (x, y) at that cell's centre."""
+
+    share: float
+    best: float | None
+    x: float | None
+    y: float | None
+
+
+def overviews(result: ClassMap) -> tuple[int, list[Overview]]:
+    """How many cells have an answer, and what each class shows, in one pass over the map."""
+    count = len(result.labels)
+    wins, best = np.zeros(count, np.int64), np.full(count, -np.inf, np.float32)
+    at = np.zeros((count, 2), np.int64)
+    for top, left, winners in result.winning():
+        wins += np.bincount(winners[winners >= 0], minlength=count)
+        part = np.asarray(result.scores[:, top : top + winners.shape[0], left : left + winners.shape[1]])
+        flat = np.where(np.isnan(part), -np.inf, part).reshape(count, -1)
+        where = flat.argmax(axis=1)
+        highest = flat[np.arange(count), where]
+        better = highest > best
+        best[better] = highest[better]
+        rows, cols = np.divmod(where, winners.shape[1])
+        at[better] = np.stack([rows + top, cols + left], axis=1)[better]
+    answered = int(wins.sum())
+    made = []
+    for i in range(count):
+        if np.isneginf(best[i]):
+            made.append(Overview(0.0, None, None, None))
+            continue
+        x, y = result.centre(int(at[i, 0]), int(at[i, 1]))
+        made.append(Overview(int(wins[i]) / max(1, answered), float(best[i]), float(x), float(y)))
+    return answered, made
+
+
+class ImageTable:
+    """A CSV file that a row is added to for each image, there at once: what was mapped before a stop is in it."""
+
+    def __init__(self, path: Path, labels: Sequence[str], *, goes_on: bool = False) -> None:
+        """Open it.
+
+        Args:
+            labels: of the classes that have columns.
+            goes_on: rows of an earlier run stay; else the table is begun anew.
+
+        Raises:
+            BadInput: the file must not be written, or holds other columns.
+        """
+        require_writable(path)
+        self.path, self._labels = path, tuple(labels)
+        columns = [*FIRST, *(f"{label} {name}" for label in labels for name in _OF_CLASS)]
+        titles = _line([plain(name) for name in columns])
+        if goes_on and path.exists() and path.stat().st_size:
+            with path.open(encoding="utf-8", newline="") as file:
+                if _line(next(csv.reader(file), [])) != titles:
+                    raise BadInput(f"{path}: is a table of other classes; give another name, or move it away")
+            _end_line(path)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(titles, encoding="utf-8", newline="")
+
+    def rows(self) -> list[dict[str, str]]:
+        """What it holds, by column; of a row that was cut off by a power cut what there is."""
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+
+    def add(self, image: str, result: ClassMap, about: Mapping[str, Any]) -> None:
+        """A row of an image that was mapped.
+
+        Args:
+            about: ``rules`` (those that hold), ``seconds``, ``result`` (what was written) and ``request`` (what it was made by), as far as known.
+        """
+        answered, every = overviews(result)
+        height, width = result.grid.image
+        shown = {label: every[i] for i, label in enumerate(result.labels)}
+        best = max((each for each in every), key=lambda each: each.share) if answered else None
+        first = {
+            "image": image, "status": "mapped", "width": width, "height": height, "rows": result.grid.rows, "cols": result.grid.cols,
+            "answered": answered, "winner": "" if best is None else result.labels[every.index(best)], "exactness": result.exactness, **about,
+        }  # fmt: skip
+        classes: list[Any] = []
+        for label in self._labels:
+            each = shown.get(label)
+            classes += ["", "", "", ""] if each is None else [each.share, each.best, each.x, each.y]
+        self._add(first, classes)
+
+    def add_failed(self, image: str, error: str, about: Mapping[str, Any] | None = None) -> None:
+        """A row of an image that could not be mapped."""
+        self._add(
+            {"image": image, "status": "failed", "error": " ".join(error.split()), **(about or {})},
+            [""] * len(self._labels) * len(_OF_CLASS),
+        )
+
+    def _add(self, first: Mapping[str, Any], classes: Sequence[Any]) -> None:
+        line = _line([_text(first.get(name, "")) for name in FIRST] + [_text(value) for value in classes])
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float | np.floating):
+        return f"{value:.9g}"
+    return plain(value) if isinstance(value, str) else str(value)
+
+
+def _line(values: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(values)
+    return out.getvalue()
+
+
+def _end_line(path: Path) -> None:
+    """End a last line that was cut off, so that the next row stands on its own."""
+    with path.open("rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\r\n")

@@ -1,0 +1,92 @@
+"""Which engine is asked for, on which device, with how many threads."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from fullconv.errors import BadInput
+from fullconv.loading import load
+from fullconv.runtimes.engine import Engine, with_device
+from fullconv.system.parse import limited_threads, threads
+from tests import helpers as h
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "device"),
+    [
+        ("auto", "auto", None),
+        ("torch:cuda:1", "torch", "cuda:1"),
+        ("auto:cpu", "auto", "cpu"),
+        ("torch:mps", "torch", "mps"),
+    ],
+)
+def test_an_engine_and_a_device(text: str, engine: str, device: str | None) -> None:
+    assert Engine.of(text) == Engine(engine, device)
+    assert with_device(engine, device) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("caffe", "runtime 'caffe'"),
+        ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N or mps"),
+        ("auto:cuda:x", "device 'cuda:x'"),
+        ("onnxruntime:cuda", "onnxruntime computes on the cpu here"),
+        ("openvino:mps", "openvino computes on the cpu here"),
+    ],
+)
+def test_what_is_none(text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        Engine.of(text)
+
+
+def test_only_networks_of_pytorch_run_elsewhere(tmp_path) -> None:
+    model = load(*h.model(h.LENET).save(tmp_path / "net.prototxt")).cast()
+    image = np.zeros((1, 1, 28, 28), np.float32)
+    with pytest.raises(BadInput, match="device cuda: PyTorch alone computes there"):
+        model.run(image, runtime="auto:cuda")
+    np.testing.assert_array_equal(model.run(image, runtime="auto:cpu")["prob"], model.run(image)["prob"])
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    ).eval()
+    model = load(net, input_shape=(1, 12, 12))
+    image = np.random.default_rng(0).random((1, 1, 12, 12), np.float32)
+    own = model.run(image, runtime="torch:cpu")
+    with torch.no_grad():
+        np.testing.assert_allclose(next(iter(own.values())), net(torch.from_numpy(image)).numpy(), atol=1e-6)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with pytest.raises(BadInput, match="device cuda:99: "):
+        model.run(image, runtime="auto:cuda:99")
+    if not count:
+        with pytest.raises(BadInput, match="PyTorch sees no CUDA device here"):
+            model.run(image, runtime="torch:cuda")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(BadInput, match="PyTorch sees no Metal device here"):
+            model.run(image, runtime="torch:mps")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_threads_reach_the_engine(tmp_path, runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FULLCONV_THREADS", raising=False)
+    pytest.importorskip(runtime)
+    model = load(*h.model(h.LENET).save(tmp_path / "net.prototxt"))
+    with limited_threads(1):
+        assert (threads(), os.environ["FULLCONV_THREADS"]) == (1, "1")
+        model.run(np.zeros((1, 1, 28, 28), np.float32), runtime=runtime)
+    assert threads() is None
+    (session,) = model._runner._sessions.values()
+    if runtime == "openvino":
+        assert session._compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    else:
+        assert session._session.get_session_options().intra_op_num_threads == 1
