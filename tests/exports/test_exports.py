@@ -89,7 +89,7 @@ def test_regions_are_the_connected_cells(scene: ClassMap, slide: ClassMap, tmp_p
             scores = np.asarray(found.scores[index])
             threshold = float(np.quantile(scores, 0.9))
             labels, count = ndimage.label(scores >= threshold)
-            regions = regions_of(found, index, threshold)
+            regions = list(regions_of(found, (index,), threshold))
             assert len(regions) == count > 3
             for region in regions:
                 row, first, _ = region.runs[0]
@@ -131,7 +131,9 @@ def test_geojson_regions_as_qupath_imports_them(slide: ClassMap, tmp_path: Path)
 
 
 def test_geojson_peaks_in_the_scenes_crs(scene: ClassMap, tmp_path: Path) -> None:
-    data = json.loads(export(scene, tmp_path / "x.geojson", name="3", what="peaks", threshold=_high(scene)).read_text())
+    data = json.loads(
+        export(scene, tmp_path / "x.geojson", name="3", what="peaks", threshold=_high(scene), crs="image").read_text()
+    )
     assert data["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::32631"
     peaks = scene.peaks("3", _high(scene))
     assert len(data["features"]) == len(peaks) > 3
@@ -139,8 +141,12 @@ def test_geojson_peaks_in_the_scenes_crs(scene: ClassMap, tmp_path: Path) -> Non
         x0, y0, x1, y1 = peak.box
         bounds = shapely.from_geojson(json.dumps(feature["geometry"])).bounds
         assert bounds == (500_000 + 10 * x0, 4_600_000 - 10 * y1, 500_000 + 10 * x1, 4_600_000 - 10 * y0)
-        assert feature["properties"]["measurements"]["score"] == pytest.approx(peak.score)
-        assert feature["properties"]["objectType"] == "detection"
+        about = feature["properties"]
+        assert {name: about[name] for name in ("image", "class", "label", "row", "col")} == {
+            "image": "scene.tif", "class": 3, "label": "3", "row": peak.row, "col": peak.col,
+        }  # fmt: skip
+        assert about["score"] == pytest.approx(peak.score)
+        assert not any(isinstance(value, dict | list) for value in about.values())  # QGIS shows those as text
 
 
 def test_tables(scene: ClassMap, tmp_path: Path) -> None:
@@ -181,12 +187,12 @@ def test_labels_are_no_formulas(tmp_path: Path) -> None:
     found = ClassMap(scores, grid, labels)
     with export(found, tmp_path / "c.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0][8:] == ["'" + label for label in labels[:-1]] + ["plain"]
-    np.testing.assert_array_equal(np.array([row[8:] for row in rows[1:]], float), scores.reshape(7, 4).T)
+    assert rows[0][12:] == ["'" + label for label in labels[:-1]] + ["plain"]
+    np.testing.assert_array_equal(np.array([row[12:] for row in rows[1:]], float), scores.reshape(7, 4).T)
     with export(found, tmp_path / "p.csv", what="peaks", threshold=-100).open(newline="") as file:
         rows = list(csv.reader(file))
-    assert {row[8] for row in rows[1:]} == {"'" + label for label in labels[:-1]} | {"plain"}
-    assert float(rows[1][9]) == 0
+    assert {row[10] for row in rows[1:]} == {"'" + label for label in labels[:-1]} | {"plain"}
+    assert float(rows[1][11]) == 0
 
 
 def test_top1_tables_and_left_out_cells(quick: Model, tmp_path: Path) -> None:
@@ -221,9 +227,19 @@ def test_pictures_and_npz(slide: ClassMap, tmp_path: Path) -> None:
 
 def test_what_cannot_be_written(slide: ClassMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, how, told in (
-        ("x.shp", {}, r"exports are \.tif"),
-        ("x.geojson", {"what": "cells"}, "GeoJSON holds regions or peaks"),
-        ("x.csv", {"what": "regions"}, "tables hold cells, peaks or areas"),
+        ("x.shp", {}, r"exports are \.ome\.tif"),
+        (
+            "x.geojson",
+            {"what": "areas"},
+            r"holds regions or winners or peaks or cells, not areas; areas go to \.csv, \.parquet",
+        ),
+        ("x.csv", {"what": "regions"}, "holds cells or peaks or areas, not regions"),
+        ("x.tif", {"what": "regions"}, "holds scores or winners"),
+        ("x.tif", {"threshold": 0.5}, "threshold has no effect on scores"),
+        ("x.tif", {"crs": "EPSG:4326"}, "are not resampled"),
+        ("x.csv", {"distance": 3}, "distance has no effect on cells"),
+        ("x.geojson", {"crs": "EPSG:4326"}, "has no place on the earth"),
+        ("x.geojson", {"threshold": 1.5}, "no score reaches it"),
         ("x.tif", {"name": "horse and cart"}, "no class is named"),
     ):
         with pytest.raises(BadInput, match=told):
@@ -235,6 +251,9 @@ def test_what_cannot_be_written(slide: ClassMap, tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"fullconv\[parquet\]"):
         export(slide, tmp_path / "x.parquet")
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    with pytest.raises(MissingExtra, match=r"fullconv\[geo\]"):
+        export(slide, tmp_path / "x.gpkg")
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingExtra, match=r"fullconv\[geo\]"):
         export(slide, tmp_path / "x.tif")

@@ -10,24 +10,26 @@ from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.options import PICTURED, Input, Real, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
+_WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
+
 
 @as_command()
-@argument("result", type=Input(), metavar="RESULT", about="A map: x.zarr or x.npz.")
+@argument("results", type=Input(), metavar="RESULT...", nargs=-1, required=True, about="Maps: x.zarr or x.npz.")
 @option(
     "--output", "-o", "out", group=OUTPUT, required=True, type=click.Path(), metavar="FILE", brief="The file to write; its suffix is the format.",
-    help="The file to write; its suffix is the format: .tif, .geojson, .csv, .parquet, .png, .svg, .pdf or .npz.",
+    help="The file to write; its suffix is the format: .tif, .ome.tif, .geojson, .gpkg, .fgb, .csv, .parquet, .png, .svg, .pdf or .npz.",
 )  # fmt: skip
 @option(
-    "--class", "name", group=MAP, metavar="NAME", brief="One class; all by default.",
-    help="One class: a label, words of one, or a number; all by default.",
+    "--class", "name", group=MAP, metavar="NAME", brief="Classes, with commas between; all by default.",
+    help="A class: a label, words of one, or a number; several with commas between. All by default.",
 )  # fmt: skip
 @option(
-    "--what", group=MAP, type=click.Choice(["regions", "peaks", "cells", "areas"]), metavar="WHAT", brief="regions, peaks, cells or areas.",
-    help="What of the map: regions, peaks, cells or areas; by the format by default.",
+    "--what", group=MAP, type=click.Choice(_WHAT), metavar="WHAT", brief="scores, winners, regions, peaks, cells or areas.",
+    help="What of the map: scores, winners, regions, peaks, cells or areas; by the format by default.",
 )  # fmt: skip
 @option(
     "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of regions and peaks.",
-    help="Least score of regions and peaks; 0.5 of probabilities by default.",
+    help="Least score of regions, peaks and, with --class, of cells; 0.5 of probabilities by default. Of winners, none by default.",
 )  # fmt: skip
 @option(
     "--distance",
@@ -36,31 +38,40 @@ from fullconv.cli.terminal import note, print_json, tell, waiting
     metavar="PX",
     help="Least distance of two peaks in pixels; half a crop by default.",
 )
+@option(
+    "--crs", group=OUTPUT, metavar="CRS", brief="Of coordinates, such as EPSG:4326.",
+    help="CRS of coordinates, such as EPSG:4326; image is the image's own. By default GeoJSON is in WGS84 and all else in the image's CRS; in pixels where "
+    "the image has none.",
+)  # fmt: skip
+@option("--partial", group=MAP, is_flag=True, help="Write what is there of a map that is not finished.")
 @option("--image", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that a picture is laid over.")
 @picture_options
 @overwrite_option
 @json_option
-def command(result: str, out: str, as_json: bool, **options: Any) -> None:
-    """Write a map (x.zarr or x.npz) in the format of another program.
+def command(results: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:
+    """Write maps (x.zarr or x.npz) in the format of another program.
 
-    .tif is a cloud-optimised GeoTIFF with a band a class; .geojson holds regions or peaks as QuPath imports them, in the image's CRS or in
-    pixels; .csv and .parquet hold cells or peaks; .png, .svg and .pdf are pictures.
+    .tif holds scores, or winners with colours and names; .ome.tif scores, as QuPath opens them; .geojson, .gpkg and .fgb regions, winners, peaks
+    or cells as polygons; .csv and .parquet cells, peaks or areas; .png, .svg and .pdf are pictures.
+
+    Regions are cells that score at least --threshold. Winners are a partition: each cell belongs to the class that wins it. Areas count what each
+    class wins. Several maps of the same classes go into one file of polygons or one table, with the image's name in each row.
 
     \b
     Examples:
-      fullconv export scene.zarr -o scene.tif
+      fullconv export scene.zarr -o scene.gpkg --what winners
       fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
+      fullconv export a.zarr b.zarr -o areas.csv --what areas
     """
-    from fullconv.exports.export import export
-    from fullconv.maps.classmap import ClassMap
+    from fullconv.exports.export import Asked, write
 
-    found = ClassMap.load(result)
-    options["look"] = {key: options.pop(key) for key in PICTURED}
-    if found.record is not None and not found.record.finished:
-        note(f"{result} is not finished: cells of tiles that are not done have no answer")
+    asked = Asked(look={key: options.pop(key) for key in PICTURED}, **options)
     with waiting(f"writing {out}"):
-        written = export(found, out, **options)
+        written = write(list(results), out, asked)
+    for text in written.notes:
+        note(text)
     if as_json:
-        print_json({"written": str(written)})
-    else:
-        tell(f"wrote {written}")
+        print_json({"written": str(written.path), "what": written.what, "count": written.count})
+        return
+    count = "" if written.count is None else f": {written.count:,} {written.what}"
+    tell(f"wrote {written.path}{count}")

@@ -1,82 +1,155 @@
-"""Connected regions of cells that score at least a threshold, found in one pass over the rows."""
+"""Connected regions of cells, found in one pass over the rows; a region is given once no further row can belong to it."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fullconv.maps.classmap import ClassMap
 
-Run = tuple[int, int, int]  # row, first column, last column (excluded)
+Array = npt.NDArray[Any]
+Band = tuple[int, Array, Array]  # first row; (rows, cols) of keys, below 0 where no region is; (rows, cols) of scores
+_BAND = 64 << 20  # bytes of scores that are read at once
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Region:
-    """Cells that hang together by their sides."""
+    """Cells that hang together by their sides.
 
-    runs: list[Run] = field(default_factory=list)
-    cells: int = 0
-    total: float = 0.0
-    best: float = -np.inf
+    Attributes:
+        key: what they share: the index of a class.
+        total, best: sum and highest of their scores.
+        flat: row, first column and last column (excluded) of its runs, one behind the other.
+        into: what it was joined to.
+    """
 
-    def add(self, other: Region) -> None:
-        self.runs += other.runs
-        self.cells += other.cells
-        self.total += other.total
-        self.best = max(self.best, other.best)
+    key: int
+    cells: int
+    total: float
+    best: float
+    flat: array[int] = field(default_factory=lambda: array("i"))
+    into: Region | None = None
+
+    @property
+    def runs(self) -> npt.NDArray[np.int32]:
+        """(runs, 3): row, first column, last column (excluded)."""
+        return np.frombuffer(self.flat, np.int32).reshape(-1, 3)
 
     @property
     def mean(self) -> float:
         return self.total / self.cells
 
+    def root(self) -> Region:
+        """What this one has become a part of."""
+        found = self
+        while found.into is not None:
+            if found.into.into is not None:
+                found.into = found.into.into
+            found = found.into
+        return found
 
-def regions_of(found: ClassMap, index: int, threshold: float) -> list[Region]:
-    """Regions of one class, the highest score first."""
-    every: list[Region] = []
-    parent: list[int] = []
-    before: list[tuple[int, int, int]] = []  # first and last column and number of the runs of the row above
+    def join(self, other: Region) -> None:
+        """Make one of two roots."""
+        if self is other:
+            return
+        large, small = (self, other) if len(self.flat) >= len(other.flat) else (other, self)
+        large.flat.extend(small.flat)
+        large.cells += small.cells
+        large.total += small.total
+        large.best = max(large.best, small.best)
+        small.into, small.flat = large, array("i")
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
 
-    for row, scores in _rows(found, index):
-        here: list[tuple[int, int, int]] = []
+def regions_of(found: ClassMap, classes: tuple[int, ...], threshold: float) -> Iterator[Region]:
+    """Regions of cells that score at least a threshold, of each class for itself."""
+    high = _height(found)
+    at_once = max(1, _BAND // (4 * high * max(1, found.grid.cols)))
+    for first in range(0, len(classes), at_once):
+        some = classes[first : first + at_once]
+        finders = [_Finder() for _ in some]
+        for top in range(0, found.grid.rows, high):
+            planes = np.asarray(found.scores[list(some), top : min(top + high, found.grid.rows), :])
+            for finder, index, scores in zip(finders, some, planes, strict=True):
+                yield from finder.feed((top, np.where(scores >= threshold, index, -1), scores))
+        for finder in finders:
+            yield from finder.end()
+
+
+def winners_of(found: ClassMap, classes: tuple[int, ...], threshold: float | None) -> Iterator[Region]:
+    """Regions of cells that one class wins: of all classes a partition of the cells that have an answer.
+
+    Args:
+        threshold: leaves out cells whose winner scores less.
+    """
+    kept = np.zeros(len(found.labels) + 1, bool)  # the last is -1's, of cells without an answer
+    kept[list(classes)] = True
+    finder = _Finder()
+    for top, winners, best in bands_of_winners(found):
+        known = kept[winners] if threshold is None else kept[winners] & (best >= threshold)
+        yield from finder.feed((top, np.where(known, winners, -1), best))
+    yield from finder.end()
+
+
+def bands_of_winners(found: ClassMap) -> Iterator[Band]:
+    """Winning class of each cell (-1: no answer) and its score, some whole rows at a time."""
+    for top, pieces in groupby(found.winners(), key=lambda piece: piece[0]):
+        parts = sorted(pieces, key=lambda piece: piece[1])
+        winners, best = (np.concatenate([part[i] for part in parts], axis=1) for i in (2, 3))
+        yield top, winners, best
+
+
+def _height(found: ClassMap) -> int:
+    """Rows that are read at once: a row of chunks."""
+    return 256 if found.record is None else found.record.tiles.chunk[0]
+
+
+class _Finder:
+    """Regions of equal keys, fed with bands of rows from the first on."""
+
+    def __init__(self) -> None:
+        self._above: list[tuple[int, int, Region]] = []  # first and last column of the runs of the row before
+
+    def feed(self, band: Band) -> Iterator[Region]:
+        top, keys, scores = band
+        for i in range(len(keys)):
+            yield from self._row(top + i, keys[i], scores[i])
+
+    def end(self) -> Iterator[Region]:
+        yield from dict.fromkeys(region.root() for _, _, region in self._above)
+        self._above = []
+
+    def _row(self, row: int, keys: Array, scores: Array) -> Iterator[Region]:
+        above, here = self._above, []
         at = 0
-        for first, last in _runs(scores >= threshold):
-            part = scores[first:last]
-            region = Region([(row, first, last)], last - first, float(part.sum(dtype=np.float64)), float(part.max()))
-            number = len(every)
-            every.append(region)
-            parent.append(number)
-            while at < len(before) and before[at][1] <= first:
+        for first, last, key, total, best in _runs(keys, scores):
+            region = Region(key, last - first, total, best)
+            region.flat.extend((row, first, last))
+            while at < len(above) and above[at][1] <= first:
                 at += 1
             touching = at
-            while touching < len(before) and before[touching][0] < last:
-                a, b = sorted((root(before[touching][2]), root(number)))
-                parent[b] = a
+            while touching < len(above) and above[touching][0] < last:
+                if above[touching][2].key == key:
+                    region.root().join(above[touching][2].root())
                 touching += 1
-            here.append((first, last, number))
-        before = here
-    merged: dict[int, Region] = {}
-    for i, region in enumerate(every):
-        merged.setdefault(root(i), Region()).add(region)
-    return sorted(merged.values(), key=lambda region: (-region.best, region.runs[0]))
+            here.append((first, last, region))
+        self._above = here
+        going_on = {id(region.root()) for _, _, region in here}
+        yield from dict.fromkeys(root for _, _, region in above if id(root := region.root()) not in going_on)
 
 
-def _rows(found: ClassMap, index: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Rows of one class, read a row of chunks at a time."""
-    high = 256 if found.record is None else found.record.tiles.chunk[0]
-    for top in range(0, found.grid.rows, high):
-        band = np.asarray(found.scores[index, top : min(top + high, found.grid.rows), :])
-        yield from ((top + i, row) for i, row in enumerate(band))
-
-
-def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+def _runs(keys: Array, scores: Array) -> Iterator[tuple[int, int, int, float, float]]:
+    """Stretches of one key: first and last column, key, sum and highest of the scores."""
+    if not len(keys):
+        return
+    firsts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+    lasts = np.append(firsts[1:], len(keys))
+    totals, bests = np.add.reduceat(scores.astype(np.float64), firsts), np.maximum.reduceat(scores, firsts)
+    some = keys[firsts] >= 0
+    each = (part[some].tolist() for part in (firsts, lasts, keys[firsts], totals, bests))
+    yield from zip(*each, strict=True)

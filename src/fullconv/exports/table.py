@@ -1,4 +1,4 @@
-"""Cells or peaks as a table: CSV, or Parquet by pyarrow (extra ``parquet``)."""
+"""Cells, peaks or areas as a table: CSV, or Parquet by pyarrow (extra ``parquet``)."""
 
 from __future__ import annotations
 
@@ -10,99 +10,93 @@ from typing import Any
 import numpy as np
 
 from fullconv.errors import MissingExtra
-from fullconv.exports.coordinates import Coordinates, apply
+from fullconv.exports.cells import Cells, cells_of, peaks_of
+from fullconv.exports.coordinates import apply
+from fullconv.exports.names import names_of, number_of
+from fullconv.exports.projection import Projection
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.summary import cell_area, shares_of
+from fullconv.maps.summary import area_columns, shares_of
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
 Columns = dict[str, Any]
+Rows = Iterator[Columns]
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_AREA = {"micrometer": "area_um2", "meter": "area_m2"}
-_PLACE = ("row", "col", "x", "y", "x0", "y0", "x1", "y1")
+_OWN = ("image", "row", "col", "x", "y", "x0", "y0", "x1", "y1", "crs_x", "crs_y", "class", "label", "score")
 
 
-def write_table(
-    found: ClassMap, out: Path, classes: tuple[int, ...], what: str, threshold: float | None, distance: float | None
-) -> None:
-    """One row a cell or peak (or, of ``areas``, a class): its place in the map, the pixel at its centre, its crop; its scores, or label and score.
+def rows_of(
+    image: str,
+    found: ClassMap,
+    projection: Projection,
+    classes: tuple[int, ...],
+    what: str,
+    threshold: float | None,
+    distance: float | None,
+) -> Rows:
+    """One row a cell or peak (or, of ``areas``, a class), a part of the map at a time: the image's name, the cell's place in the map, the pixel at
+    its centre, its crop; class, label and score, and the scores of all classes where all are kept.
 
     An image with a place on the earth adds ``crs_x`` and ``crs_y`` of the centre. Cells without an answer are left out.
     """
+    names = names_of(found.labels)
     if what == "areas":
-        rows = iter([_areas(found, classes)])
-    else:
-        rows = (
-            _cells(found, classes, threshold) if what == "cells" else _peaks(found, classes, threshold or 0.0, distance)
-        )
+        yield _areas(image, found, classes, names)
+        return
+    each = names_of([found.labels[i] for i in classes], _OWN)
+    for cells in (
+        cells_of(found, classes, threshold) if what == "cells" else peaks_of(found, classes, threshold, distance)
+    ):
+        yield _row(image, found, projection, cells, names, each)
+
+
+def write_table(rows: Rows, out: Path) -> int:
+    """Write rows whose columns are the same; how many there are."""
     with written_whole(out) as (part,):
-        if out.suffix.lower() == ".parquet":
-            _parquet(rows, part, out)
-        else:
-            _csv(rows, part)
+        return _parquet(rows, part, out) if out.suffix.lower() == ".parquet" else _csv(rows, part)
 
 
-def _cells(found: ClassMap, classes: tuple[int, ...], threshold: float | None) -> Iterator[Columns]:
-    only = found.record is not None and found.record.keep == "top1"
-    for top, left, winners in found.winning():
-        rows, cols = slice(top, top + winners.shape[0]), slice(left, left + winners.shape[1])
-        scores = (
-            np.asarray(found.scores[list(classes), rows, cols]) if not only else np.asarray(found.scores[:, rows, cols])
-        )
-        best = np.fmax.reduce(scores, axis=0) if scores.shape[0] > 1 else scores[0]
-        known = ~np.isnan(best) if threshold is None else best >= threshold
-        r, c = np.nonzero(known)
-        columns = _place(found, r + top, c + left)
-        if only:
-            columns["label"] = [found.labels[i] for i in winners[known]]
-            columns["score"] = best[known]
-        else:
-            columns |= {found.labels[index]: scores[i][known] for i, index in enumerate(classes)}
-        yield columns
+def _row(
+    image: str, found: ClassMap, projection: Projection, cells: Cells, names: tuple[str, ...], each: tuple[str, ...]
+) -> Columns:
+    x, y = cells.centres.T
+    sides = (cells.rows, cells.cols, x, y, *cells.boxes.T)
+    columns: Columns = {"image": [image] * len(x), **dict(zip(_OWN[1:9], sides, strict=True))}
+    if projection.placed.on_earth:
+        columns["crs_x"], columns["crs_y"] = projection.points(*apply(projection.placed.pixels, x + 0.5, y + 0.5))
+    chosen = cells.classes.tolist()
+    columns["class"] = np.array([number_of(found, i) for i in chosen], np.int64)
+    columns["label"] = [names[i] for i in chosen]
+    columns["score"] = cells.scores
+    if cells.each is not None:
+        columns |= dict(zip(each, cells.each.T, strict=True))
+    return columns
 
 
-def _peaks(found: ClassMap, classes: tuple[int, ...], threshold: float, distance: float | None) -> Iterator[Columns]:
-    for index in classes:
-        peaks = found.peaks(index, threshold, distance)
-        columns = _place(found, np.array([p.row for p in peaks], int), np.array([p.col for p in peaks], int))
-        columns["label"] = [p.label for p in peaks]
-        columns["score"] = np.array([p.score for p in peaks], np.float32)
-        yield columns
-
-
-def _areas(found: ClassMap, classes: tuple[int, ...]) -> Columns:
+def _areas(image: str, found: ClassMap, classes: tuple[int, ...], names: tuple[str, ...]) -> Columns:
     """One row a class: the cells that it wins, their share of those with an answer, their area where a pixel has a size, its highest score."""
     every = shares_of(found)
     answered, chosen = sum(share.cells for share in every), [every[i] for i in classes]
-    cells = np.array([share.cells for share in chosen])
-    columns: Columns = {"label": [share.label for share in chosen], "cells": cells, "share": cells / max(1, answered)}
-    area = cell_area(found)
-    if area is not None:
-        columns[_AREA.get(found.place.unit, "area")] = cells * area
-    columns["highest"] = np.array([np.nan if share.highest is None else share.highest for share in chosen], np.float32)
-    return columns
+    cells = np.array([share.cells for share in chosen], np.int64)
+    highest = np.array([np.nan if share.highest is None else share.highest for share in chosen], np.float32)
+    return {
+        "image": [image] * len(classes),
+        "class": np.array([number_of(found, i) for i in classes], np.int64),
+        "label": [names[i] for i in classes],
+        "cells": cells,
+        "share": cells / max(1, answered),
+        **area_columns(found, cells),
+        "highest": highest,
+    }
 
 
-def _place(found: ClassMap, rows: Any, cols: Any) -> Columns:
-    grid = found.grid
-    sides = [(grid.stride[i], grid.centre0[i], grid.crop[i], at) for i, at in ((1, cols), (0, rows))]
-    (x, x0, x1), (y, y0, y1) = (
-        (float(first) + at * float(step), at * float(step), at * float(step) + float(crop))
-        for step, first, crop, at in sides
-    )
-    columns = dict(zip(_PLACE, (rows, cols, x, y, x0, y0, x1, y1), strict=True))
-    placed = Coordinates.of(found)
-    if placed.on_earth:
-        columns["crs_x"], columns["crs_y"] = apply(placed.pixels, x + 0.5, y + 0.5)
-    return columns
+def plain(text: str) -> str:
+    """A label or name as text: a spreadsheet would take one that begins like a formula for one, and an apostrophe before it says that it is none."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
-def plain(label: str) -> str:
-    """A label as text: a spreadsheet would take one that begins like a formula for one, and an apostrophe before it says that it is none."""
-    return f"'{label}" if label.startswith(_FORMULAS) else label
-
-
-def _csv(rows: Iterator[Columns], part: Path) -> None:
+def _csv(rows: Rows, part: Path) -> int:
+    count = 0
     with part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         for i, columns in enumerate(rows):
@@ -110,36 +104,39 @@ def _csv(rows: Iterator[Columns], part: Path) -> None:
                 writer.writerow([plain(name) for name in columns])
             values = [_texts(column) for column in columns.values()]
             writer.writerows(zip(*values, strict=True))
+            count += len(values[0])
+    return count
 
 
 def _texts(column: Any) -> list[Any]:
-    """Numbers as numbers, words as words."""
+    """Numbers as numbers, words as words, nothing where there is no number."""
     kind = getattr(getattr(column, "dtype", None), "kind", "")
     if kind == "f":
-        return [f"{value:.9g}" for value in column]
+        small = (
+            column.dtype.itemsize <= 4
+        )  # nine digits say which float32 it is, and the shortest that do which float64
+        return ["" if value != value else f"{value:.9g}" if small else repr(value) for value in column.tolist()]
     return [plain(value) if isinstance(value, str) else value for value in column]
 
 
-def _parquet(rows: Iterator[Columns], part: Path, out: Path) -> None:
+def _parquet(rows: Rows, part: Path, out: Path) -> int:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise MissingExtra(f"{out}: Parquet needs pyarrow; install it with: pip install 'fullconv[parquet]'") from None
-    writer = None
-    for columns in rows:
-        table = pa.table(
-            {
-                name: pa.array(values) if len(values) else pa.array(values, _kind(name, values, pa))
-                for name, values in columns.items()
-            }
-        )
-        writer = writer or pq.ParquetWriter(part, table.schema.with_metadata({"software": MARK}))
-        writer.write_table(table.cast(writer.schema))
-    if writer is not None:
-        writer.close()
+    writer, count = None, 0
+    try:
+        for columns in rows:
+            table = pa.table({name: _array(values, pa) for name, values in columns.items()})
+            writer = writer or pq.ParquetWriter(part, table.schema.with_metadata({"software": MARK}))
+            writer.write_table(table.cast(writer.schema))
+            count += len(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    return count
 
 
-def _kind(name: str, values: Any, pa: Any) -> Any:
-    """The type of a column without rows."""
-    return pa.string() if name == "label" else pa.from_numpy_dtype(np.asarray(values).dtype)
+def _array(values: Any, pa: Any) -> Any:
+    return pa.array(values, pa.string()) if isinstance(values, list) else pa.array(values)

@@ -142,8 +142,17 @@ class ClassMap:
 
     def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
         """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""
+        for top, left, classes, _ in self.winners():
+            yield top, left, classes
+
+    def winners(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp], Scores]]:
+        """The same with the winners' scores behind, NaN without an answer."""
         for rows, cols in self._pieces.blocks():
-            yield rows.start, cols.start, self._pieces.winners(rows, cols)[0]
+            yield rows.start, cols.start, *self._pieces.winners(rows, cols)
+
+    def winners_in(self, rows: slice, cols: slice) -> tuple[npt.NDArray[np.intp], Scores]:
+        """Winning classes of some cells, (rows, cols), -1 without an answer, and their scores."""
+        return self._pieces.winners(rows, cols)
 
     @property
     def best(self) -> Peak:

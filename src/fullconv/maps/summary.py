@@ -15,6 +15,9 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
 
+# Of a unit of length: names of a small and a large unit of area, and how many small ones make a large one.
+_UNITS = {"micrometer": ("area_um2", "area_mm2", 1e6), "meter": ("area_m2", "area_km2", 1e6)}
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -111,6 +114,21 @@ def cell_area(found: ClassMap) -> float | None:
     """Area of a cell's square, as wide as the stride, in the unit of ``place``, squared; None where pixels have no size."""
     size, stride = found.place.pixel_size, found.grid.stride
     return None if size is None else float(stride[0]) * float(stride[1]) * size[0] * size[1]
+
+
+def area_columns(found: ClassMap, cells: Any) -> dict[str, Any]:
+    """Areas of so many cells as columns whose names say the unit, one that fits small areas and one that fits large ones; none where pixels have no size."""
+    area = cell_area(found)
+    if area is None:
+        return {}
+    small, large, ratio = _UNITS.get(found.place.unit, ("area", "", 1.0))
+    covered = np.asarray(cells) * area
+    return {small: covered} | ({large: covered / ratio} if large else {})
+
+
+def image_name(found: ClassMap) -> str:
+    """The name of a map's image, empty where it does not say it."""
+    return "" if found.record is None else _name(found.record.request, "image")
 
 
 def _name(asked: Mapping[str, Any], part: str) -> str:

@@ -21,10 +21,12 @@ from fullconv.errors import BadInput
 MARK = "written by fullconv"
 _LOOKED = 64 << 10  # bytes at either end of a file where the mark may stand
 _TABLE = (
+    b"image,row,col,x,y,x0,y0,x1,y1",
+    b"image,class,label,cells,share",
+    b"image,status,error,rules",
     b"row,col,x,y,x0,y0,x1,y1",
     b"label,cells,share",
-    b"image,status,error,rules",
-)  # what tables begin with, which hold no mark
+)  # what tables begin with, which hold no mark; the last two are of earlier versions
 
 Identity = tuple[int, int]  # device and number of a file: the same by whatever name, link or case
 
