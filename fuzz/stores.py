@@ -60,7 +60,7 @@ def read(path: Path) -> None:
         found.peaks(0)
         found.at(10, 10)
         found._repr_html_()
-        fullconv.export(found, folder / "x.csv")
+        fullconv.export(found, folder / "x.csv", partial=True)
         storage = storage_of(folder / "x.zarr")
         if not found.record.finished and found.record.run:
             with storage.lock():

@@ -74,13 +74,15 @@ def test_a_file_and_what_is_none(slide: Path, tmp_path: Path, run: Run) -> None:
 def test_areas_are_a_table(slide: Path, tmp_path: Path, run: Run) -> None:
     assert run("export", slide, "-o", tmp_path / "areas.csv", "--what", "areas").status == 0
     rows = [line.split(",") for line in (tmp_path / "areas.csv").read_text().splitlines()]
-    assert rows[0] == ["label", "cells", "share", "area_um2", "highest"]
+    assert rows[0] == ["image", "class", "label", "cells", "share", "area_um2", "area_mm2", "highest"]
     scores = np.asarray(ClassMap.load(slide).scores)
     winners = scores.argmax(axis=0)
-    for i, (label, cells, share, area, highest) in enumerate(rows[1:]):
-        assert label == str(i)
+    for i, (image, number, label, cells, share, area, large, highest) in enumerate(rows[1:]):
+        assert image == "x.tif"
+        assert (number, label) == (str(i), str(i))
         assert int(cells) == (winners == i).sum()
         assert float(share) == pytest.approx((winners == i).mean(), rel=1e-6)
         assert float(area) == int(cells) * 4.0
+        assert float(large) == pytest.approx(int(cells) * 4e-6)
         assert float(highest) == pytest.approx(scores[i].max(), rel=1e-6)
     assert "areas go to .csv" in run("export", slide, "-o", tmp_path / "x.geojson", "--what", "areas").err

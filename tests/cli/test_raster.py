@@ -53,12 +53,12 @@ def test_a_map_and_its_exports(run: Run, net: list[str], image: Path, tmp_path: 
     assert "was finished before; --restart makes it anew" in again.out
     for name in ("x.tif", "x.geojson", "x.csv", "x.parquet", "x.png"):
         done = run("export", out, "-o", tmp_path / name, "--class", "7")
-        assert (done.status, done.out.strip()) == (0, f"wrote {tmp_path / name}")
+        assert (done.status, done.out.split(": ")[0].strip()) == (0, f"wrote {tmp_path / name}")
     with (tmp_path / "x.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(ClassMap.load(out).peaks("7"))
     assert json.loads(run("export", out, "-o", tmp_path / "y.npz", "--json").out) == {
-        "written": str(tmp_path / "y.npz")
-    }
+        "written": str(tmp_path / "y.npz"), "what": "map", "count": None,
+    }  # fmt: skip
 
 
 def test_a_dry_run_writes_nothing(run: Run, net: list[str], image: Path, tmp_path: Path) -> None:
@@ -238,7 +238,11 @@ def test_an_unfinished_result_is_told(run: Run, net: list[str], image: Path, tmp
     monkeypatch.setattr(Store, "finish", ended)
     with pytest.raises(MemoryError):
         fullconv.map_raster(runs.digits(), image, tmp_path / "x.zarr", preprocess="unit")
-    found = run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv")
+    refused = run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv")
+    assert refused.status == 2
+    assert "--partial" in refused.err
+    assert not (tmp_path / "x.csv").exists()
+    found = run("export", tmp_path / "x.zarr", "-o", tmp_path / "x.csv", "--partial")
     assert found.status == 0
     assert "is not finished: cells of tiles that are not done have no answer" in found.err
 

@@ -52,7 +52,7 @@ class Gathered:
         notes = []
         for name, found in zip(named, maps, strict=True):
             if found.record is not None and not found.record.finished:
-                told = f"{name}: is not finished, so that cells of tiles that are not done have no answer"
+                told = f"{name}: is not finished: cells of tiles that are not done have no answer"
                 if not partial:
                     raise BadInput(
                         f"{told}; go on with the command that made it, or write what is there with --partial (partial=True)"
@@ -61,10 +61,8 @@ class Gathered:
             _require_alike(named[0], maps[0], name, found)
         images = [image_name(found) for found in maps]
         often = Counter(images)
-        return Gathered(
-            maps,
-            tuple(image if image and often[image] == 1 else name for image, name in zip(images, named, strict=True)),
-        )
+        known = (image if image and often[image] == 1 else name for image, name in zip(images, named, strict=True))
+        return Gathered(maps, tuple(known), tuple(notes))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from fullconv.exports.coordinates import Coordinates
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import MISSING, STEPS, Stored, encoded
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK
+from fullconv.system.guard import MARK, is_own, sign
 
 Read = Callable[
     [slice, slice], Iterator[tuple[int, npt.NDArray[Any]]]
@@ -105,5 +105,14 @@ def write_bands(
             raise BadInput(f"{out}: cannot be written ({error})") from None
         finally:
             plain.unlink(missing_ok=True)
+        sign(part)
         if beside is not None:
             parts[1].write_text(beside[1], encoding="utf-8")
+    if beside is None:
+        _forget(out.with_name(out.name + ".aux.xml"))
+
+
+def _forget(aux: Path) -> None:
+    """Remove the names that an earlier raster of classes had by this name: GDAL would take them for the new one's."""
+    if aux.is_file() and is_own(aux):
+        aux.unlink()

@@ -15,7 +15,7 @@ from fullconv.exports.bands import Bands, windows
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.viewers import halved, levels_of
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK
+from fullconv.system.guard import MARK, sign
 
 Array = npt.NDArray[Any]
 _TILE = 256
@@ -66,6 +66,7 @@ def write_ometiff(found: ClassMap, out: Path, classes: tuple[int, ...], image: s
                         compression="zlib", **about,
                     )  # fmt: skip
             del levels, level
+            sign(part)
         finally:
             for raw in raws:
                 raw.unlink(missing_ok=True)

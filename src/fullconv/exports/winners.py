@@ -58,7 +58,7 @@ def _names(found: ClassMap, names: tuple[str, ...]) -> str:
         for i, name in enumerate(names)
     )
     return (
-        f'<PAMDataset>\n  <!-- {MARK} -->\n  <PAMRasterBand band="1">\n    <CategoryNames>\n{categories}    </CategoryNames>\n'
+        f'<PAMDataset>\n  <Metadata><MDI key="SOFTWARE">{MARK}</MDI></Metadata>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n{categories}    </CategoryNames>\n'
         f'    <GDALRasterAttributeTable tableType="thematic">\n{head}{rows}    </GDALRasterAttributeTable>\n  </PAMRasterBand>\n</PAMDataset>\n'
     )
 
