@@ -12,7 +12,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullconv.rasters import blocks
+from fullconv.rasters import blocks, zarrs
 from fullconv.rasters.blocks import Blocks
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled
@@ -151,7 +151,29 @@ def test_one_block_is_decoded_once_and_counted(kind: str, tmp_path: Path, monkey
         tifffile.imwrite(path, SCENE, photometric="rgb", rowsperstrip=403, compression=compression)
     source = open_source(path)
     plain = kind == "strip.tif"  # its rows lie in the file as they are
-    assert source.about.held == (0 if plain else 2 * SCENE.nbytes)
+    packed = SCENE.nbytes if kind.endswith("zarr") else 0  # the chunk as it lies there, at most
+    assert source.about.held == (0 if plain else 2 * SCENE.nbytes + packed)
     for rows, cols in (((0, 40), (0, 50)), ((300, 403), (100, 397))):
         np.testing.assert_array_equal(source.read(0, rows, cols, range(3)).pixels, SCENE[slice(*rows), slice(*cols)])
     source.close()
+
+
+def test_a_window_of_many_chunks_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """zarr decodes all chunks of a request side by side, whatever that takes; so no request is of more than a few."""
+    monkeypatch.setattr(zarrs, "_PIECE", 9000)
+    zarr.create_array(tmp_path / "x.zarr", data=SCENE, chunks=(40, 50, 3))
+    asked: list[int] = []
+    window = zarrs.window_of
+
+    def counted(array: object, axes: str, rows: tuple[int, int], cols: tuple[int, int], bands: object) -> np.ndarray:
+        asked.append((rows[1] - rows[0]) * (cols[1] - cols[0]) * 3)
+        return window(array, axes, rows, cols, bands)
+
+    monkeypatch.setattr(zarrs, "window_of", counted)
+    source = open_source(tmp_path / "x.zarr")
+    for rows, cols in (((0, 403), (0, 397)), ((39, 41), (49, 351)), ((45, 47), (3, 9))):
+        np.testing.assert_array_equal(source.read(0, rows, cols, range(3)).pixels, SCENE[slice(*rows), slice(*cols)])
+    np.testing.assert_array_equal(source.read(0, (5, 99), (7, 120), (2, 0)).pixels, SCENE[5:99, 7:120, [2, 0]])
+    source.close()
+    assert max(asked) <= 9000
+    assert len(asked) > 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -12,11 +13,14 @@ import numpy as np
 import zarr
 
 from fullconv.errors import BadInput
+from fullconv.rasters import blocks
 from fullconv.rasters.arrays import axes_of, size_of, window_of
 from fullconv.rasters.bounded import bind, bounded
 from fullconv.rasters.source import About, Level, Span, Window, bits_of, white_of
 
 _LOOKED = 16  # chunks of a level
+_PIECE = 4 << 20  # bytes that are asked for at once, or one chunk: zarr decodes all of a request's side by side
+_COPIES = 3  # of a piece: its chunks packed and decoded, and the array that they are laid into
 _ABOUT = ("zarr.json", ".zarray", ".zgroup")
 _MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
@@ -52,7 +56,7 @@ class Zarr:
         self._dtype = np.dtype(first.dtype).newbyteorder("=")
         self.about = About(
             self.name, bands, self._dtype.name, tuple(levels), pixel_size=size, unit="micrometer" if size else "",
-            white=white_of(self._dtype, self._bits),
+            white=white_of(self._dtype, self._bits), held=max(self._held(array, bands) for array in self._arrays),
         )  # fmt: skip
 
     def _levels(self, found: Any) -> tuple[list[Any], str | None, tuple[float, float] | None]:
@@ -91,11 +95,39 @@ class Zarr:
                 f"{self.name}: the array {array.name or ''} {what}; an image is numbers, and pickled code is never run"
             )
 
+    def _held(self, array: Any, bands: int) -> int:
+        """Bytes that reading takes beside what it gives: of a piece, or of a chunk that ``Blocks`` keeps no more than what is packed."""
+        high, wide, deep = size_of(array.chunks, self._axes)
+        height, width, _ = size_of(array.shape, self._axes)
+        chunk = high * wide * max(deep, bands) * self._dtype.itemsize
+        if chunk > blocks.LARGE:
+            return int(chunk)
+        return int(_COPIES * min(max(_PIECE, chunk), height * width * bands * self._dtype.itemsize))
+
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
-        return Window(window_of(self._arrays[level], self._axes, rows, cols, bands).astype(self._dtype, copy=False))
+        array = self._arrays[level]
+        high, wide, _ = size_of(array.chunks, self._axes)
+        line = high * wide * (max(bands) + 1 - min(bands)) * self._dtype.itemsize  # of one chunk
+        across = min(max(1, _PIECE // line), -(-cols[1] // wide) - cols[0] // wide)
+        down = max(1, _PIECE // (line * across))
+        pieces = list(product(_pieces(rows, down * high), _pieces(cols, across * wide)))
+        if len(pieces) == 1:
+            pixels = window_of(array, self._axes, rows, cols, bands).astype(self._dtype, copy=False)
+            return Window(pixels)
+        out = np.empty((rows[1] - rows[0], cols[1] - cols[0], len(bands)), self._dtype)
+        for y, x in pieces:
+            into = out[y[0] - rows[0] : y[1] - rows[0], x[0] - cols[0] : x[1] - cols[0]]
+            into[...] = window_of(array, self._axes, y, x, bands)
+        return Window(out)
 
     def close(self) -> None:
         self._arrays = []
+
+
+def _pieces(between: Span, step: int) -> list[Span]:
+    """A range in parts that end where a step does."""
+    edges = [*range(between[0] // step * step, between[1], step), between[1]]
+    return [(max(a, between[0]), b) for a, b in pairwise(edges)]
 
 
 def _named_in(found: Any, name: str, subdataset: str | None) -> Any:
