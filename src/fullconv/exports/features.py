@@ -59,7 +59,8 @@ def features_of(
         for cells in peaks_of(found, classes, threshold, distance):
             yield _features(cells, projection.shapes(_rectangles(*cells.boxes.T), of_pixels=True), {})
     else:
-        names = names_of([found.labels[i] for i in classes], _OWN)
+        every = names_of(found.labels, _OWN)
+        names = [every[i] for i in classes]
         for cells in cells_of(found, classes, threshold):
             for some in _parts(cells):
                 squares = _rectangles(some.cols, some.rows, some.cols + 1, some.rows + 1)

@@ -43,7 +43,8 @@ def rows_of(
     if what == "areas":
         yield _areas(image, found, classes, names)
         return
-    each = names_of([found.labels[i] for i in classes], _OWN)
+    columns = names_of(found.labels, _OWN)
+    each = tuple(columns[i] for i in classes)
     for cells in (
         cells_of(found, classes, threshold) if what == "cells" else peaks_of(found, classes, threshold, distance)
     ):
