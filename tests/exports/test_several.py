@@ -56,6 +56,30 @@ def test_several_maps_in_one_file(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("y*"))
 
 
+def test_areas_are_the_earths_or_left_out(tmp_path: Path) -> None:
+    """Web Mercator at 60 degrees has four times the earth's; a table of both kinds would have columns below others' names."""
+    from fullconv.exports.export import Asked, write
+
+    north = a_map(crs="EPSG:3857", origin=(1_000_000, 8_399_738))
+    written = write(north, tmp_path / "x.csv", Asked(what="areas"))
+    assert written.notes == ("areas are left out: those of its CRS are 3.99 times the earth's; an image in a CRS that keeps them, such as UTM, has areas",)  # fmt: skip
+    assert list(rows_of(tmp_path / "x.csv")[0]) == ["image", "class", "label", "cells", "share", "highest"]
+    assert "area_m2" not in read(export(north, tmp_path / "x.geojson", what="winners"))[0][1]
+    for crs, origin in (
+        ("EPSG:32631", (500_000, 7_000_000)),
+        ("EPSG:6933", (1_000_000, 6_000_000)),
+        ("EPSG:3857", (0, 0)),
+    ):
+        rows = rows_of(export(a_map(crs=crs, origin=origin), tmp_path / "y.csv", what="areas"))
+        assert float(rows[0]["area_m2"]) == 1600 * int(rows[0]["cells"])
+    with pytest.raises(BadInput, match=r"the same columns \(area_km2, area_m2\)"):
+        export([a_map(), north], tmp_path / "z.csv", what="areas")
+    pytest.importorskip("pyogrio")
+    with pytest.raises(BadInput, match=r"the same columns \(area_km2, area_m2\)"):
+        export([a_map(), north], tmp_path / "z.gpkg", what="winners", crs="EPSG:4326")
+    assert not list(tmp_path.glob("z*"))
+
+
 def test_a_label_takes_no_other_column(tmp_path: Path) -> None:
     """Classes named like a column, or like each other, have a column each: their own scores."""
     assert names_of(("x", "A", "a", "b", "b (3)"), ("x",)) == ("x (0)", "A (1)", "a (2)", "b", "b (3)")

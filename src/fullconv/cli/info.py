@@ -46,6 +46,8 @@ def command(result: str, as_json: bool) -> None:
         say(f"  {line}")
     if found.left_out:
         say(f"  {found.left_out:,} cells ({found.left_out / cells:.1%}) have no answer")
+    if found.area_note:
+        say(f"  {found.area_note}")
     for tile, why in found.failed:
         say(f"  tile {tile} was left out: {why}")
     _print_classes(found)
@@ -74,12 +76,13 @@ def _place(found: Summary) -> list[str]:
 
 def _print_classes(found: Summary) -> None:
     answered = max(1, found.rows * found.cols - found.left_out)
-    unit = {"micrometer": "µm²", "meter": "m²"}.get(found.place.unit, "")
+    covered = answered * (found.cell_area or 0)
+    unit, per = fitting(found.place.unit, covered)
     titles = ["class", "cells", "share", *([f"area ({unit})"] if found.cell_area is not None else []), "highest"]
     rows = [
         [
             share.label, f"{share.cells:,}", f"{share.cells / answered:.1%}",
-            *([f"{share.cells * found.cell_area:,.0f}"] if found.cell_area is not None else []),
+            *([f"{share.cells * found.cell_area / per:,.{0 if per == 1 else 3}f}"] if found.cell_area is not None else []),
             "" if share.highest is None else f"{share.highest:.4g}",
         ]
         for share in found.classes[:_SHOWN]
@@ -87,3 +90,11 @@ def _print_classes(found: Summary) -> None:
     print_table(titles, rows, titles[1:])
     if len(found.classes) > _SHOWN:
         tell(f"and {len(found.classes) - _SHOWN} classes that win fewer cells; --json lists all")
+
+
+def fitting(unit: str, area: float) -> tuple[str, float]:
+    """The unit in which an area reads best, and how many of the small one it is: µm² or mm², m² or km²."""
+    names = {"micrometer": ("µm²", "mm²"), "meter": ("m²", "km²")}.get(unit)
+    if names is None:
+        return "", 1.0
+    return (names[1], 1e6) if area >= 1e5 else (names[0], 1.0)

@@ -12,6 +12,7 @@ from fullconv.exports.features import POLYGONS, features_of
 from fullconv.exports.gathered import Gathered, Result
 from fullconv.exports.names import names_of
 from fullconv.exports.projection import OWN, WGS84, Projection
+from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
@@ -105,7 +106,7 @@ def write(result: Result | Sequence[Result], out: str | Path, asked: Asked, *, o
     with guarded(asked.image, overwrite=overwrite):
         gathered = Gathered.of(result, partial=asked.partial)
         written = _write(gathered, target, asked)
-        return replace(written, notes=(*gathered.notes, *written.notes))
+        return replace(written, notes=(*gathered.notes, *_area_notes(gathered, written), *written.notes))
 
 
 def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
@@ -138,6 +139,13 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     else:
         found.save(target)
     return Written(target, what)
+
+
+def _area_notes(gathered: Gathered, written: Written) -> list[str]:
+    """Why areas are missing where they would be."""
+    if written.what not in ("regions", "winners", "areas") or written.count is None:
+        return []
+    return [f"{name}: {text}" if name else text for name, found in gathered if (text := area_note(found))]
 
 
 def _suffix(target: Path) -> str:

@@ -13,8 +13,8 @@ from fullconv.exports.cells import Cells, cells_of, peaks_of
 from fullconv.exports.names import names_of
 from fullconv.exports.projection import Projection
 from fullconv.exports.regions import Region, regions_of, winners_of
+from fullconv.maps.areas import area_columns
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.summary import area_columns
 
 Array = npt.NDArray[Any]
 POLYGONS = ("regions", "winners", "peaks", "cells")

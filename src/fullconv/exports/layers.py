@@ -55,13 +55,17 @@ def write_layers(layers: Iterator[Layer], out: Path, what: str, names: tuple[str
 def _geopackage(layers: Iterator[Layer], part: Path, what: str, names: tuple[str, ...], wkt: str, out: Path) -> int:
     import pyogrio
 
-    count = 0
-    begun = False
+    count, begun = 0, False
+    first: list[str] = []
     for image, found, _, every in layers:
         for features in every:
             if begun and not len(features.shapes):
                 continue
             columns = _columns(features, found, image, names)
+            first = first or list(columns)
+            if list(columns) != first:
+                differ = ", ".join(sorted(set(first) ^ set(columns)))
+                raise BadInput(f"{out}: the maps do not all have the same columns ({differ}); export them one by one")
             if len(columns) > _MOST_COLUMNS:
                 raise BadInput(
                     f"{out}: {len(columns)} columns, and it holds {_MOST_COLUMNS} at most; choose classes with --class"

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fullconv.errors import MissingExtra
+from fullconv.errors import BadInput, MissingExtra
 from fullconv.exports.cells import Cells, cells_of, peaks_of
 from fullconv.exports.coordinates import apply
 from fullconv.exports.names import names_of, number_of
 from fullconv.exports.projection import Projection
+from fullconv.maps.areas import area_columns
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.summary import area_columns, shares_of
+from fullconv.maps.summary import shares_of
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
@@ -53,8 +54,20 @@ def rows_of(
 
 def write_table(rows: Rows, out: Path) -> int:
     """Write rows whose columns are the same; how many there are."""
+    rows = alike(rows, out)
     with written_whole(out) as (part,):
         return _parquet(rows, part, out) if out.suffix.lower() == ".parquet" else _csv(rows, part)
+
+
+def alike(rows: Rows, out: Path) -> Rows:
+    """The same rows; BadInput where columns of a later map are others, which would end up below the wrong names."""
+    first: list[str] | None = None
+    for columns in rows:
+        first = list(columns) if first is None else first
+        if list(columns) != first:
+            differ = ", ".join(sorted(set(first) ^ set(columns)))
+            raise BadInput(f"{out}: the maps do not all have the same columns ({differ}); export them one by one")
+        yield columns
 
 
 def _row(

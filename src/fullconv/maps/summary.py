@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.geometry.place import Place
+from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
-
-# Of a unit of length: names of a small and a large unit of area, and how many small ones make a large one.
-_UNITS = {"micrometer": ("area_um2", "area_mm2", 1e6), "meter": ("area_m2", "area_km2", 1e6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class Summary:
         failed: tiles whose pixels did not decode, and why.
         classes: the classes, those that win most first.
         cell_area: of a cell's square in ``place.unit`` squared, None where pixels have no size.
+        area_note: why there are none where pixels have one; empty where there are.
     """
 
     finished: bool
@@ -61,6 +60,7 @@ class Summary:
     classes: tuple[Share, ...]
     place: Place
     cell_area: float | None
+    area_note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -89,6 +89,7 @@ def summary_of(result: str | Path) -> Summary:
         size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
+        area_note=area_note(found),
     )  # fmt: skip
 
 
@@ -108,22 +109,6 @@ def shares_of(found: ClassMap) -> list[Share]:
         Share(label, int(cells), None if top is None else float(top.score))
         for label, cells, top in zip(found.labels, won, tops, strict=True)
     ]
-
-
-def cell_area(found: ClassMap) -> float | None:
-    """Area of a cell's square, as wide as the stride, in the unit of ``place``, squared; None where pixels have no size."""
-    size, stride = found.place.pixel_size, found.grid.stride
-    return None if size is None else float(stride[0]) * float(stride[1]) * size[0] * size[1]
-
-
-def area_columns(found: ClassMap, cells: Any) -> dict[str, Any]:
-    """Areas of so many cells as columns whose names say the unit, one that fits small areas and one that fits large ones; none where pixels have no size."""
-    area = cell_area(found)
-    if area is None:
-        return {}
-    small, large, ratio = _UNITS.get(found.place.unit, ("area", "", 1.0))
-    covered = np.asarray(cells) * area
-    return {small: covered} | ({large: covered / ratio} if large else {})
 
 
 def image_name(found: ClassMap) -> str:
