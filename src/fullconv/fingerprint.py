@@ -14,6 +14,7 @@ from fullconv.model import Model
 from fullconv.rasters.remote import fingerprint as far_print
 from fullconv.rasters.remote import is_remote
 from fullconv.rasters.sidecars import read_with
+from fullconv.rasters.vrt import addresses_of
 
 _WHOLE = 1 << 30  # bytes of an image that are all read
 _PIECES, _PIECE, _AT_ONCE = 1024, 64 << 10, 1 << 20
@@ -50,9 +51,14 @@ def of_model(model: Model) -> str:
     return made.hexdigest()[:32]
 
 
-def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
-    """Of an image: every byte of files up to a gigabyte, and of larger ones pieces all over the file, its size and its time stamp, so that a
-    slide of many gigabytes takes milliseconds."""
+def of_image(image: Any, size: tuple[int, int], bands: int, subdataset: str | None = None) -> str:
+    """Of an image and all that its pixels come from (``files_of``): every byte of files up to a gigabyte, and of larger ones pieces all over
+    the file, its size and its time stamp, so that a slide of many gigabytes takes milliseconds; of objects on other machines what their
+    server says of them.
+
+    Args:
+        subdataset: which image of several, where only that one is to be looked at.
+    """
     made = hashlib.sha256(repr((size, bands)).encode())
     if not isinstance(image, str | Path):
         array = np.asarray(image)
@@ -60,10 +66,10 @@ def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
         made.update(np.ascontiguousarray(array).view(np.uint8).reshape(-1).data)
         return made.hexdigest()[:32]
     if is_remote(image):
-        made.update(far_print(image).encode())
+        made.update(far_print(image, subdataset).encode())
         return made.hexdigest()[:32]
     path = Path(image)
-    files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path, *read_with(path)]
+    files = files_of(path)
     whole = sum(part.stat().st_size for part in files) <= _WHOLE
     pieces = max(2, _PIECES // len(files))
     for part in files:
@@ -71,7 +77,16 @@ def of_image(image: Any, size: tuple[int, int], bands: int) -> str:
         made.update(repr((_name_in(path, part), about.st_size, None if whole else about.st_mtime_ns)).encode())
         for piece in _bytes_of(part, about.st_size, None if whole else pieces):
             made.update(piece)
+    for address in addresses_of(path) if path.suffix.lower() == ".vrt" else ():
+        made.update(repr((address, far_print(address))).encode())
     return made.hexdigest()[:32]
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of this machine that an image's pixels come from."""
+    if path.is_dir():
+        return sorted(part for part in path.rglob("*") if part.is_file())
+    return [path, *read_with(path)]
 
 
 def _name_in(path: Path, part: Path) -> str:
@@ -91,12 +106,30 @@ def _bytes_of(path: Path, length: int, pieces: int | None) -> Iterator[bytes]:
             yield file.read(_PIECE)
 
 
-def state_of(image: Any) -> tuple[int, ...]:
-    """What changes when a file is written to: size, time and place on the disk."""
-    if not isinstance(image, str | Path):
-        return ()
+class State:
+    """What changes when one of an image's files is written to, or another comes beside it: sizes, times and places on the disk.
+
+    The chunks of a Zarr image are too many to be asked about at every tile: they are when its map is finished.
+    """
+
+    def __init__(self, image: Any) -> None:
+        self._files: list[Path] = []
+        if isinstance(image, str | Path) and not is_remote(image):
+            path = Path(image)
+            self._files = [path] if path.is_dir() else files_of(path)
+        self._first = self._now()
+
+    def _now(self) -> list[tuple[int, ...]]:
+        return [_about(path) for path in self._files]
+
+    @property
+    def is_same(self) -> bool:
+        return self._now() == self._first
+
+
+def _about(path: Path) -> tuple[int, ...]:
     try:
-        found = Path(image).stat()
+        found = path.stat()
     except OSError:
         return (-1,)
     return found.st_size, found.st_mtime_ns, found.st_ino

@@ -179,6 +179,28 @@ def test_another_image_at_the_address_is_another_image(server: Served, tmp_path:
     assert fingerprint.of_image(stored, (300, 400), 3) != before
 
 
+def test_one_array_of_several_and_every_chunk_of_a_bucket(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = zarr.open_group(server.folder / "several.zarr", mode="w")
+    for name in "ab":
+        group.create_array(name, data=SCENE, chunks=(20, 20, 3))
+    url = f"{server.url}/several.zarr"
+    before = fingerprint.of_image(url, (300, 400), 3, "a")
+    group["a"][:] = 0
+    assert fingerprint.of_image(url, (300, 400), 3, "a") != before
+    # One chunk of three hundred: a bucket lists them all.
+    from obstore.store import LocalStore
+
+    from fullconv.rasters import remote
+
+    local = LocalStore(str(server.folder / "several.zarr"))
+    monkeypatch.setattr(remote, "store_of", lambda url: local)
+    prints = [fingerprint.of_image("s3://bucket/several.zarr", (300, 400), 3, "b")]
+    assert fingerprint.of_image("s3://bucket/several.zarr", (300, 400), 3, "b") == prints[0]
+    group["b"][145, 205] = 7
+    prints.append(fingerprint.of_image("s3://bucket/several.zarr", (300, 400), 3, "b"))
+    assert len(set(prints)) == 2
+
+
 def test_what_reads_addresses_is_named_with_its_command(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "find_spec", lambda name: None)
     monkeypatch.setattr(remote, "find_spec", lambda name: None)

@@ -298,3 +298,39 @@ def test_another_source_or_mask_is_another_image(folder: Path) -> None:
         (folder / name).write_bytes(data)
     prints.append(fingerprint.of_image(image, (96, 128), 3))
     assert len(set(prints)) == len(prints)
+
+
+def test_overviews_of_sources_and_sources_far_away_are_of_the_image(folder: Path) -> None:
+    path = vrt(folder, mosaic("s.tif"))
+    before = fingerprint.of_image(path, (96, 128), 3)
+    state = fingerprint.State(path)
+    (folder / "s.tif.ovr").write_bytes(b"a")
+    assert fingerprint.of_image(path, (96, 128), 3) != before
+    assert state.is_same  # it was not there to be looked at
+    os.utime(folder / "s.tif", (1, 1))
+    assert not state.is_same
+    with serving(folder, folder.parent / "far.log") as server:
+        far = vrt(folder, mosaic(f"{server.url}/s.tif", relative=0), "far.vrt")
+        before = fingerprint.of_image(far, (96, 128), 3)
+        assert fingerprint.of_image(far, (96, 128), 3) == before
+        pictures.geotiff(folder / "s.tif", 255 - SCENE)
+        assert fingerprint.of_image(far, (96, 128), 3) != before
+
+
+def test_files_that_an_image_consists_of(folder: Path) -> None:
+    slide = folder / "a.dcm"
+    for name in ("a.dcm", "b.dcm", "c.txt"):
+        (folder / name).write_bytes(bytes(128) + b"DICM" + name.encode())
+    (folder / "m").mkdir()
+    (folder / "m" / "Data0001.dat").write_bytes(b"1")
+    (folder / "m.mrxs").write_bytes(b"")
+    (folder / "v.vms").write_text("[Virtual Microscope Specimen]\nImageFile=v.jpg\n")
+    (folder / "v.jpg").write_bytes(b"1")
+    (folder / "i.img").write_bytes(b"1")
+    (folder / "i.ige").write_bytes(b"1")
+    parts = {slide: "b.dcm", folder / "m.mrxs": "m/Data0001.dat", folder / "v.vms": "v.jpg", folder / "i.img": "i.ige"}
+    for image, part in parts.items():
+        before = fingerprint.of_image(image, (1, 1), 1)
+        assert fingerprint.of_image(image, (1, 1), 1) == before
+        (folder / part).write_bytes((folder / part).read_bytes() + b"2")
+        assert fingerprint.of_image(image, (1, 1), 1) != before, image

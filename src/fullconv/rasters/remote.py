@@ -127,14 +127,18 @@ class Address:
         return made.hexdigest()[:32]
 
 
-def fingerprint(url: str) -> str:
-    """What tells what is at an address from what is there at another time."""
+def fingerprint(url: str, subdataset: str | None = None) -> str:
+    """What tells what is at an address from what is there at another time.
+
+    Args:
+        subdataset: which array of a Zarr group.
+    """
     address = Address(url)
     if ".zarr" not in address.path:
         return address.fingerprint()
     from fullconv.rasters.zarrs import fingerprint_at
 
-    return fingerprint_at(url)
+    return fingerprint_at(url, subdataset)
 
 
 def store_of(url: str) -> Any:

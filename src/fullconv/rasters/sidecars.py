@@ -55,11 +55,40 @@ def opened_beside(path: Path, deep: int = 0) -> Iterator[Path]:
 
 
 def read_with(path: Path) -> list[Path]:
-    """Files whose change is a change of the image: overviews, masks, what says where it lies, and the sources of a mosaic."""
-    names = [*opened_beside(path), _more(path, ".aux.xml"), path.with_suffix(".prj"), *_world_names(path)]
+    """Files whose change is a change of the image: overviews, masks, what says where it lies, the sources of a mosaic with theirs, and the
+    files that a slide or raster consists of."""
+    names = [
+        *opened_beside(path),
+        _more(path, ".aux.xml"),
+        path.with_suffix(".prj"),
+        *_world_names(path),
+        *_parts(path),
+    ]
     if path.suffix.lower() == ".vrt":
-        names += sources_of(path)
-    return sorted({name for name in names if _exists(name)})
+        for source in sources_of(path):
+            names += [source, *opened_beside(source), _more(source, ".aux.xml")]
+    return sorted({name for name in names if _exists(name)} - {path})
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """Other files that hold pixels of an image of this kind."""
+    suffix = path.suffix.lower()
+    if suffix == ".dcm":  # the others of its series; which these are its reader finds by looking at all
+        yield from (each for each in path.parent.iterdir() if _is_dicom(each))
+    elif suffix == ".mrxs":
+        yield from path.with_suffix("").rglob("*")
+    elif suffix in (".vms", ".vmu"):
+        values = (line.partition("=")[2].strip() for line in (_text_of(path) or "").splitlines())
+        yield from (path.with_name(value) for value in values if value and "/" not in value and "\0" not in value)
+    elif suffix == ".img":
+        yield from (path.with_suffix(other) for other in (".ige", ".IGE", ".rrd", ".RRD"))
+
+
+def _is_dicom(path: Path) -> bool:
+    if not _exists(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _more(path: Path, suffix: str) -> Path:

@@ -39,6 +39,7 @@ _SYSTEM = re.compile(
     r"\s*((PROJCS|GEOGCS|GEOCCS|LOCAL_CS|COMPD_CS|VERT_CS|[A-Z]*CRS|BOUNDCRS)\s*\[.*|(EPSG|ESRI|OGC|IAU):[\w:+]{1,40}|urn:ogc:def:crs:[\w:.]{1,80})\s*",
     re.DOTALL | re.IGNORECASE,
 )
+_FAR = re.compile(r"(?:/vsicurl/)?(https?://[^\s<>\"]+)|/?(?:vsi)?(s3|gs):?//?([^\s<>\"/][^\s<>\"]*)")
 _FUNCTIONS = frozenset(  # of GDAL's own; none takes a name or a program
     [
         "real",
@@ -117,6 +118,13 @@ def sources_of(path: Path) -> list[Path]:
         for each in _parsed(path).iter("SourceFilename")
     }
     return sorted(Path(name) for name in named)
+
+
+def addresses_of(path: Path) -> list[str]:
+    """The addresses that a mosaic names, of files on other machines."""
+    names = ((each.text or "").strip() for each in _parsed(path).iter("SourceFilename"))
+    found = {match[1] or f"{match[2]}://{match[3]}" for match in map(_FAR.fullmatch, names) if match is not None}
+    return sorted(found)
 
 
 def _is_beside(name: Element) -> bool:
@@ -297,7 +305,7 @@ class _Mosaic:
 
     def _far(self, element: Element, name: str) -> str:
         """A source on another machine, as GDAL names it."""
-        found = re.fullmatch(r"(?:/vsicurl/)?(https?://[^\s<>\"]+)|/?(?:vsi)?(s3|gs):?//?([^\s<>\"/][^\s<>\"]*)", name)
+        found = _FAR.fullmatch(name)
         if found is None:
             self._refuse(element, f"{name[:80]!r}, which is no file here, nor one of https://, s3:// or gs://")
         if not self._access.remote:

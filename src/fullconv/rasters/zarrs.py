@@ -157,17 +157,21 @@ def stored_at(url: str) -> Any:
     raise BadInput(f"{url}: no Zarr image is there (none of {', '.join(_ABOUT)})")
 
 
-def fingerprint_at(url: str) -> str:
-    """Of all that a Zarr image at an address says of itself, and of what its server says of chunks spread over each level."""
+def fingerprint_at(url: str, subdataset: str | None = None) -> str:
+    """Of all that a Zarr image at an address says of itself, and of what its server says of its chunks: of each in a bucket that lists
+    them; else, and by http, of some spread over each level."""
     import obstore
 
     from fullconv.rasters.remote import store_of, told
 
-    store, image = store_of(url), Zarr(url, stored_at(url))
+    store, image = store_of(url), Zarr(url, stored_at(url), subdataset)
     made = sha256()
+    listed = _listed(store, url)
     for array in image._arrays:
         about = array.metadata
         made.update(repr(about.to_dict()).encode())
+        if listed is not None:
+            continue
         shape = array.shards or array.chunks
         counts = [-(-size // side) for size, side in zip(array.shape, shape, strict=True)]
         total = prod(counts)
@@ -180,7 +184,29 @@ def fingerprint_at(url: str) -> str:
                 made.update(b"none")
                 continue
             made.update(repr((found["size"], found["e_tag"], str(found["last_modified"]))).encode())
+    made.update(repr(listed).encode() if listed is not None else b"")
     return made.hexdigest()[:32]
+
+
+def _listed(store: Any, url: str) -> str | None:
+    """Of all objects below an address; None where they cannot be listed, or must not be."""
+    if url.startswith("http"):
+        return None
+    import obstore
+
+    from fullconv.rasters.remote import told
+
+    total, count = 0, 0
+    try:
+        with told(url):
+            for page in obstore.list(store):
+                for found in page:
+                    one = repr((found["path"], found["size"], found["e_tag"], str(found["last_modified"])))
+                    total += int.from_bytes(sha256(one.encode()).digest())  # in whatever order they come
+                    count += 1
+    except BadInput:
+        return None
+    return f"{count} {total:x}"
 
 
 def _chunk(index: int, counts: Sequence[int]) -> tuple[int, ...]:

@@ -218,7 +218,7 @@ def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
     rule = where_of(job.where, view.about)
     return job.request(
         model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
-        fingerprint.of_image(job.image, view.about.size, view.about.bands), where_print(job.where, rule),
+        fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset), where_print(job.where, rule),
     )  # fmt: skip
 
 
@@ -227,7 +227,7 @@ def _require_same_image(job: Job, view: View, request: Mapping[str, Any]) -> Non
     if not isinstance(job.image, str | Path):
         return
     try:
-        now = fingerprint.of_image(job.image, view.about.size, view.about.bands)
+        now = fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset)
     except OSError:
         now = ""
     if now != request["image"]["fingerprint"]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.fingerprint import state_of
+from fullconv.fingerprint import State
 from fullconv.geometry.grid import Grid
 from fullconv.maps.crops import run_crops
 from fullconv.maps.finite import require_numbers
@@ -73,7 +73,7 @@ class Worker:
         self.job, self.way, self.view, self.store = job, way, view, store
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
-        self._state = state_of(job.image)
+        self._state = State(job.image)
 
     @cached_property
     def _where(self) -> Where | None:
@@ -125,7 +125,7 @@ class Worker:
         return Loaded(tile, values[None], answers, buffer, failed)
 
     def _require_unchanged(self) -> None:
-        if state_of(self.job.image) != self._state:
+        if not self._state.is_same:
             raise BadInput(
                 f"{self.view.about.name}: has changed while it was read; start anew with --restart once it is whole"
             )

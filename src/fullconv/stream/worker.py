@@ -140,5 +140,8 @@ def _require_same(job: Job, model: Any, view: Any, store: Any) -> None:
     asked = store.record.request
     if fingerprint.of_model(model) != asked["model"]["fingerprint"]:
         raise BadInput(f"{model.path}: the network that a worker finds there is another one than the run began with")
-    if fingerprint.of_image(job.image, view.about.size, view.about.bands) != asked["image"]["fingerprint"]:
+    if (
+        fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset)
+        != asked["image"]["fingerprint"]
+    ):
         raise BadInput(f"{job.image}: the image that a worker finds there is another one than the run began with")
