@@ -132,6 +132,33 @@ def test_chunks_of_hdf5_become_what_they_should(tmp_path: Path) -> None:
             view.read((0, 60), (0, 70))
 
 
+@pytest.mark.parametrize("name", ["x.h5", "x.nc"])
+def test_chunks_that_no_memory_holds_are_told_before_they_are_read(name: str, tmp_path: Path) -> None:
+    import zlib
+
+    path = tmp_path / name
+    with h5py.File(path, "w") as file:  # of which nothing is stored
+        file.create_dataset("a", (60_000, 60_000), "u1", chunks=(60_000, 60_000), maxshape=(None, None))
+    with pytest.raises(BadInput, match=r"stored in chunks \(60000, 60000\) of 3,600 MB"):
+        View(path)
+    with h5py.File(path, "w") as file:
+        array = file.create_dataset("a", (60, 70), "u1", chunks=(30, 35), compression="gzip")
+        array.id.write_direct_chunk((30, 35), zlib.compress(bytes(64 << 20), 1))
+    with pytest.raises(BadInput, match="decodes to more than"), closing(View(path)) as view:
+        view.read((0, 60), (0, 70))
+    if name == "x.nc":
+        return  # the library of NetCDF has no LZF
+    with h5py.File(path, "w") as file:
+        array = file.create_dataset("a", (60, 70), "u1", chunks=(30, 35), compression="lzf")
+        array[:] = SCENE[:, :, 0]
+    with closing(View(path)) as view:
+        assert view.read((0, 60), (0, 70))[0].shape == (60, 70, 1)
+    with h5py.File(path, "r+") as file:
+        file["a"].id.write_direct_chunk((0, 0), bytes(4000))
+    with pytest.raises(BadInput, match="is packed, and should be of 1,050"), closing(View(path)) as view:
+        view.read((0, 60), (0, 70))
+
+
 def test_one_array_of_a_zarr_group(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "x.zarr", mode="w")
     group.create_array("a", data=SCENE)

@@ -21,6 +21,7 @@ from fullconv.geometry.place import Affine
 from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.arrays import chosen
 from fullconv.rasters.harmless import CLOSED, mosaic, require_harmless
+from fullconv.rasters.hdf5 import require_modest
 from fullconv.rasters.pictures import FORMATS
 from fullconv.rasters.remote import CONNECT, RETRIES, WHOLE, Address, RemoteFile
 from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, cover_of, white_of
@@ -72,6 +73,8 @@ class Gdal:
         self._settings = {**_SETTINGS, **(_FAR if far else {} if access.remote else CLOSED)}
         self._open: dict[int, Any] = {}
         self._copy: Any = None  # of a mosaic, in memory
+        if self._driver == "netCDF" and not far:
+            require_modest(path)
         try:
             with rasterio.Env(**self._settings):
                 self._start(image, path, access)

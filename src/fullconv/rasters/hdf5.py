@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, size_of, window_of
 from fullconv.rasters.bounded import require_bounded
-from fullconv.rasters.source import About, Level, Span, Window, white_of
+from fullconv.rasters.source import About, Level, Span, Unreadable, Window, white_of
 
 _MOST = 1 << 16  # objects of a file
+_LARGEST = 1 << 30  # bytes of a chunk, which the library makes room for whatever a file holds
+_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 _SHOWN = 20
 
 
@@ -26,10 +29,10 @@ class Hdf5:
         self._file = h5py.File(path, "r")
         try:
             self._array = _chosen(path, list(arrays(path, self._file)), subdataset)
+            _require_modest(path, self._array)
             self._axes = axes_of(self._array.shape, None, str(path))
             height, width, bands = size_of(self._array.shape, self._axes)
-            self._chunks = self._array.chunks or _rows(self._array.shape, self._axes)
-            tile = size_of(self._chunks, self._axes)
+            tile = size_of(self._array.chunks or _rows(self._array.shape, self._axes), self._axes)
             self._dtype = np.dtype(self._array.dtype).newbyteorder("=")
             level = Level(height, width, (min(tile[0], height), min(tile[1], width)))
             self.about = About(str(path), bands, self._dtype.name, (level,), white=white_of(self._dtype))
@@ -38,23 +41,58 @@ class Hdf5:
             raise
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
-        if self._array.chunks and self._array.compression is not None:
-            self._require_bounded(rows, cols, (min(bands), max(bands) + 1))
+        if self._array.chunks:
+            at = {"y": rows, "x": cols, "c": (min(bands), max(bands) + 1)}
+            _require_bounded(self._array, [at.get(axis, (0, 1)) for axis in self._axes])
         return Window(window_of(self._array, self._axes, rows, cols, bands).astype(self._dtype, copy=False))
-
-    def _require_bounded(self, rows: Span, cols: Span, bands: Span) -> None:
-        """Unreadable where a chunk of the window becomes more than it should."""
-        at = {"y": rows, "x": cols, "c": bands}
-        spans = [at.get(axis, (0, 1)) for axis in self._axes]
-        firsts = [range(a // side * side, b, side) for (a, b), side in zip(spans, self._chunks, strict=True)]
-        size = int(np.prod(self._chunks)) * self._array.dtype.itemsize
-        for first in product(*firsts):
-            about = self._array.id.get_chunk_info_by_coord(first)
-            if about.byte_offset is not None and about.size and self._array.compression == "gzip":
-                require_bounded("zlib", self._array.id.read_direct_chunk(first)[1], size)
 
     def close(self) -> None:
         self._file.close()
+
+
+def require_modest(path: Path) -> None:
+    """BadInput or Unreadable where a file of HDF5 (NetCDF 4) that another library reads holds chunks that become more than they should."""
+    if not h5py.is_hdf5(path):
+        return
+    with h5py.File(path, "r") as file:
+        for _, array in arrays(path, file):
+            _require_modest(path, array)
+            if array.chunks:
+                _require_bounded(array, [(0, side) for side in array.shape])
+
+
+def _require_modest(path: Path, array: Any) -> None:
+    """BadInput where a chunk is larger than any that is read, or is packed by a filter that nobody knows."""
+    size = _chunk_bytes(array)
+    if size > _LARGEST:
+        raise BadInput(
+            f"{path}: {array.name!r} is stored in chunks {array.chunks} of {size / 1e6:,.0f} MB; write it with chunks of some megabytes"
+        )
+    about = array.id.get_create_plist()
+    unknown = [number for i in range(about.get_nfilters()) if (number := about.get_filter(i)[0]) not in _FILTERS]
+    if unknown:
+        raise BadInput(f"{path}: {array.name!r} is packed by the filter {unknown[0]}; write it with gzip")
+
+
+def _chunk_bytes(array: Any) -> int:
+    return int(prod(array.chunks or (1,)) * array.dtype.itemsize)
+
+
+def _require_bounded(array: Any, spans: Sequence[Span]) -> None:
+    """Unreadable where a chunk of these ranges becomes more than it should."""
+    kind = array.compression
+    if kind not in ("gzip", "lzf"):
+        return
+    size = _chunk_bytes(array)
+    firsts = [range(a // side * side, b, side) for (a, b), side in zip(spans, array.chunks, strict=True)]
+    for first in product(*firsts):
+        about = array.id.get_chunk_info_by_coord(first)
+        if about.byte_offset is None or not about.size:
+            continue
+        if kind == "gzip":
+            require_bounded("zlib", array.id.read_direct_chunk(first)[1], size)
+        elif about.size > size:  # of LZF a byte becomes 88 at most, so that this bounds what it becomes
+            raise Unreadable(f"a chunk of {about.size:,} bytes is packed, and should be of {size:,} unpacked")
 
 
 def arrays(path: Path, file: Any) -> Iterator[tuple[str, Any]]:
