@@ -57,11 +57,9 @@ class Batch:
             made = self._mapper.map(image, target)
             verdicts = [rule.judge(made.result) for rule in self._mapper.rules]
         except FullconvError as error:
-            if self._table is not None:
-                self._table.add_failed(image, str(error), about)
+            self.fail(image, target, str(error), about, told=not alone)
             if alone:
                 raise
-            self._failed(image, target, str(error))
             return None
         self._tell(made, verdicts)
         if self._table is not None:
@@ -72,7 +70,14 @@ class Batch:
             self.maps.append({**self._mapper.to_json(made), "rules": [_json(each) for each in verdicts]})
         return made
 
-    def _failed(self, image: str, target: Target, reason: str) -> None:
+    def fail(
+        self, image: str, target: Target, reason: str, about: Mapping[str, Any] | None = None, *, told: bool = True
+    ) -> None:
+        """Note an image that cannot be mapped."""
+        if self._table is not None:
+            self._table.add_failed(image, reason, about)
+        if not told:
+            return
         self.failed.append({"image": image, "reason": reason})  # the others are still worth their time
         complain(f"fullconv: {reason if image in reason else f'{image}: {reason}'}")
         if self._as_json and target.store is not None:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
     "cast": "write the fully convolutional network in the model's own format",
     "map": "map images of any size: scores as .npz or .zarr, pictures as .png",
+    "watch": "map the images that arrive in a folder",
     "info": "what a map holds, and whether it is finished",
     "export": "write a map as GeoTIFF, GeoJSON, CSV, Parquet or a picture",
     "verify": "compare the map with crop-by-crop answers",

@@ -23,7 +23,8 @@ from fullconv.cli.outputs import targets
 )  # fmt: skip
 @output_option(
     "What is written, by its name: a folder of <image>.npz (scores) and <image>.png; x.npz; a picture x.png, x.svg or x.pdf; or x.zarr, a "
-    "store for images of any size, with x.png beside it. {name} in it stands for each image's own."
+    "store for images of any size, with x.png beside it. {name} in it stands for each image's own.",
+    "A folder, x.npz, x.png, or x.zarr (any size).",
 )
 @option(
     "--dry-run",

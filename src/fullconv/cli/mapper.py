@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -59,18 +61,28 @@ class Mapped:
 class Mapper:
     """Maps images by one network and one set of options."""
 
-    def __init__(self, options: Mapping[str, Any], name: str | None, threshold: float | None, as_json: bool) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        name: str | None,
+        threshold: float | None,
+        as_json: bool,
+        *,
+        renews: bool = False,
+    ) -> None:
         """Open the network; what is wrong with the options is told before any image is read.
 
         Args:
             options: of ``fullconv map``, by their names there.
             name: the classes of ``--class``.
+            renews: a store that is of an image as it was, or of other options, is made anew.
         """
         from fullconv.maps.labels import classes_named
         from fullconv.maps.rules import Rule
         from fullconv.maps.ways import class_labels
 
-        self._options, self._threshold, self._as_json = options, threshold, as_json
+        self._options, self._threshold, self._as_json, self._renews = options, threshold, as_json, renews
+        self._print: str | None = None
         self.model: Model = options["model"]()
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         self.classes = () if name is None else classes_named(self.labels, name)
@@ -147,6 +159,30 @@ class Mapper:
     def _kept(self) -> dict[str, Any]:
         return {"keep": self._options["keep"], "stored": self._options["stored"]}
 
+    def _request(self, image: str) -> dict[str, Any]:
+        from fullconv.fingerprint import of_model
+        from fullconv.rasters.view import View
+        from fullconv.stream.run import job_of, request_of
+
+        self._print = self._print or of_model(self.model)
+        job = job_of(self.model, image, "", **self._how(), **self._kept())
+        with closing(View(image, job.select)) as view:
+            return request_of(self.model, view, job, self._print)
+
+    def request(self, image: str) -> str:
+        """What tells this map of this image, by these options, from every other: short, and the same on every machine."""
+        told = {key: self._options[key] for key in (*PICTURED, "scales", "fuse", "fail_if")}
+        whole = [self._request(image), told, self.classes]
+        return sha256(json.dumps(whole, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def _is_of_other(self, image: str, store: str) -> bool:
+        from fullconv.results.places import storage_of
+        from fullconv.results.store import Store
+        from fullconv.stream.job import difference
+
+        place = storage_of(store)
+        return place.exists() and bool(difference(Store.record_of(place).request, self._request(image)))
+
     def _in_memory(self, image: str, target: Target, start: float) -> Mapped:
         from fullconv.stream.whole import map_whole
 
@@ -186,6 +222,8 @@ class Mapper:
         assert target.store is not None, "a store has a name"
         picture = None if target.picture is None else self._overview(target.picture)
         how = {key: self._options[key] for key in ("restart", "workers", "scheduler")} | self._how() | self._kept()
+        if self._renews and self._is_of_other(image, target.store):
+            how["restart"] = True
         with _watching(image, self._as_json) as (report, seen):
             try:
                 result = map_raster(

@@ -69,11 +69,11 @@ _MAPPING = (
 )  # fmt: skip
 
 
-def output_option(about: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def output_option(about: str, brief: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """-o, of what maps become."""
     return option(
         "--output", "-o", "out", group=OUTPUT, required=True, type=click.Path(), metavar="PATH",
-        brief="A folder, x.npz, x.png, or x.zarr (any size).", help=about,
+        brief=brief, help=about,
     )  # fmt: skip
 
 

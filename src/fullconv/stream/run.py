@@ -158,7 +158,7 @@ def _map_raster(
         require_lock = stack.enter_context(place.lock())
         for remark in view.remarks:
             notes(remark)
-        request = _request(model, view, job)
+        request = request_of(model, view, job)
         if restart and place.exists():
             Store.record_of(place)  # what is no result of fullconv is never replaced
         old = None if restart else _earlier(place, request)
@@ -213,11 +213,15 @@ def plan_raster(
         return plan_stream(model, view, job, memory, notes=notes)
 
 
-def _request(model: Model, view: View, job: Job) -> dict[str, Any]:
-    """What a run must share with an earlier one to go on with it."""
+def request_of(model: Model, view: View, job: Job, model_print: str | None = None) -> dict[str, Any]:
+    """What a run must share with an earlier one to go on with it.
+
+    Args:
+        model_print: ``fingerprint.of_model``, where it was made before.
+    """
     rule = where_of(job.where, view.about)
     return job.request(
-        model.path.name if model.path else "a network in memory", fingerprint.of_model(model),
+        model.path.name if model.path else "a network in memory", model_print or fingerprint.of_model(model),
         fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset), where_print(job.where, rule),
     )  # fmt: skip
 
