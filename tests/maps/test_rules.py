@@ -78,6 +78,9 @@ def test_shares_and_areas() -> None:
     assert holds(f"area(crack) > {int(wins[0]) * 16 * 100 * 1e-4 * 0.999!r} ha", metres)
     with pytest.raises(BadInput, match="does not say how large its pixels are; give it in px² or cells"):
         holds("area(crack) > 5 mm²", a_map())
+    mercator = Place((10.0, 10.0), "meter", (10.0, 0.0, 1e6, 0.0, -10.0, 8.4e6), "EPSG:3857")  # at 60 degrees
+    with pytest.raises(BadInput, match="times the earth's"):
+        holds("area(crack) > 1 ha", a_map(place=mercator))
 
 
 def test_what_cannot_be_judged_is_no_pass() -> None:

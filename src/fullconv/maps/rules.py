@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fullconv.errors import BadInput
+from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.labels import class_index
 from fullconv.maps.summary import wins_of
@@ -196,12 +197,12 @@ def _cell_area(result: ClassMap, unit: str) -> float:
     down, right = (float(step) for step in result.grid.stride)
     if unit == "px²":
         return down * right
-    size, metres = result.place.pixel_size, _OF_PLACE.get(result.place.unit)
-    if size is None or metres is None:
-        raise BadInput(
-            f"--fail-if: an area in {unit} of an image that does not say how large its pixels are; give it in px² or cells"
-        )
-    return down * right * size[0] * size[1] * metres / _METRES[unit]
+    metres, note = _OF_PLACE.get(result.place.unit), area_note(result)
+    area = cell_area(result)
+    if area is None or metres is None:
+        why = note or "the image does not say how large its pixels are"
+        raise BadInput(f"--fail-if: an area in {unit} cannot be judged: {why}; give it in px² or cells")
+    return area * metres / _METRES[unit]
 
 
 class _Parser:
