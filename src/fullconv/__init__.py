@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.stream.whole import map_whole as map
     from fullconv.surgery.plan import Plan
+    from fullconv.trust.agreement import Agreement, agreement
     from fullconv.trust.blame import Blame, blame
     from fullconv.trust.verify import Report, verify
 
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.
 _WHERE = {
+    "Agreement": "fullconv.trust.agreement:Agreement",
+    "agreement": "fullconv.trust.agreement:agreement",
     "ClassMap": "fullconv.maps.classmap:ClassMap",
     "Field": "fullconv.geometry.field:Field",
     "Grid": "fullconv.geometry.grid:Grid",
@@ -65,6 +68,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Agreement",
     "BadInput",
     "Blame",
     "BrokenPromise",
@@ -84,6 +88,7 @@ __all__ = [
     "Report",
     "SomeFailed",
     "__version__",
+    "agreement",
     "blame",
     "cast",
     "demo",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fullconv.cli.batch import Batch, table_at
-from fullconv.cli.help import OUTPUT, argument, as_command, option
+from fullconv.cli.help import MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.images import images_of
 from fullconv.cli.mapper import Mapper
 from fullconv.cli.mapping import OLD, mapping_options, output_option
@@ -35,6 +35,10 @@ from fullconv.cli.outputs import targets
 @option(
     "--summary", group=OUTPUT, type=click.Path(), metavar="FILE", brief="A table (.csv) of one row an image.",
     help="Write a table (.csv) of one row an image: size, cells, each class's share, best score and place, or why it failed.",
+)  # fmt: skip
+@option(
+    "--no-verify", "verify", group=MAP, flag_value=False, is_flag=True, default=True,
+    help="Do not compare 50 cells with their crops after a map that is not exact. What is written is the same.",
 )  # fmt: skip
 @mapping_options
 def command(

@@ -24,6 +24,7 @@ from fullconv.system.guard import require_writable
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
     from fullconv.model import Model
+    from fullconv.trust.agreement import Agreement
 
 Report = Callable[[str, Mapping[str, Any]], None]
 _DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
@@ -48,6 +49,7 @@ class Mapped:
         files: what lies where, the map first.
         seconds: that it took.
         again: it was finished before, and is left as it was.
+        agreement: of some cells with their crops, where the map is not exact and that was measured.
     """
 
     image: str
@@ -56,6 +58,7 @@ class Mapped:
     files: tuple[str, ...]
     seconds: float
     again: bool = False
+    agreement: Agreement | None = None
 
 
 class Mapper:
@@ -87,6 +90,7 @@ class Mapper:
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])
+        self._first = True
         self._scales = None if options["scales"] is None else _numbers(options["scales"])
         self._notes = noted_once()
         self.rules = [Rule.parse(text, self.labels) for text in options["fail_if"]]
@@ -209,9 +213,11 @@ class Mapper:
         for path, index in self.pictures(target.picture).items():
             result.save_picture(path, index, **{key: options[key] for key in PICTURED})
             files.append(str(path))
-        made = Mapped(image, result, self.classes, tuple(files), perf_counter() - start)
+        agreement = self._compared(image, result)
+        made = Mapped(image, result, self.classes, tuple(files), perf_counter() - start, agreement=agreement)
         if not self._as_json:
             tell_map(result, image)
+            self._tell_agreement(agreement)
             self._tell_peaks(result, "all are in the scores, or printed with --json")
             tell(f"wrote {' and '.join(files)}")
         return made
@@ -240,8 +246,35 @@ class Mapper:
             self._tell_store(result, image, target.store, seen)
             for path in drawn:
                 tell(f"wrote {path}")
+        agreement = None if again else self._compared(image, result)
+        if agreement is not None:
+            self._event("agreement", {"image": image, **agreement.to_json()})
+        if not self._as_json:
+            self._tell_agreement(agreement)
         files = (target.store, *map(str, drawn))
-        return Mapped(image, result, self._kept_classes(result), files, perf_counter() - start, again)
+        return Mapped(image, result, self._kept_classes(result), files, perf_counter() - start, again, agreement)
+
+    def _compared(self, image: str, result: ClassMap) -> Agreement | None:
+        """Some cells held against their crops, where the map is not exact: of the first image, and where that is less work than the map."""
+        from fullconv.trust.agreement import CELLS, agreement
+
+        options, first, self._first = self._options, self._first, False
+        exact = not self.model.plan.inexact and options["precision"] == "fp32"
+        if exact or result.by != "cast" or result.scales or not options.get("verify", False):
+            return None
+        height, width = result.grid.image
+        if not first and CELLS * float(result.grid.crop[0] * result.grid.crop[1]) > height * width:
+            return None
+        try:
+            return agreement(self.model, image, result, memory=self._memory, **self._how())
+        except FullconvError as error:  # the map is made, whatever can be said of it
+            note(f"{image}: not compared with crops ({error})")
+            return None
+
+    @staticmethod
+    def _tell_agreement(found: Agreement | None) -> None:
+        if found is not None:
+            tell(f"  {found}")
 
     def _kept_classes(self, result: ClassMap) -> tuple[int, ...]:
         """The classes of ``--class`` by their places in a store, which may hold some of all."""
@@ -331,6 +364,7 @@ class Mapper:
             "classes": len(result.labels),
             "grid": result.grid.in_numbers(),
             "scales": list(result.scales),
+            "agreement": None if made.agreement is None else made.agreement.to_json(),
             "found": [
                 {"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks
             ],

@@ -1,0 +1,115 @@
+"""A map that was made, held against a few crops: what is said of every map that is not exact. Nothing of it is written."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fullconv.errors import BadInput
+from fullconv.loading import load
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.ways import way_over
+from fullconv.model import Model
+from fullconv.rasters.view import View
+from fullconv.stream.plan import default_budget
+from fullconv.stream.run import job_of
+from fullconv.system.guard import guarded
+from fullconv.system.memory import resident_bytes
+from fullconv.trust.sample import Admitted, Cell, Draw
+from fullconv.trust.sides import Crops, Made
+
+CELLS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of some cells of a map with the untouched network's answers for their crops.
+
+    Attributes:
+        compared: cells, chosen at random among those that have an answer.
+        agree: of those, how many have the same winning class.
+        largest: difference of a score that the map holds, at most.
+        worst: (row, col) of the cell with it.
+    """
+
+    compared: int
+    agree: int
+    largest: float
+    worst: Cell
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"of {self.compared} random cells {self.agree} have the class that wins their crop; "
+            f"scores differ by {self.largest:.2g} at most (fullconv verify tells more)"
+        )
+
+
+def agreement(
+    model: Model | str | Path,
+    image: Any,
+    result: ClassMap,
+    *,
+    cells: int = CELLS,
+    seed: int = 0,
+    memory: int | None = None,
+    **options: Any,
+) -> Agreement:
+    """Compare some cells of a map with the untouched network's answers for their crops.
+
+    Args:
+        result: what ``map`` or ``map_raster`` gave, or ``ClassMap.load``.
+        cells: how many, chosen at random among those that have an answer.
+        seed: of that choice.
+        memory: bytes that the process may take.
+        options: those that the map was made with.
+
+    Raises:
+        BadInput: the map is of crops or of several scales, or of another image or network than these options make it.
+    """
+    model = load(model)
+    if result.by != "cast" or result.scales:
+        raise BadInput("only a map by the cast network at one scale has cells to be compared with their crops")
+    if cells < 1:
+        raise BadInput(f"cells {cells}: must be at least 1")
+    job = job_of(model, image, "the comparison", **options)
+    with guarded(image), closing(View(image, job.select)) as view:
+        way = way_over(
+            model, "cast", job.stride, job.finer, job.output, activation=job.activation, runtime=job.runtime, precision=job.precision
+        )  # fmt: skip
+        grid = way.sampling.over(view.size)
+        if view.in_original(grid) != result.grid:
+            raise BadInput("the map is of other cells than these options make: give those that it was made with")
+        crops = Crops.of(model, way, view, job, grid)
+        budget = default_budget() if memory is None else memory
+        crops = crops.within(budget - resident_bytes() - crops.window_bytes, way)
+        return _compared(Made(result), crops, result, cells, seed)
+
+
+def _compared(made: Made, crops: Crops, result: ClassMap, cells: int, seed: int) -> Agreement:
+    kept = [result.record.number(i) if result.record is not None else i for i in range(len(result.labels))]
+    draw = Draw(Admitted(result.grid, None), cells, seed)
+    compared = agree = 0
+    largest, worst = 0.0, (0, 0)
+    while compared < cells and (more := draw.next(cells - compared)):
+        for group in made.together(more):
+            answered, mapped = made.answers(group)
+            of = {cell: i for i, cell in enumerate(answered)}
+            for part, window in crops.windows(answered):
+                own = mapped[[of[cell] for cell in part]]
+                theirs = crops.answers(window, part)[:, kept]
+                known = np.isfinite(own) & np.isfinite(theirs)  # of a store of winners, the winner's score alone
+                gaps = np.abs(np.where(known, own, 0) - np.where(known, theirs, 0)).max(axis=1)
+                compared += len(part)
+                agree += int((np.where(known, own, -np.inf).argmax(axis=1) == theirs.argmax(axis=1)).sum())
+                if float(gaps.max()) >= largest:
+                    largest, worst = float(gaps.max()), part[int(gaps.argmax())]
+    if not compared:
+        raise BadInput(f"none of the {draw.looked_at:,} cells of the map that were looked at has an answer")
+    return Agreement(compared, agree, largest, worst)
