@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from fullconv.errors import BadInput
+from fullconv.system.heaps import is_endless
 
 _LARGEST = 64 * 2**20  # bytes of a configuration
 _CODE = (
@@ -68,6 +69,8 @@ def _of_archive(path: Path) -> Any:
 
 
 def _of_hdf5(path: Path) -> Any:
+    if is_endless(path):
+        raise BadInput(f"{path}: damaged, not an HDF5 file of Keras (a text in it has no end)")
     try:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
