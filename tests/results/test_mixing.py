@@ -109,7 +109,7 @@ def test_runs_that_are_gone_leave_nothing(target: str) -> None:
         keys = {str(entry["path"]) for batch in obstore.list(storage_of(target)._store) for entry in batch}
         assert all(key == "zarr.json" or key.startswith(fresh.record.arrays) for key in keys)
     else:
-        assert sorted(p.name for p in Path(target).iterdir()) == ["0", "zarr.json"]
+        assert sorted(p.name for p in Path(target).iterdir()) == ["0", "x", "y", "zarr.json"]
 
 
 def test_what_lies_beside_a_result_is_somebodys() -> None:

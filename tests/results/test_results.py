@@ -139,15 +139,17 @@ def test_viewers_find_levels_and_places(maps) -> None:
     image = Image.from_zarr(group)
     scales = image.attributes.ome.multiscales[0]
     assert [axis.name for axis in scales.axes] == ["c", "y", "x"]
-    assert len(scales.datasets) == len([name for name, _ in group.arrays()]) == 2
-    level = np.asarray(group["1"])
-    rows, cols = (side // 2 for side in memory.scores.shape[1:])
-    blocks = memory.scores[:, : 2 * rows, : 2 * cols].reshape(10, rows, 2, cols, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(level[:, :rows, :cols], blocks, atol=3e-6)
+    assert [data.path for data in scales.datasets] == ["0", "levels/1"]
+    stored, level = np.asarray(group["0"]), np.asarray(group["levels/1"])
+    rows, cols = (side // 2 for side in stored.shape[1:])
+    blocks = stored[:, : 2 * rows, : 2 * cols].reshape(10, rows, 2, cols, 2)
+    known = ~np.isnan(blocks).any(axis=(2, 4))
+    np.testing.assert_allclose(level[:, :rows, :cols][known], blocks.mean(axis=(2, 4))[known], atol=3e-6)
+    lead = 3  # cells of 4 px before the first, whose centre is at 13.5 px
     for i, data in enumerate(scales.datasets):
         scale, shift = data.coordinateTransformations
         assert scale.scale == [1, 4 * 2**i, 4 * 2**i]
-        assert shift.translation == [0, 13.5 + 2 * (2**i - 1), 13.5 + 2 * (2**i - 1)]
+        assert shift.translation == [0, *2 * (13.5 - 4 * lead + 2 * (2**i - 1),)]
     assert [c["label"] for c in group.attrs["ome"]["omero"]["channels"]] == list(memory.labels)
 
 
@@ -159,7 +161,38 @@ def test_a_slides_map_is_in_micrometres(quick: Model, tmp_path: Path) -> None:
     scale, shift = ome["datasets"][0]["coordinateTransformations"]
     assert scale["scale"] == [1, 4, 4]  # 8 px of half a micrometre
     field = quick.sampling().field
-    assert shift["translation"][1] == float(field.centre[0]) * 0.5
+    assert shift["translation"][1] == (float(field.centre[0]) - 2 * 8) * 0.5, "two cells without an answer before it"
+
+
+def test_a_viewer_that_drops_translations_is_off_by_half_a_cell_at_most(maps) -> None:
+    """As napari-ome-zarr does: pixel i of an array is drawn at i times its scale."""
+    _, memory, path = maps
+    group = zarr.open_group(path, mode="r")
+    stored = np.asarray(group["0"])
+    data = group.attrs["ome"]["multiscales"][0]["datasets"][0]
+    step = data["coordinateTransformations"][0]["scale"][1]
+    _, rows, cols = memory.scores.shape
+    for row, col in ((0, 0), (rows // 2, cols - 1)):
+        x, y = memory.grid.centre(row, col)
+        found = stored[:, round(y / step), round(x / step)]
+        near = memory.scores[:, max(0, row - 1) : row + 2, max(0, col - 1) : col + 2].reshape(10, -1)
+        assert np.abs(near - found[:, None]).max(axis=0).min() < 1e-5
+    lead = stored.shape[1] - rows
+    assert lead > 0
+    assert np.isnan(stored[:, :lead]).all()
+    assert abs(data["coordinateTransformations"][1]["translation"][1]) <= step / 2
+
+
+def test_xarray_opens_a_store_by_itself(maps) -> None:
+    import xarray as xr
+
+    _, memory, path = maps
+    found = xr.open_zarr(path, consolidated=False)
+    assert found["0"].dims == ("c", "y", "x")
+    x, y = memory.grid.centre(3, 5)
+    cell = found["0"].sel(x=x, y=y)
+    np.testing.assert_allclose(cell, memory.scores[:, 3, 5], atol=3e-6)
+    assert found["x"].attrs["units"] == "px"
 
 
 def test_a_damaged_store(maps, tmp_path: Path) -> None:

@@ -51,8 +51,10 @@ class StoredScores:
     def __init__(self, store: Store) -> None:
         self._array = store.scores
         self._winners = store.top1
+        self._lead = store.record.tiles.lead
         self.name = store.storage.name
-        self.shape: tuple[int, int, int] = (len(store.record.labels), *store.scores.shape[1:])
+        grid = store.record.grid
+        self.shape: tuple[int, int, int] = (len(store.record.labels), grid.rows, grid.cols)
 
     @property
     def size(self) -> int:
@@ -88,7 +90,8 @@ class StoredScores:
 
     def _block(self, chosen: tuple[Any, ...]) -> Array:
         """(classes, rows, cols): a slice or ascending indices of each axis."""
-        classes, rows, cols = chosen
+        classes, *cells = chosen
+        rows, cols = map(_behind, cells, self._lead)
         with reading(self.name):
             if self._winners is None:
                 return decoded(np.asarray(self._array.oindex[classes, rows, cols]))
@@ -105,11 +108,12 @@ class StoredScores:
         ]
         if at[0].size == 0:
             return np.empty(at[0].shape, np.float32)
+        rows, cols = at[1] + self._lead[0], at[2] + self._lead[1]
         with reading(self.name):
             if self._winners is None:
-                return decoded(np.asarray(self._array.vindex[at[0], at[1], at[2]]))
-            score = decoded(np.asarray(self._array.vindex[np.zeros_like(at[0]), at[1], at[2]]))
-            winner = np.asarray(self._winners.vindex[at[1], at[2]])
+                return decoded(np.asarray(self._array.vindex[at[0], rows, cols]))
+            score = decoded(np.asarray(self._array.vindex[np.zeros_like(at[0]), rows, cols]))
+            winner = np.asarray(self._winners.vindex[rows, cols])
         return np.where(winner == at[0], score, np.float32(np.nan))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -122,6 +126,10 @@ class StoredScores:
         """The winning class of each cell (-1: no answer) and its score."""
         if self._winners is None:
             return winners_of(self[:, rows, cols])
+        rows, cols = (
+            _behind(slice(*part.indices(length)[:2]), lead)
+            for part, length, lead in zip((rows, cols), self.shape[1:], self._lead, strict=True)
+        )
         with reading(self.name):
             winner = np.asarray(self._winners[rows, cols]).astype(np.int64)
             if ((winner >= self.shape[0]) & (winner != NO_CLASS)).any():
@@ -133,9 +141,20 @@ class StoredScores:
         """The map in pieces of whole chunks, of some megabytes of all classes each."""
         _, rows, cols = self._array.chunks
         across = max(1, _BLOCK // (4 * self.shape[0] * rows * cols)) * cols
-        for top in range(0, self.shape[1], rows):
-            for left in range(0, self.shape[2], across):
-                yield slice(top, min(top + rows, self.shape[1])), slice(left, min(left + across, self.shape[2]))
+        for down in self._pieces(1, rows):
+            for along in self._pieces(2, across):
+                yield down, along
+
+    def _pieces(self, axis: int, size: int) -> Iterator[slice]:
+        """An axis of the map, cut where the array is cut every ``size`` cells."""
+        lead, length = self._lead[axis - 1], self.shape[axis]
+        for first in range(lead // size * size - lead, length, size):
+            yield slice(max(0, first), min(first + size, length))
+
+
+def _behind(part: Any, lead: int) -> Any:
+    """A slice or indices of the map's cells as those of the array, which has so many more before them."""
+    return slice(part.start + lead, part.stop + lead, part.step) if isinstance(part, slice) else part + lead
 
 
 def _expanded(key: Any, shape: tuple[int, ...]) -> list[Any]:

@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import Any
 
 from fullconv.errors import BadInput
-from fullconv.results.storage import WORK, Replaced
+from fullconv.results.storage import ROOT, WORK, Replaced
 from fullconv.system.files import settle
 from fullconv.system.guard import require_apart, require_folder
 from fullconv.system.lock import locked
@@ -196,7 +196,7 @@ class Local:
 
     def _require_itself(self) -> None:
         """BadInput where the folder, or what a run writes through, is a link to elsewhere."""
-        for path in (self.path, self.path / WORK, self.path / "0", self.path / "top1", self.path / "zarr.json"):
+        for path in (self.path, self.path / WORK, *(self.path / name for name in ROOT)):
             try:
                 linked = path.is_symlink()
             except OSError as error:  # a name that no file can have

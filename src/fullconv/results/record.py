@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fullconv.errors import BadInput
@@ -57,6 +57,13 @@ class Record:
     run: str = ""
     arrays: str = ""
     score_kind: str = ""
+
+    @property
+    def stored_grid(self) -> Grid:
+        """The cells of the arrays: those of the map, and the ones without an answer before them."""
+        grid, (up, left) = self.grid, self.tiles.lead
+        first = (grid.centre0[0] - up * grid.stride[0], grid.centre0[1] - left * grid.stride[1])
+        return replace(grid, rows=up + grid.rows, cols=left + grid.cols, centre0=first)
 
     @property
     def classes(self) -> int:
@@ -115,5 +122,7 @@ class Record:
             raise ValueError(f"keep {self.keep!r}, type {self.stored!r}")
         if (self.grid.rows, self.grid.cols) != self.tiles.cells or min(self.tiles.chunk) < 1:
             raise ValueError("tiles of another map")
+        if min(self.tiles.lead) < 0:
+            raise ValueError(f"a lead of {self.tiles.lead} cells")
         if re.fullmatch(r"([0-9a-f]{16})?", self.run) is None or re.fullmatch(r"([0-9a-f]{16}/)?", self.arrays) is None:
             raise ValueError("a run of another kind")

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from fullconv.errors import BadInput
 
 WORK = ".fullconv"  # folder of what runs note for themselves, gone when they are finished
+ROOT = ("0", "levels", "top1", "x", "y", "zarr.json")  # what else a result in a folder may hold at its top
 
 
 class Full(BadInput):

@@ -1,7 +1,7 @@
 """The Zarr store of a map: what it is of, its scores, and which of its tiles are done.
 
-``0`` holds the scores (classes, rows, cols), ``1``, ``2``, ... coarser ones, ``top1`` the winning class where only that is kept.
-All that fullconv needs to read it again is the attribute ``fullconv`` of the group; viewers read ``ome``.
+``0`` holds the scores (classes, rows, cols), ``levels/1``, ``levels/2``, ... coarser ones, ``top1`` the winning class where only that is
+kept; ``y`` and ``x`` say where their cells lie. All of them begin with ``lead`` rows and columns without an answer. All that fullconv needs to read it again is the attribute ``fullconv`` of the group; viewers read ``ome``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fullconv.errors import BadInput, FullconvError
 from fullconv.results.encoding import encoded, fill_value
 from fullconv.results.record import Record
 from fullconv.results.storage import Full, Replaced, Storage, new_run
-from fullconv.results.viewers import for_viewers, levels_of, make_levels
+from fullconv.results.viewers import coordinates, for_viewers, levels_of, make_levels, name_of
 from fullconv.tiling.tiles import Tile
 
 Array = npt.NDArray[Any]
@@ -37,7 +37,7 @@ _LEAST = 256  # cells a side below which no coarser level is made
 
 @dataclass
 class Store:
-    """An open store."""
+    """An open store. Its arrays have ``record.tiles.lead`` more rows and columns than the map, before the first."""
 
     storage: Storage
     record: Record
@@ -79,10 +79,11 @@ class Store:
             import zarr
 
             group = zarr.open_group(storage.zarr(run), mode="r+" if run else "r", zarr_format=3)
-            scores = _required(group, f"{record.arrays}0", record, (record.classes, record.grid.rows, record.grid.cols))
+            cells = record.stored_grid.rows, record.stored_grid.cols
+            scores = _required(group, f"{record.arrays}0", record, (record.classes, *cells))
             top1 = None
             if record.keep == "top1":
-                top1 = _required(group, f"{record.arrays}top1", record, (record.grid.rows, record.grid.cols))
+                top1 = _required(group, f"{record.arrays}top1", record, cells)
             return Store(storage, record, scores, top1, group)
 
     @staticmethod
@@ -117,7 +118,7 @@ class Store:
         with writing(self.storage.name):
             keys = list(self._keys_of(tile))
             if scores is not None:
-                (top, bottom), (left, right) = tile.y.cells, tile.x.cells
+                (top, bottom), (left, right) = self._stored(tile)
                 planes = self.scores.chunks[0]
                 for first in range(
                     0, len(scores), planes
@@ -170,10 +171,15 @@ class Store:
 
     def _keys_of(self, tile: Tile) -> Iterator[str]:
         """Keys of a tile's chunks."""
-        arrays = self.record.arrays
-        yield from _keys(f"{arrays}0", self.scores, (0, self.scores.shape[0]), tile.y.cells, tile.x.cells)
+        arrays, (rows, cols) = self.record.arrays, self._stored(tile)
+        yield from _keys(f"{arrays}0", self.scores, (0, self.scores.shape[0]), rows, cols)
         if self.top1 is not None:
-            yield from _keys(f"{arrays}top1", self.top1, tile.y.cells, tile.x.cells)
+            yield from _keys(f"{arrays}top1", self.top1, rows, cols)
+
+    def _stored(self, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
+        """[first, last) rows and columns of the arrays that a tile fills."""
+        (top, bottom), (left, right), (down, along) = tile.y.cells, tile.x.cells, self.record.tiles.lead
+        return (down + top, down + bottom), (along + left, along + right)
 
 
 def _files(record: Record) -> dict[str, bytes]:
@@ -182,20 +188,25 @@ def _files(record: Record) -> dict[str, bytes]:
     from zarr.storage import MemoryStore
 
     held: dict[str, Any] = {}
-    grid, chunk, arrays = record.grid, record.tiles.chunk, record.arrays
+    grid, chunk, arrays = record.stored_grid, record.tiles.chunk, record.arrays
     group = zarr.create_group(MemoryStore(held), zarr_format=3, attributes=_attributes(record))
     for level, (rows, cols) in enumerate(levels_of(grid, _LEAST)):
         sides = tuple(min(a, b) for a, b in zip(chunk, (rows, cols), strict=True))
         size = np.dtype(record.stored).itemsize
         planes = max(1, min(record.classes, _CHUNK_BYTES // (size * sides[0] * sides[1])))
         group.create_array(
-            f"{arrays}{level}", shape=(record.classes, rows, cols), chunks=(planes, *sides), dtype=record.stored,
+            f"{arrays}{name_of(level)}", shape=(record.classes, rows, cols), chunks=(planes, *sides), dtype=record.stored,
             fill_value=fill_value(record.stored), dimension_names=("c", "y", "x"), compressors=_compressor(),
         )  # fmt: skip
     if record.keep == "top1":
         group.create_array(
             f"{arrays}top1", shape=(grid.rows, grid.cols), chunks=chunk, dtype="uint16", fill_value=NO_CLASS,
             dimension_names=("y", "x"), compressors=_compressor(),
+        )  # fmt: skip
+    for axis, (values, about) in coordinates(record).items():
+        group.create_array(
+            f"{arrays}{axis}", data=values, chunks=(len(values),), dimension_names=(axis,), compressors=_compressor(),
+            attributes=about,
         )  # fmt: skip
     return {key: held[key].to_bytes() for key in sorted(held)}
 

@@ -1,7 +1,8 @@
 """What viewers read of a map: OME-Zarr 0.5 metadata and coarser levels.
 
 Level k holds means of 2 × 2 cells of level k - 1, of those that have an answer. A cell is a sample at its centre, in micrometres
-or metres where the image says how large a pixel is, in pixels otherwise.
+or metres where the image says how large a pixel is, in pixels otherwise. Arrays begin at the image's origin, as near as a whole cell
+comes, since some viewers leave the translation out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _NAMED = 64  # classes up to which viewers are told a name and a colour each
 _PIECE = 1 << 20  # bytes of float32 scores that are made coarser at once, if no chunk is larger
 
 
+def name_of(level: int) -> str:
+    """A level's array. Coarser ones have a group of their own: arrays of a group whose axes have the same names have the same sizes."""
+    return f"levels/{level}" if level else "0"
+
+
 def levels_of(grid: Grid, least: int) -> list[tuple[int, int]]:
     """(rows, cols) of every level, the finest first."""
     sizes = [(grid.rows, grid.cols)]
@@ -33,7 +39,7 @@ def levels_of(grid: Grid, least: int) -> list[tuple[int, int]]:
 
 def for_viewers(record: Record, least: int) -> dict[str, Any]:
     """The attribute ``ome``."""
-    grid, pixel = record.grid, record.pixel_size or (1.0, 1.0)
+    grid, pixel = record.stored_grid, record.pixel_size or (1.0, 1.0)
     space = {"type": "space", **({"unit": record.unit} if record.unit and record.pixel_size else {})}
     datasets = []
     for level in range(len(levels_of(grid, least))):
@@ -41,7 +47,7 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
         scale = [float(step) * size for step, size in zip(at.stride, pixel, strict=True)]
         first = [float(centre) * size for centre, size in zip(at.centre0, pixel, strict=True)]
         datasets.append({
-            "path": f"{record.arrays}{level}",
+            "path": f"{record.arrays}{name_of(level)}",
             "coordinateTransformations": [{"type": "scale", "scale": [1.0, *scale]}, {"type": "translation", "translation": [0.0, *first]}],
         })  # fmt: skip
     found: dict[str, Any] = {
@@ -68,11 +74,23 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
     return found
 
 
+def coordinates(record: Record) -> dict[str, tuple[npt.NDArray[Any], dict[str, Any]]]:
+    """Where the centres of rows and columns lie, as for xarray: values and attributes by axis."""
+    grid, pixel = record.stored_grid, record.pixel_size or (1.0, 1.0)
+    unit = record.unit if record.unit and record.pixel_size else "px"
+    about = {"units": unit, "long_name": "centre of the cell, from the middle of the image's first pixel"}
+    sides = zip(("y", "x"), grid.centre0, grid.stride, (grid.rows, grid.cols), pixel, strict=True)
+    return {
+        axis: ((float(first) + np.arange(count) * float(step)) * size, about)
+        for axis, first, step, count, size in sides
+    }
+
+
 def make_levels(group: Any, record: Record) -> Iterator[str]:
     """Fill every coarser level from the one before, piece by piece; the keys of what was written."""
     level, arrays = 1, record.arrays
-    while f"{arrays}{level}" in group:
-        fine, coarse = group[f"{arrays}{level - 1}"], group[f"{arrays}{level}"]
+    while f"{arrays}{name_of(level)}" in group:
+        fine, coarse = group[f"{arrays}{name_of(level - 1)}"], group[f"{arrays}{name_of(level)}"]
         planes, rows, cols = coarse.chunks
         tall, wide = rows, max(1, _PIECE // (4 * planes * 4 * rows * cols)) * cols
         for c in range(0, coarse.shape[0], planes):
@@ -82,8 +100,10 @@ def make_levels(group: Any, record: Record) -> Iterator[str]:
                     # Plane by plane: what lies between is a fraction of what is read.
                     means = [encoded(halved(decoded(part[i : i + 1])), record.stored) for i in range(len(part))]
                     coarse[c : c + planes, y : y + tall, x : x + wide] = np.concatenate(means)
-        yield from (f"{arrays}{level}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape))
-        yield f"{arrays}{level}/zarr.json"
+        yield from (
+            f"{arrays}{name_of(level)}/{coarse.metadata.encode_chunk_key(at)}" for at in np.ndindex(*coarse.cdata_shape)
+        )
+        yield f"{arrays}{name_of(level)}/zarr.json"
         level += 1
 
 

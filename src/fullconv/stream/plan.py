@@ -21,7 +21,7 @@ from fullconv.stream.pipeline import ANSWERS
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
 from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
-from fullconv.tiling.window import crop_reach, reach
+from fullconv.tiling.window import Reach, crop_reach, reach
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read
@@ -121,7 +121,7 @@ def plan_stream(
     cost = _cost(way, view, job, channels, base)
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
-        lines = [_line(way, view.size, side, (read_grid.rows, read_grid.cols)[side]) for side in (0, 1)]
+        lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
         tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, asked)
     else:
         most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
@@ -157,9 +157,17 @@ def budget_within(free: int) -> int:
     return 1 << max(0, (max(1, free) // 2).bit_length() - 1)
 
 
-def _line(way: Way, size: tuple[int, int], side: int, cells: int) -> Line:
+def _line(way: Way, size: tuple[int, int], side: int, grid: Grid) -> Line:
+    reaches = _reaches(way, size, side)
+    unit = reaches[0].granule * len(reaches)
+    # The result begins at the image's origin, as near as whole units come: some viewers lay it there whatever it says.
+    lead = max(0, round(grid.centre0[side] / grid.stride[side] / unit)) * unit
+    return Line(reaches, (grid.rows, grid.cols)[side], size[side], lead)
+
+
+def _reaches(way: Way, size: tuple[int, int], side: int) -> tuple[Reach, ...]:
     if way.by == "crops":
-        return Line((crop_reach(size[side], way.sampling.stride[side], way.sampling.crop[side]),), cells, size[side])
+        return (crop_reach(size[side], way.sampling.stride[side], way.sampling.crop[side]),)
     shifts = way.shifts[side]
     step = int(way.sampling.stride[side])
     found = []
@@ -167,7 +175,7 @@ def _line(way: Way, size: tuple[int, int], side: int, cells: int) -> Line:
         moved = tuple(length - shift * step if i == side else length for i, length in enumerate(size))
         fits = way.model.fitting((moved[0], moved[1]), way.output)
         found.append(reach(way.model.graph, way.output, fits, side))
-    return Line(tuple(found), cells, size[side])
+    return tuple(found)
 
 
 def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:

@@ -7,7 +7,7 @@ pixels, tiles at the two ends of the image and inside it hold
     last   >= U - (P - length + before) / L    units, no halo behind them
     inner  <= (length - halo) / L              units
 
-each rounded down to whole chunks of the result.
+each rounded down to whole chunks of the result, which are counted from ``lead`` cells before the map's first.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from functools import cached_property
 from math import ceil, floor
 
 from fullconv.errors import BrokenPromise
+from fullconv.graph.axes import require
 from fullconv.tiling.window import Reach
 
 # Chunks a tile's side that are tried: finer ones come closer to the least work.
 _PARTS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24)
-_DEARER = 0.0001  # what every chunk along the axis may cost in length
+_DEARER = 0.0005  # what every chunk along the axis may cost in length
+_LEAST_CHUNK = (
+    16  # cells a chunk's side at least, where tiles have as many: thousands of tiny files are slow to copy and to show
+)
 _CHUNK = 256  # cells a chunk's side at most
 _TRIED = 96  # numbers of tiles that are tried
 _LOOKED_AT = 32  # tiles that stand for all
@@ -49,11 +53,18 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An axis to be cut: the reach of each shift of the image, the cells of the map, and the image's length in pixels."""
+    """An axis to be cut: the reach of each shift of the image, the cells of the map, and the image's length in pixels.
+
+    ``lead`` cells without an answer are stored before the first, whole units of them.
+    """
 
     reaches: tuple[Reach, ...]
     cells: int
     length: int
+    lead: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.lead >= 0 and self.lead % self.unit == 0, f"a lead of {self.lead} cells, of units of {self.unit}")
 
     @property
     def unit(self) -> int:
@@ -171,7 +182,8 @@ def _chunks(line: Line, count: int) -> list[int]:
     """Sizes of chunks to try, in units."""
     each = ceil(line.units / count)
     largest = max(1, _CHUNK // line.unit)
-    return sorted({min(largest, max(1, ceil(each / parts))) for parts in _PARTS})
+    least = min(each, largest, ceil(_LEAST_CHUNK / line.unit))
+    return sorted({min(largest, max(least, ceil(each / parts))) for parts in _PARTS})
 
 
 def _cut(line: Line, count: int, chunk: int, least: int) -> Cut | None:
@@ -195,9 +207,11 @@ def _tiles(line: Line, length: int, chunk: int, least: int, count: int) -> Cut |
     reach = line.reaches[0]
     if length >= reach.length:
         return Cut(line, 1, line.units, line.units, chunk * line.unit)
-    first = floor((reach.slack - reach.length + length) / reach.period) // chunk * chunk
+    lead = line.lead // line.unit
+    first = (floor((reach.slack - reach.length + length) / reach.period) + lead) // chunk * chunk - lead
     inner = (length // reach.period - halo(reach)) // chunk * chunk
-    last = ceil((reach.length - length + reach.before) / reach.period / chunk) * chunk  # where the last tile may begin
+    behind = (reach.length - length + reach.before) / reach.period
+    last = ceil((behind + lead) / chunk) * chunk - lead  # where the last tile may begin
     if min(first, inner) < max(1, least) or first >= line.units:
         return None
     between = max(0, ceil((last - first) / inner))

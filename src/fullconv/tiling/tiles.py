@@ -48,6 +48,7 @@ class Tiles:
         y, x: the sides.
         shape: (height, width) in pixels of what the network runs on, the same for every tile.
         chunk: (rows, cols) of cells a chunk of the result.
+        lead: (rows, cols) without an answer that are stored before the first cell, so that the result begins near the image's origin.
         cells: (rows, cols) of the map.
         image: (height, width) of the image in pixels.
         run_bytes: predicted memory of a run of the engine on one tile.
@@ -64,6 +65,7 @@ class Tiles:
     run_bytes: int = 0
     stage_bytes: int = 0
     base_bytes: int = 0
+    lead: tuple[int, int] = (0, 0)
 
     def __iter__(self) -> Iterator[Tile]:
         for (i, y), (j, x) in product(enumerate(self.y), enumerate(self.x)):
@@ -98,6 +100,7 @@ class Tiles:
             "chunk": list(self.chunk),
             "cells": list(self.cells),
             "image": list(self.image),
+            "lead": list(self.lead),
             "y": [[list(s.cells), [list(p) for p in s.parts]] for s in self.y],
             "x": [[list(s.cells), [list(p) for p in s.parts]] for s in self.x],
         }
@@ -111,7 +114,10 @@ class Tiles:
             first, second = data[name]
             return int(first), int(second)
 
-        return Tiles(sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"))
+        lead = pair("lead") if "lead" in data else (0, 0)  # results of earlier versions do not say
+        return Tiles(
+            sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"), lead=lead
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,7 @@ def plan_tiles(
     return Tiles(
         down.sides(), right.sides(), (down.length, right.length), (down.chunk, right.chunk), (y.cells, x.cells), (y.length, x.length),
         run(down.length, right.length), cost.stage(down.length, right.length, down.most_cells, right.most_cells), cost.base,
+        (y.lead, x.lead),
     )  # fmt: skip
 
 
