@@ -202,7 +202,7 @@ def test_top1_tables_and_left_out_cells(quick: Model, tmp_path: Path) -> None:
     with rasterio.open(export(found, tmp_path / "x.tif")) as file:
         assert file.descriptions == ("winning class", "its score")
         classes, best = file.read()
-        np.testing.assert_array_equal(np.nan_to_num(classes, nan=-1), next(iter(found.winning()))[2])
+        np.testing.assert_array_equal(np.nan_to_num(classes, nan=-1), found.top1)
         np.testing.assert_allclose(
             best[~np.isnan(best)], found.scores.winners(slice(None), slice(None))[1][~np.isnan(best)]
         )

@@ -184,7 +184,7 @@ CHANGES = [
     ({"stored": "float16"}, "stored: float32, now float16"),
     ({"stride": 2}, "stride: None, now 2"),
     ({"labels": [str(10 - i) for i in range(11)]}, "labels: "),
-    ({"where": "auto"}, "where: None, now auto"),
+    ({"where": "auto"}, "where: None, now auto, 0.1 of a cell"),
 ]
 
 

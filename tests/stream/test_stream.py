@@ -207,13 +207,20 @@ def test_where_the_image_is_not_blank(quick: Model, tmp_path: Path) -> None:
     scores = np.asarray(found.scores)
     for row in range(found.grid.rows):
         for col in range(found.grid.cols):
-            share = empty[8 * row : 8 * row + 32, 8 * col : 8 * col + 32].mean()
+            x, y = (
+                round(place - 7.5) for place in found.grid.centre(row, col)
+            )  # its own square: 16 px around its centre
+            share = 1 - empty[y : y + 16, x : x + 16].mean()
             answer = scores[:, row, col]
-            if share >= 0.99:
+            if share < 0.1:
                 assert np.isnan(answer).all()
             else:
                 np.testing.assert_allclose(answer, whole.scores[:, row, col], atol=5e-6)
     assert found.record.left_out > found.grid.rows * found.grid.cols / 2
+    half = map_raster(quick, pixels, tmp_path / "half.zarr", preprocess="caffe", where="auto:0.5")
+    assert found.record.left_out < half.record.left_out
+    with pytest.raises(BadInput, match=r"a share of a cell's own square above 0 and up to 1"):
+        map_raster(quick, pixels, tmp_path / "no.zarr", preprocess="caffe", where="auto:0")
 
 
 def test_a_level_of_a_slide(quick: Model, tmp_path: Path) -> None:

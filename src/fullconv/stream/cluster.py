@@ -26,6 +26,7 @@ from fullconv.system.processors import processors
 from fullconv.tiling.tiles import Tile
 
 IsDone = Callable[[Tile, str, int], None]
+_NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # no port of which another run could have the same
 _ANSWERS = 10.0  # seconds that a scheduler has to answer
 _STARTS = 60.0  # seconds that workers have to come
 _AHEAD = 3  # tasks a worker: one that it does, and others that wait beside it
@@ -186,7 +187,7 @@ def _client(client: Any, workers: int | None, scheduler: str | None) -> Iterator
         share = str(threads() or max(1, processors() // count))
         with (
             LocalCluster(
-                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL,
+                n_workers=count, threads_per_worker=1, processes=True, scheduler_kwargs=_NO_PAGES, memory_limit=0, silence_logs=logging.CRITICAL,
                 env={"FULLCONV_THREADS": share},
             ) as cluster,
             Client(cluster, timeout=_STARTS) as reached,

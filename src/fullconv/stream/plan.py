@@ -18,6 +18,7 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS
+from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
 from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
@@ -180,7 +181,7 @@ def _reaches(way: Way, size: tuple[int, int], side: int) -> tuple[Reach, ...]:
 
 def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
     classes = 1 + len(job.labels)
-    looked = 5 if job.where == "auto" or view.may_miss else 0  # bytes a pixel of masks and their sums
+    looked = 5 if auto_share(job.where) is not None or view.may_miss else 0  # bytes a pixel of masks and their sums
     crop = tuple(int(side) for side in way.sampling.crop)
     batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0

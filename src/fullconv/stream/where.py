@@ -1,31 +1,27 @@
-"""Which cells are mapped: those whose centre lies in a mask, or whose crop is not blank.
+"""Which cells are mapped: those whose centre lies in a mask or in polygons, or whose own square is not blank.
 
-``auto`` leaves out a cell when at least 99 % of its crop is blank. A pixel is blank where all its channels are 220 or more and
-no more than 16 apart (glass, paper), or all are 8 or less (outside a scan), of 255.
+``auto`` maps a cell of whose own square, one stride around its centre, at least a tenth shows something; ``auto:0.3`` sets that share. A
+pixel is blank where all its channels are 220 or more and no more than 16 apart (glass, paper), or all are 8 or less (outside a scan),
+of 255.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from fullconv.errors import BadInput, MissingExtra
+from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.source import About
-from fullconv.rasters.view import read_image
+from fullconv.stream.mask import Array, Mask, Picture
+from fullconv.stream.polygons import SUFFIXES, Polygons
 from fullconv.system.guard import reads, require_file
 
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-BLANK_SHARE = 0.99
+_SHARE = 0.1  # of a cell's own square that shows something: thin tissue, fat say, is mostly white
+_LEAST_SQUARE = 16  # pixels a side of that square, where cells are nearer
 _BRIGHT, _APART, _DARK = 220, 16, 8
-_LARGEST = 64 << 20  # bytes of a file of polygons
-_AT_ONCE = 4096  # cells that are asked one by one; larger blocks are halved where a border runs through them
 
 
 class Where(Protocol):
@@ -39,139 +35,52 @@ class Where(Protocol):
 
 def where_of(given: str | None, about: About) -> Where | None:
     """The rule of a file; None where there is none, or where it needs the pixels (``auto``)."""
-    if given is None or given == "auto":
+    if given is None or auto_share(given) is not None:
         return None
     path = Path(given)
-    require_file(path, "--where takes auto, a mask picture or GeoJSON polygons")
+    require_file(path, "--where takes auto, a mask picture, or polygons (GeoJSON, GeoPackage, Shapefile)")
     reads(path)
-    return Polygons(path, about) if path.suffix.lower() in (".geojson", ".json") else Picture(path, about)
+    if path.suffix.lower() in SUFFIXES:
+        return Polygons(path, about)
+    return Picture(path, about)
+
+
+def auto_share(given: str | None) -> float | None:
+    """The least share of a cell's own square that shows something, as ``auto`` says; None for any other rule.
+
+    Raises:
+        BadInput: a share that is none.
+    """
+    word, _, share = (given or "").partition(":")
+    if word != "auto":
+        return None
+    try:
+        value = float(share) if share else _SHARE
+    except ValueError:
+        value = -1
+    if not 0 < value <= 1:
+        raise BadInput(
+            f"--where {given}: after auto: comes a share of a cell's own square above 0 and up to 1, as in auto:0.3"
+        )
+    return value
+
+
+def own_square(grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First pixel (y, x) from the crop's, and (height, width), of the square around a cell's centre that is its own: one stride, within the crop."""
+    sides = []
+    for step, crop, centre in zip(grid.stride, grid.crop, grid.centre0, strict=True):
+        side = min(max(int(step), _LEAST_SQUARE), int(crop))
+        sides.append((min(max(ceil(centre + Fraction(1 - side, 2)), 0), int(crop) - side), side))
+    (top, high), (left, wide) = sides
+    return (top, left), (high, wide)
 
 
 def fingerprint(given: str | None, rule: Where | None) -> str | None:
     """What a run must share with an earlier one."""
-    return given if rule is None else rule.fingerprint
-
-
-class Picture:
-    """A mask of any size, laid over the image: what is not 0 is mapped."""
-
-    def __init__(self, path: Path, about: About) -> None:
-        self._mask: Mask = np.asarray(read_image(path).any(axis=2))
-        self.fingerprint = hashlib.sha256(np.packbits(self._mask).tobytes()).hexdigest()[:32]
-        self._scale = tuple(have / length for have, length in zip(self._mask.shape, about.size, strict=True))
-        ratio = self._scale[0] / self._scale[1]
-        if not 0.95 < ratio < 1.05:
-            (height, width), (rows, cols) = about.size, self._mask.shape
-            raise BadInput(f"{path}: a mask of {cols}×{rows} has another shape than the image of {width}×{height}")
-
-    def cells(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
-        y, x = _centres(grid, rows, cols)
-        at = [
-            np.clip(((place + 0.5) * scale).astype(int), 0, length - 1)
-            for place, scale, length in zip((y, x), self._scale, self._mask.shape, strict=True)
-        ]
-        found: Mask = self._mask[np.ix_(at[0], at[1])]
-        return found
-
-
-class Polygons:
-    """GeoJSON polygons: in the CRS of an image that has one, else in pixels of its finest level (x to the right, y down)."""
-
-    def __init__(self, path: Path, about: About) -> None:
-        try:
-            import shapely
-        except ImportError:
-            raise MissingExtra(
-                "polygons need shapely; install it with: pip install 'fullconv[geo]' or 'fullconv[slide]'"
-            ) from None
-        if path.stat().st_size > _LARGEST:
-            raise BadInput(f"{path}: larger than {_LARGEST >> 20} MB; simplify the polygons")
-        try:
-            text = path.read_text(encoding="utf-8")
-            shapes = [shapely.from_geojson(json.dumps(each)) for each in _geometries(json.loads(text)) if each]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, shapely.GEOSException) as error:
-            raise BadInput(f"{path}: not GeoJSON that can be read ({str(error)[:200]})") from None
-        areas = [shape for shape in shapes if shape is not None and shape.area > 0]
-        if not areas:
-            raise BadInput(f"{path}: holds no polygon with an area")
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self._area = shapely.union_all([shapely.make_valid(area) for area in areas])
-        shapely.prepare(self._area)
-        self._transform = about.transform
-        self._require_overlap(path, about)
-
-    def _require_overlap(self, path: Path, about: About) -> None:
-        import shapely
-
-        height, width = about.size
-        x, y = self._placed(np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height]))
-        if not shapely.intersects(self._area, shapely.Polygon(list(zip(x, y, strict=True)))):
-            where = "in the image's own CRS" if self._transform else "in pixels of the image"
-            raise BadInput(f"{path}: no polygon lies on the image; coordinates must be {where}")
-
-    def _placed(self, x: Array, y: Array) -> tuple[Array, Array]:
-        if self._transform is None:
-            return x, y
-        a, b, c, d, e, f = self._transform
-        return a * x + b * y + c, d * x + e * y + f
-
-    def cells(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
-        found = np.zeros((rows[1] - rows[0], cols[1] - cols[0]), np.bool_)
-        waiting = [(rows, cols)]
-        while waiting:
-            down, right = waiting.pop()
-            sides = down[1] - down[0], right[1] - right[0]
-            into = found[down[0] - rows[0] : down[1] - rows[0], right[0] - cols[0] : right[1] - cols[0]]
-            if sides[0] * sides[1] <= _AT_ONCE:
-                into[...] = self._inside(grid, down, right)
-            elif (within := self._holds(grid, down, right)) is not None:
-                into[...] = within
-            elif sides[0] >= sides[1]:
-                waiting += [((a, b), right) for a, b in _halves(down)]
-            else:
-                waiting += [(down, (a, b)) for a, b in _halves(right)]
-        return found
-
-    def _inside(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
-        import shapely
-
-        y, x = _centres(grid, rows, cols)
-        across, down = np.meshgrid(x + 0.5, y + 0.5)  # pixel i reaches from i to i + 1
-        found: Mask = shapely.contains_xy(self._area, *self._placed(across, down))
-        return found
-
-    def _holds(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> bool | None:
-        """Whether all centres of a block of cells lie in the polygons, or none; None where a border runs through it."""
-        import shapely
-
-        y, x = _centres(grid, rows, cols)
-        corners = np.array([x[0], x[-1], x[-1], x[0]]) + 0.5, np.array([y[0], y[0], y[-1], y[-1]]) + 0.5
-        block = shapely.MultiPoint(list(zip(*self._placed(*corners), strict=True))).convex_hull
-        if not shapely.intersects(self._area, block):
-            return False
-        return True if shapely.contains_properly(self._area, block) else None
-
-
-def _geometries(data: Any) -> list[dict[str, Any]]:
-    if isinstance(data, list):
-        return [each for part in data for each in _geometries(part)]
-    if data.get("type") == "FeatureCollection":
-        return [each for part in data["features"] for each in _geometries(part)]
-    return [data["geometry"]] if data.get("type") == "Feature" else [data]
-
-
-def _halves(between: tuple[int, int]) -> list[tuple[int, int]]:
-    middle = sum(between) // 2
-    return [(between[0], middle), (middle, between[1])]
-
-
-def _centres(grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Array]:
-    """y and x of cells' centres, as pixel indices."""
-    y, x = (
-        float(first) + np.arange(*between) * float(step)
-        for first, step, between in zip(grid.centre0, grid.stride, (rows, cols), strict=True)
-    )
-    return y, x
+    share = auto_share(given)
+    if share is not None:
+        return f"auto, {share:g} of a cell's own square"
+    return None if rule is None else rule.fingerprint
 
 
 def blank(pixels: Array) -> Mask:

@@ -26,7 +26,7 @@ from fullconv.rasters.view import View
 from fullconv.results.store import NO_CLASS, Store
 from fullconv.stream.job import Job
 from fullconv.stream.spoiled import read_around
-from fullconv.stream.where import BLANK_SHARE, Where, blank, where_of
+from fullconv.stream.where import Where, auto_share, blank, own_square, where_of
 from fullconv.tiling.tiles import Tile
 
 Array = npt.NDArray[Any]
@@ -74,6 +74,7 @@ class Worker:
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
+        self._least = auto_share(job.where)
 
     @cached_property
     def _where(self) -> Where | None:
@@ -109,9 +110,10 @@ class Worker:
             pixels, missing, failed = read_around(self.view, (y0, y1), (x0, x1))
         self._require_unchanged()
         if missing is not None:
-            answers &= self._shares(tile, missing) <= self.job.missing
-        if self.job.where == "auto":
-            answers &= self._shares(tile, blank(pixels)) < BLANK_SHARE
+            crop = int(self._read_grid.crop[0]), int(self._read_grid.crop[1])
+            answers &= self._shares(tile, missing, (0, 0), crop) <= self.job.missing
+        if self._least is not None:
+            answers &= 1 - self._shares(tile, blank(pixels), *own_square(self._read_grid)) >= self._least
         if not answers.any():
             return Loaded(tile, None, answers, buffer, failed)
         values = buffer[:, : y1 - y0, : x1 - x0]
@@ -136,14 +138,13 @@ class Worker:
         shape = tuple(last - first for first, last in (tile.y.cells, tile.x.cells))
         return np.ones(shape, np.bool_)
 
-    def _shares(self, tile: Tile, mask: Mask) -> npt.NDArray[np.float64]:
-        """Share of each cell's crop that a mask over the tile's pixels holds."""
+    def _shares(self, tile: Tile, mask: Mask, first: tuple[int, int], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+        """Share of a part of each cell's crop, ``first`` pixels from its corner, that a mask over the tile's pixels holds."""
         rows, cols = (
-            np.arange(*side.cells) * int(step) - side.read[0]
-            for side, step in zip((tile.y, tile.x), self._read_grid.stride, strict=True)
+            np.arange(*side.cells) * int(step) + inset - side.read[0]
+            for side, step, inset in zip((tile.y, tile.x), self._read_grid.stride, first, strict=True)
         )
-        crop = tuple(int(side) for side in self._read_grid.crop)
-        return share_of(mask, rows, cols, (crop[0], crop[1]))
+        return share_of(mask, rows, cols, size)
 
     # Running -------------------------------------------------------------------------------------
 
