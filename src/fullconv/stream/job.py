@@ -34,7 +34,7 @@ class Job:
         keep: ``all``, ``top1``, or the classes to be kept, by index.
         stored: type of the scores.
         missing: share of a cell's crop above which missing pixels leave it without an answer.
-        where: a mask picture, GeoJSON polygons, or ``auto``; None maps all.
+        where: a mask picture, polygons, ``auto`` or ``auto:SHARE``; None maps all.
         on_error: ``stop`` at pixels that do not decode, or ``skip`` them: they are missing then.
     """
 

@@ -119,7 +119,7 @@ def map_raster(
         notes: told what was decided on the way.
         options: preprocess, labels, by, stride, finer, output, activation, runtime, precision, batch as for ``fullconv.map``; and
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
-            above which missing pixels leave a cell without an answer), where (a mask, GeoJSON polygons, or ``auto``), keep
+            above which missing pixels leave a cell without an answer), where (a mask, polygons, ``auto`` or ``auto:SHARE``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
             trust, allow_remote and subdataset as for ``fullconv.map``.
 
