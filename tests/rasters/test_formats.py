@@ -16,6 +16,7 @@ from fullconv.rasters.access import Access
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import Selection, View
 from tests.rasters import dicom, pictures
+from tests.system.test_heaps import endless
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SCENE = pictures.scene(60, 70)
@@ -157,6 +158,13 @@ def test_chunks_that_no_memory_holds_are_told_before_they_are_read(name: str, tm
         file["a"].id.write_direct_chunk((0, 0), bytes(4000))
     with pytest.raises(BadInput, match="is packed, and should be of 1,050"), closing(View(path)) as view:
         view.read((0, 60), (0, 70))
+
+
+@pytest.mark.parametrize("name", ["x.h5", "x.nc"])
+def test_a_heap_without_end_is_told(name: str, tmp_path: Path) -> None:
+    endless(tmp_path / "a.h5").rename(tmp_path / name)
+    with pytest.raises(BadInput, match="text of no end"):
+        View(tmp_path / name)
 
 
 def test_one_array_of_a_zarr_group(tmp_path: Path) -> None:

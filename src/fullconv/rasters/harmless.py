@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 
 from fullconv.errors import BadInput
 from fullconv.rasters.access import Access
-from fullconv.rasters.hdf5 import arrays
+from fullconv.rasters.hdf5 import arrays, open_file
 from fullconv.rasters.sidecars import opened_beside
 from fullconv.rasters.vrt import described, kind_of
 from fullconv.system.guard import reads
@@ -33,7 +33,7 @@ def require_harmless(path: Path | str, driver: str) -> None:
     if not isinstance(path, Path):
         return
     if driver == "netCDF" and h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
+        with open_file(path) as file:
             for _ in arrays(path, file):  # none of which leads to another file
                 pass
     for other in opened_beside(path):

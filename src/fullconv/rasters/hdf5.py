@@ -15,6 +15,7 @@ from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, size_of, window_of
 from fullconv.rasters.bounded import require_bounded
 from fullconv.rasters.source import About, Level, Span, Unreadable, Window, white_of
+from fullconv.system.heaps import is_endless
 
 _MOST = 1 << 16  # objects of a file
 _LARGEST = 1 << 30  # bytes of a chunk, which the library makes room for whatever a file holds
@@ -26,7 +27,7 @@ class Hdf5:
     """An array of (H, W), (H, W, C) or (C, H, W)."""
 
     def __init__(self, path: Path, subdataset: str | None = None) -> None:
-        self._file = h5py.File(path, "r")
+        self._file = open_file(path)
         try:
             self._array = _chosen(path, list(arrays(path, self._file)), subdataset)
             _require_modest(path, self._array)
@@ -50,11 +51,18 @@ class Hdf5:
         self._file.close()
 
 
+def open_file(path: Path) -> h5py.File:
+    """The file, to be read; BadInput of one that the library would read for ever."""
+    if is_endless(path):
+        raise BadInput(f"{path}: holds text of no end (a damaged heap of HDF5); write it anew")
+    return h5py.File(path, "r")
+
+
 def require_modest(path: Path) -> None:
     """BadInput or Unreadable where a file of HDF5 (NetCDF 4) that another library reads holds chunks that become more than they should."""
     if not h5py.is_hdf5(path):
         return
-    with h5py.File(path, "r") as file:
+    with open_file(path) as file:
         for _, array in arrays(path, file):
             _require_modest(path, array)
             if array.chunks:
