@@ -107,9 +107,8 @@ class Batch:
         """
         failed = ""
         if self.failed:
-            failed = f"{len(self.failed)} of {count} images failed:\n  " + "\n  ".join(
-                f["reason"] if f["image"] in f["reason"] else f"{f['image']}: {f['reason']}" for f in self.failed
-            )
+            names = "\n  ".join(each["image"] for each in self.failed)  # each reason was told once, when it came
+            failed = f"{len(self.failed)} of {count} images failed, for the reasons above:\n  {names}"
         if self.held:
             if failed:
                 complain(f"fullconv: {failed}")

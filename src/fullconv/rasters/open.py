@@ -205,6 +205,10 @@ def _tiff(path: Path) -> Source:
         return _tiff_or_picture(path)
     if geo:
         return _gdal(path, "TIFF files")
+    if not _is_plain_tiff(path):
+        raise MissingExtra(
+            f"{path}: a TIFF that Pillow does not read (many bands, say); install rasterio or tifffile: pip install 'fullconv[geo]' or 'fullconv[slide]'"
+        )
     if _pixels(path) <= _HELD:
         from fullconv.rasters.memory import Held
 
@@ -212,6 +216,21 @@ def _tiff(path: Path) -> Source:
     raise MissingExtra(
         f"{path}: a big TIFF needs rasterio or tifffile; install one with: pip install 'fullconv[geo]' or 'fullconv[slide]'"
     )
+
+
+def _is_plain_tiff(path: Path) -> bool:
+    """Whether Pillow reads a TIFF: one band of any depth, or several of 8 bits; what is no TIFF is left for it to tell."""
+    with path.open("rb") as file:
+        if file.read(2) not in (b"II", b"MM"):
+            return True
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
+            tags: Any = getattr(image, "tag_v2", {})
+            return int(tags.get(277, 1)) == 1 or all(int(bits) <= 8 for bits in tags.get(258, (1,)))
+    except Image.DecompressionBombError:
+        return True  # its size is told
+    except Exception:
+        return False
 
 
 def _tiff_or_picture(path: Path) -> Source:

@@ -144,12 +144,12 @@ def stored_at(url: str) -> Any:
     Raises:
         BadInput: no Zarr image is there, or it must not be read.
     """
+    from fullconv.rasters.remote import store_of, told
+
+    store = store_of(url)  # which says what is to be installed
     import obstore
     from zarr.storage import ObjectStore
 
-    from fullconv.rasters.remote import store_of, told
-
-    store = store_of(url)
     for name in _ABOUT:
         with suppress(FileNotFoundError), told(f"{url.rstrip('/')}/{name}", missing=True):
             obstore.head(store, name)
