@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -132,3 +133,21 @@ def test_planning_reads_nothing() -> None:
     """Neither numpy nor an engine is needed to plan."""
     code = "import fullconv.tiling.tiles, fullconv.tiling.window, fullconv.tiling.memory, sys; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_tiles_take_a_minute_at_most_unless_that_costs_a_tenth_of_the_work() -> None:
+    """A bar that stands at 0 of 2 for minutes tells nothing, and a kill then loses half."""
+    y, x = line(20000, 32, 40, 40), line(20000, 32, 40, 40)
+
+    def seconds(rate: float) -> Cost:
+        return replace(COST, seconds=lambda height, width, rows, cols: height * width * rate)
+
+    free = plan_tiles(y, x, COST, 10**12)
+    assert len(free) == 1
+    for rate in (2e-7, 1e-6):
+        tiles = plan_tiles(y, x, seconds(rate), 10**12)
+        assert tiles.shape[0] * tiles.shape[1] * rate <= 60
+        assert tiles.computed <= free.computed * 1.1
+    slow = plan_tiles(y, x, seconds(1e-2), 10**12)  # a minute is a part of 77 px then, which would be halo alone
+    assert slow.computed <= free.computed * 1.11
+    assert slow.shape[0] * slow.shape[1] * 1e-2 > 60

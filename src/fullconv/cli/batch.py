@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fullconv.cli.mapper import Mapped, Mapper, print_event
+from fullconv.cli.mapper import Mapped, Mapper
 from fullconv.cli.outputs import Target
-from fullconv.cli.terminal import complain, print_json, tell
+from fullconv.cli.terminal import complain, print_event, print_json, tell
 from fullconv.errors import BadInput, FullconvError, SomeFailed
 
 if TYPE_CHECKING:

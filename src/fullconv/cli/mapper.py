@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,8 @@ from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
 from fullconv.cli.places import peaks_of, require_numbers, tell_map, tell_peaks
 from fullconv.cli.reading import bytes_of
-from fullconv.cli.terminal import complain, note, noted_once, print_json, progress, shown, tell, waiting
+from fullconv.cli.terminal import complain, note, noted_once, print_event, progress, tell, waiting
+from fullconv.cli.watching import watching
 from fullconv.errors import BadInput, FullconvError
 from fullconv.system.guard import require_writable
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from fullconv.model import Model
     from fullconv.trust.agreement import Agreement
 
-Report = Callable[[str, Mapping[str, Any]], None]
 _DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
 _HOW = (
     "preprocess", "labels", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
@@ -230,7 +230,7 @@ class Mapper:
         how = {key: self._options[key] for key in ("restart", "workers", "scheduler")} | self._how() | self._kept()
         if self._renews and self._is_of_other(image, target.store):
             how["restart"] = True
-        with _watching(image, self._as_json) as (report, seen):
+        with watching(image, self._as_json) as (report, seen):
             try:
                 result = map_raster(
                     self.model, image, target.store, memory=self._memory, report=report, notes=self._notes, **how
@@ -371,11 +371,6 @@ class Mapper:
         }
 
 
-def print_event(event: str, what: Mapping[str, Any]) -> None:
-    """One line of JSON, without the text for people."""
-    print_json({"event": event, **{key: value for key, value in what.items() if key != "text"}}, indent=None)
-
-
 def _note_raw(model: Model) -> None:
     if model.graph.image is not None:
         colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
@@ -387,38 +382,3 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise BadInput(f"--scales {text!r}: numbers with commas between, 0.5,1,1.41 say") from None
-
-
-@contextmanager
-def _watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any]]]:
-    """A progress bar on a terminal, lines of JSON where these are asked for; and the last of each kind of event."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(), TextColumn("{task.fields[peak]}"),
-    )  # fmt: skip
-    seen: dict[str, Any] = {}
-    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
-        task = bar.add_task(shown(Path(image).name), total=None, rate="", peak="")
-
-        def report(event: str, what: Mapping[str, Any]) -> None:
-            seen[event] = what
-            if as_json:
-                print_event(event, {"image": image, **what})
-            if event == "plan":
-                if not as_json:
-                    bar.console.print(shown(what["text"]), markup=False, highlight=False, soft_wrap=True)
-                bar.update(task, total=what["tiles"], completed=what["done"])
-            elif event == "tile":
-                rate, peak = (
-                    f"{what['megapixels_per_second']:.3g} megapixels/s",
-                    f"peak {what['peak_bytes'] / 1e6:,.0f} MB",
-                )
-                bar.update(task, completed=what["done"], rate=rate, peak=peak)
-            elif event == "levels":
-                bar.update(task, description=shown(f"{Path(image).name}: coarser levels"))
-
-        yield report, seen

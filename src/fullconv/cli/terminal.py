@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -85,6 +85,11 @@ def say(text: str) -> None:
 def print_json(data: Any, indent: int | None = 2) -> None:
     """One JSON object on stdout, all of it ASCII."""
     click.echo(json.dumps(data, indent=indent, allow_nan=False), file=sys.stdout)
+
+
+def print_event(event: str, what: Mapping[str, Any]) -> None:
+    """One line of JSON, without the text for people."""
+    print_json({"event": event, **{key: value for key, value in what.items() if key != "text"}}, indent=None)
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:

@@ -11,11 +11,11 @@ import click
 
 from fullconv.cli.batch import Batch, table_at
 from fullconv.cli.help import OUTPUT, argument, as_command, option
-from fullconv.cli.mapper import Mapper, print_event
+from fullconv.cli.mapper import Mapper
 from fullconv.cli.mapping import mapping_options, output_option
 from fullconv.cli.options import Real, model_options
 from fullconv.cli.outputs import NAME, Target, target_of
-from fullconv.cli.terminal import complain, note
+from fullconv.cli.terminal import complain, note, print_event
 from fullconv.errors import BadInput, FullconvError
 from fullconv.system.guard import guarded, is_folder, is_url, reads_images_of
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import log2
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,7 @@ class StreamPlan:
         tiles: how the map is cut.
         budget: bytes.
         base: bytes that the process holds before the first pixel, the engine's session included.
+        seconds: about what the engine will take for all tiles.
     """
 
     way: Way
@@ -52,6 +55,7 @@ class StreamPlan:
     tiles: Tiles
     budget: int
     base: int
+    seconds: float = 0.0
 
     @property
     def peak_bytes(self) -> int:
@@ -84,6 +88,7 @@ class StreamPlan:
             "tile": list(tiles.shape),
             "chunk": list(tiles.chunk),
             "waste": tiles.waste,
+            "seconds_expected": self.seconds,
             "budget_bytes": self.budget,
             "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": tiles.stage_bytes, "peak": self.peak_bytes},
         }  # fmt: skip
@@ -118,8 +123,8 @@ def plan_stream(
     view.require(channels)
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
-    base = _warm(way, job, channels)
-    cost = _cost(way, view, job, channels, base)
+    base, crop_seconds = _warm(way, job, channels)
+    cost = replace(_cost(way, view, job, channels, base), seconds=_seconds(way, crop_seconds))
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
         lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
@@ -134,18 +139,33 @@ def plan_stream(
                 f"{job.out}: was begun with tiles that take {tiles.peak_bytes / 1e6:,.0f} MB, and the budget is {budget / 1e6:,.0f} MB; "
                 f"give --memory {tiles.peak_bytes // 10**6 + 1}MB to go on, or --restart"
             )
-    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base)
+    cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
+    seconds = cost.seconds(*tiles.shape, *cells) * len(tiles)
+    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base, seconds)
 
 
-def _warm(way: Way, job: Job, channels: int) -> int:
-    """Bytes that the process holds once the engine has run on one crop, and what writes is loaded."""
+def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
+    """Bytes that the process holds once the engine has run on one crop, and what writes is loaded; seconds of a crop."""
     import zarr  # noqa: F401
 
     _, height, width = way.model.image_shape
     crop = np.zeros((1, channels, height, width), np.float32)
-    way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
+    took = []
+    for _ in range(2):  # the first compiles
+        start = perf_counter()
+        way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
+        took.append(perf_counter() - start)
     give_back()
-    return resident_bytes() + _THREADS
+    return resident_bytes() + _THREADS, min(took)
+
+
+def _seconds(way: Way, of_crop: float) -> Callable[[int, int, int, int], float]:
+    """About what the engine takes for a tile. Rounded to a power of two, so that two runs in a row cut the same tiles."""
+    about = 2.0 ** round(log2(max(of_crop, 1e-6)))
+    _, height, width = way.model.image_shape
+    if way.by == "crops":
+        return lambda high, wide, rows, cols: about * rows * cols
+    return lambda high, wide, rows, cols: about * high * wide / (height * width) * way.shifts[0] * way.shifts[1]
 
 
 def default_budget() -> int:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.tiling.cut import Cut, Line, Side, cuts
 
+_LONGEST = 60.0  # seconds of a tile
+_DEARER = 1.1  # times the work that this may cost
 _READING = 0.05  # work of decoding a pixel beside that of running the network on it
 
 
@@ -128,11 +130,13 @@ class Cost:
         run: bytes of a run of the engine.
         stage: bytes of what is read, waits and is written.
         base: bytes of the process before the first tile.
+        seconds: about what the engine takes, none where nobody knows.
     """
 
     run: Callable[[int, int], int]
     stage: Callable[[int, int, int, int], int]
     base: int = 0
+    seconds: Callable[[int, int, int, int], float] = lambda height, width, rows, cols: 0.0
 
 
 def plan_tiles(
@@ -141,7 +145,8 @@ def plan_tiles(
     """The tiles of least work whose predicted peak memory is within the budget.
 
     Work is the pixels that the network runs on, and a little for every pixel that is decoded: a source of tiles decodes
-    whole ones.
+    whole ones. A tile takes a minute at most, so that people see how far it is and an end in the midst of it loses little; more where
+    that would cost a tenth of the work.
 
     Args:
         y, x: the axes.
@@ -160,18 +165,33 @@ def plan_tiles(
         stage = cost.stage(down.length, right.length, down.most_cells, right.most_cells)
         return cost.base + stage + run(down.length, right.length)
 
-    best: tuple[float, Cut, Cut] | None = None
-    for down in tall:
-        low, high = 0, len(wide)  # the widest tile that fits: memory grows with the width
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if peak(down, wide[middle]) <= budget else (middle + 1, high)
-        for right in wide[low : low + 2] if asked is None else wide[low:]:
-            computed = down.count * down.length * right.count * right.length
-            reading = decoded[id(down)] * decoded[id(right)]
-            work = (computed + _READING * reading) * _share(down.count * right.count, asked)
-            if best is None or work < best[0]:
-                best = work, down, right
+    def seconds(down: Cut, right: Cut) -> float:
+        return cost.seconds(down.length, right.length, down.most_cells, right.most_cells)
+
+    def search(longest: float) -> tuple[float, Cut, Cut] | None:
+        best: tuple[float, Cut, Cut] | None = None
+        for down in tall:
+            low, high = 0, len(wide)  # the widest tile that fits: memory and time grow with the width
+            while low < high:
+                middle = (low + high) // 2
+                fits = peak(down, wide[middle]) <= budget and seconds(down, wide[middle]) <= longest
+                low, high = (low, middle) if fits else (middle + 1, high)
+            for right in wide[low : low + 2] if asked is None else wide[low:]:
+                computed = down.count * down.length * right.count * right.length
+                reading = decoded[id(down)] * decoded[id(right)]
+                work = (computed + _READING * reading) * _share(down.count * right.count, asked)
+                if best is None or work < best[0]:
+                    best = work, down, right
+        return best
+
+    best = search(inf)
+    limit = _LONGEST
+    while best is not None and seconds(*best[1:]) > limit:
+        seen = search(limit)
+        if seen is not None and seen[0] <= best[0] * _DEARER:
+            best = seen
+            break
+        limit *= 2
     if best is None:
         least = peak(tall[-1], wide[-1])
         raise BadInput(
