@@ -164,13 +164,13 @@ def test_tables(scene: ClassMap, tmp_path: Path) -> None:
     assert (cells["x0"][i], cells["y0"][i], cells["x1"][i], cells["y1"][i]) == scene.box(17, 23)
     assert cells["crs_x"][i] == 500_000 + 10 * (scene.centre(17, 23)[0] + 0.5)
 
-    with export(scene, tmp_path / "p.csv", name="3", threshold=_high(scene)).open() as file:
+    with export(scene, tmp_path / "p.csv", name="3", what="peaks", threshold=_high(scene)).open() as file:
         found = list(csv.DictReader(file))
     peaks = scene.peaks("3", _high(scene))
     assert [(int(r["row"]), int(r["col"]), r["label"]) for r in found] == [(p.row, p.col, "3") for p in peaks]
     np.testing.assert_allclose([float(r["score"]) for r in found], [p.score for p in peaks], rtol=1e-8)
 
-    with export(scene, tmp_path / "c.csv", name="3", what="cells", threshold=_high(scene)).open() as file:
+    with export(scene, tmp_path / "c.csv", name="3", threshold=_high(scene)).open() as file:
         assert len(list(csv.DictReader(file))) == (scores[3] >= _high(scene)).sum() > 3
 
 

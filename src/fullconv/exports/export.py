@@ -159,7 +159,7 @@ def _suffix(target: Path) -> str:
 def _what(target: Path, suffix: str, asked: Asked) -> str:
     holds = HOLDS[suffix]
     if asked.what is None:
-        return "peaks" if suffix in (".csv", ".parquet") and asked.name is not None else holds[0]
+        return holds[0]
     if asked.what not in holds:
         others = ", ".join(end for end, held in HOLDS.items() if asked.what in held)
         raise BadInput(f"{target}: holds {' or '.join(holds)}, not {asked.what}; {asked.what} go to {others}")
