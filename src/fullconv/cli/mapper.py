@@ -325,7 +325,9 @@ class Mapper:
             tell(f"  {out} was finished before; --restart makes it anew")
             return
         self._tell_peaks(
-            result, f"fullconv export {out} -o peaks.csv --class ... writes them all", self._kept_classes(result)
+            result,
+            f"fullconv export {out} -o peaks.csv --what peaks --class ... writes them all",
+            self._kept_classes(result),
         )
         done = seen["done"]
         if done["left_out"]:
