@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any, Literal
 from fullconv import version
 from fullconv.errors import BadInput
 from fullconv.maps.probabilities import Asked
-from fullconv.maps.ways import By, Finer
+from fullconv.maps.ways import By, Finer, Way, way_over
+from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
 from fullconv.results.encoding import STORED, Stored
@@ -70,6 +71,12 @@ class Job:
     def kept(self) -> tuple[int, ...]:
         """Classes whose scores are stored, by index; of top1 none by itself."""
         return self.keep if isinstance(self.keep, tuple) else tuple(range(len(self.labels)))
+
+    def way(self, model: Model, notes: Callable[[str], None] = lambda note: None) -> Way:
+        """How the model gets over the image; raises what ``way_over`` does."""
+        return way_over(
+            model, self.by, self.stride, self.finer, self.output, notes, self.activation, self.runtime, self.precision
+        )
 
     def request(self, model: str, model_print: str, image_print: str, where_print: str | None) -> dict[str, Any]:
         """What must be the same for a run to go on where an earlier one stopped."""

@@ -15,7 +15,7 @@ from fullconv.errors import BadInput, CannotRun
 from fullconv.geometry.grid import Grid
 from fullconv.maps.cost import engine_bytes, turns
 from fullconv.maps.mapping import require_room
-from fullconv.maps.ways import Way, way_over
+from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.job import Job
@@ -118,7 +118,7 @@ def plan_stream(
         Refused: a node takes the whole map together, so that no tile can stand for it.
         BadInput: the budget is below the least tile, the image below one crop, or its bands do not fit.
     """
-    way = way_over(model, job.by, job.stride, job.finer, job.output, notes, job.activation, job.runtime, job.precision)
+    way = job.way(model, notes)
     channels = model.image_shape[0]
     view.require(channels)
     read_grid = way.sampling.over(view.size)

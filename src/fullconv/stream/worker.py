@@ -106,7 +106,6 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
     with _opening:
         if key not in _benches:
             from fullconv.loading import load
-            from fullconv.maps.ways import way_over
             from fullconv.rasters.view import View
             from fullconv.results.places import storage_of
             from fullconv.results.store import Store
@@ -117,16 +116,7 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             model = load(**job.origin, check=False)  # the client's cast was checked
             view = View(job.image, job.select)
             _require_same(job, model, view, store)
-            way = way_over(
-                model,
-                job.by,
-                job.stride,
-                job.finer,
-                job.output,
-                activation=job.activation,
-                runtime=job.runtime,
-                precision=job.precision,
-            )
+            way = job.way(model)
             worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)
             buffers: Queue[Any] = Queue()
             for _ in range(_BUFFERS):

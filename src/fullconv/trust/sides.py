@@ -22,7 +22,7 @@ from fullconv.maps.cost import engine_bytes
 from fullconv.maps.crops import CROP_BATCH, run_cells
 from fullconv.maps.mapping import Seen
 from fullconv.maps.probabilities import as_asked
-from fullconv.maps.ways import Way, way_over
+from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
@@ -271,16 +271,7 @@ def _plan(
 
 def _whole(model: Model, view: View, job: Job) -> Tiles:
     """The whole image as one tile."""
-    way = way_over(
-        model,
-        job.by,
-        job.stride,
-        job.finer,
-        job.output,
-        activation=job.activation,
-        runtime=job.runtime,
-        precision=job.precision,
-    )
+    way = job.way(model)
     grid = way.sampling.over(view.size)
     counts = grid.rows, grid.cols
     y, x = (
