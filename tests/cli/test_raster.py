@@ -97,13 +97,13 @@ def test_many_images(run: Run, net: list[str], tmp_path: Path) -> None:
     runs.picture(folder / "c.npy", 200, 200)
     (folder / "notes.md").write_text("no image")
     out = tmp_path / "maps"
-    found = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "1GB")
+    found = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "8GB")
     assert found.status == 1
     assert found.err.rstrip().splitlines()[-2].startswith("fullconv: 1 of 3 images failed, for the reasons above:")
     assert found.err.count("b.svs: cannot be opened as a slide, or is truncated") == 1
     assert "b.svs" in found.err.splitlines()[-1]
     assert sorted(p.name for p in out.iterdir()) == ["a.png", "a.zarr", "c.png", "c.zarr"]
-    again = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "1GB")
+    again = run("map", *net, folder, "-o", out / "{name}.zarr", "--memory", "8GB")
     assert again.out.count("was finished before") == 2
     assert again.status == 1
 

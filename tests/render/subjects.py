@@ -15,6 +15,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.maps.classmap import ClassMap
 from fullconv.rasters.pictures import to_picture
+from fullconv.rasters.view import Selection
 from fullconv.render.field import field_picture
 from fullconv.trust.report import difference_picture
 from fullconv.trust.verify import Report
@@ -86,11 +87,16 @@ def _map(pixels: Array, labels: tuple[str, ...], place: Place, kind: str) -> Cla
 
 def _report(result: ClassMap) -> Image.Image:
     differences = np.abs(result.scores[0] - result.scores[1])
-    numbers = dict.fromkeys(("cells", "compared", "agree", "free", "apart", "neither"), 1)
-    measures = dict.fromkeys(("largest", "mean", "rank", "noise", "threshold"), 0.0)
+    at = np.argwhere(~np.isnan(differences))
+    gaps = differences[at[:, 0], at[:, 1]]
+    numbers = dict.fromkeys(("drawn", "agree", "free", "apart", "neither"), 1)
+    measures = dict.fromkeys(("mean", "rank", "noise", "threshold"), 0.0)
+    worst = at[gaps.argmax()]
     report = Report(
-        image="i.png", exactness="", exact=True, parts_at=None, worst=(0, 0), by_class={}, differences=differences,
-        result=result, **numbers, **measures,
+        image="i.png", exactness="", exact=True, parts_at=None, worst=(int(worst[0]), int(worst[1])), by_class={}, grid=result.grid,
+        labels=result.labels, output=result.output, score_kind=result.score_kind, at=at, gaps=gaps, winners=np.zeros(len(at), int),
+        source=result.pixels, select=Selection(), place=result.place, cells=differences.size, compared=len(at), largest=float(gaps.max()),
+        **numbers, **measures,
     )  # fmt: skip
     return difference_picture(report)
 

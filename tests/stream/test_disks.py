@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import subprocess
+from itertools import repeat
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from fullconv.results.local import Local
 from fullconv.results.staged import Staged
 from fullconv.stream import plan
 from fullconv.stream.work import Worker
+from fullconv.tiling.tiles import Tile, Tiles
 from tests.stream import runs
 
 HOW = {"preprocess": "unit", "memory": 195 << 20}
@@ -59,14 +62,14 @@ def test_a_real_disk_that_fills_and_one_that_is_read_only(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, dict[str, str]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tiles, dict[str, str]]:
     """An image, the tiles of its map, and the bytes of that."""
     folder = tmp_path_factory.mktemp("whole")
     image = runs.picture(folder / "x.npy", 700, 600)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
         found = map_raster(runs.digits(), image, folder / "x.zarr", **HOW)
-    return image, len(found.record.tiles), runs.digest(folder / "x.zarr")
+    return image, found.record.tiles, runs.digest(folder / "x.zarr")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +81,12 @@ def test_a_disk_that_fails_half_way(
 ) -> None:
     image, tiles, expected = whole
     model = runs.digits()
-    assert tiles > 3
-    kind, name, after = {"chunk": (Staged, "set_sync", 2), "mark": (Local, "mark", 2), "root": (Local, "commit", 0)}[
-        where
-    ]
+    assert len(tiles) > 3
+    kind, name, after = {
+        "chunk": (Staged, "set_sync", sum(map(_chunks, repeat(tiles), list(tiles)[:2]))),
+        "mark": (Local, "mark", 2),
+        "root": (Local, "commit", 0),
+    }[where]
     original, calls = getattr(kind, name), []
 
     def failing(*args: object, **more: object) -> object:
@@ -96,9 +101,15 @@ def test_a_disk_that_fails_half_way(
             BadInput, match="the disk is full" if number == errno.ENOSPC else "nothing that was done is lost"
         ):
             map_raster(model, image, tmp_path / "x.zarr", **HOW)
-    assert len(runs.marks(tmp_path / "x.zarr")) == (tiles if where == "root" else 2)
+    assert len(runs.marks(tmp_path / "x.zarr")) == (len(tiles) if where == "root" else 2)
     map_raster(model, image, tmp_path / "x.zarr", **HOW)
     assert runs.digest(tmp_path / "x.zarr") == expected
+
+
+def _chunks(tiles: Tiles, tile: Tile) -> int:
+    """Files of scores that a tile has."""
+    sides = zip((tile.y, tile.x), tiles.lead, tiles.chunk, strict=True)
+    return prod(-(-(side.cells[1] + lead) // size) - (side.cells[0] + lead) // size for side, lead, size in sides)
 
 
 def _stopped(image: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **how: object) -> None:
