@@ -52,7 +52,7 @@ class Chain(nn.Module):
         return self.fc(x.flatten(1))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chains())
 def test_any_chain_of_layouts(steps: list[tuple[str, tuple[int, ...]]]) -> None:
     torch.manual_seed(0)
