@@ -103,3 +103,32 @@ def test_codecs_that_nobody_can_measure_are_refused(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "x.zarr", data=SCENE, zarr_format=2, compressors=numcodecs.Zlib(1))
     with pytest.raises(BadInput, match="packed by lzf, of which nobody knows"):
         require_bounded("lzf", b"", 1)
+
+
+def test_planes_in_other_files_are_not_read(tmp_path: Path) -> None:
+    """OME's description may name any file; tifffile opens it, wherever it lies."""
+    import tifffile
+
+    plane = np.arange(64 * 48, dtype=np.uint8).reshape(64, 48)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "own").mkdir()
+    secret, path = tmp_path / "elsewhere" / "b.ome.tif", tmp_path / "own" / "a.ome.tif"
+
+    def described(uuid: str) -> str:
+        planes = "".join(
+            f'<TiffData FirstC="{c}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{c}</UUID></TiffData>'
+            for c, name in enumerate(("a.ome.tif", "../elsewhere/b.ome.tif"))
+        )
+        return (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{uuid}"><Image ID="Image:0"><Pixels ID="P" '
+            'DimensionOrder="XYCZT" Type="uint8" SizeX="48" SizeY="64" SizeC="2" SizeZ="1" SizeT="1" PhysicalSizeX="0.5" '
+            f'PhysicalSizeY="0.5">{planes}</Pixels></Image></OME>'
+        )
+
+    tifffile.imwrite(path, plane, description=described("0"), metadata=None, photometric="minisblack")
+    tifffile.imwrite(secret, 255 - plane, description=described("1"), metadata=None, photometric="minisblack")
+    assert tifffile.imread(path).shape == (2, 64, 48), "it would be followed"
+    with closing(View(path)) as view:
+        assert (view.about.bands, view.about.pixel_size) == (1, (0.5, 0.5))
+        assert any("names planes in other files (OME), which are not read" in each for each in view.remarks)
+        np.testing.assert_array_equal(view.read((0, 64), (0, 48))[0][:, :, 0], plane)

@@ -261,7 +261,7 @@ def _is_placed(path: Path) -> bool:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path, _multifile=False) as file:
             return any(code in file.pages.first.tags for code in codes)
     except Exception:
         return False  # its reader says what is wrong

@@ -33,7 +33,7 @@ class Tiff:
     """The first image of a file, with its levels."""
 
     def __init__(self, path: Path) -> None:
-        self._file = tifffile.TiffFile(path)
+        self._file = tifffile.TiffFile(path, _multifile=False)  # planes in other files are other images
         try:
             self._open(path)
         except BaseException:
@@ -59,6 +59,8 @@ class Tiff:
         self._arrays: dict[int, Any] = {}
         self._rows = [self._contiguous(path, each) for each in self._series]
         remarks = [f"{path}: holds a colour profile, which is left alone"] if _PROFILE in page.tags else []
+        if self._file.is_ome and series.kind == "generic":
+            remarks.append(f"{path}: names planes in other files (OME), which are not read")
         if len(self._file.series) > 1 and not self._file.is_svs:
             remarks.append(f"{path}: holds {len(self._file.series)} images, the first is read")
         self.about = About(
