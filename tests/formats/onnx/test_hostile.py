@@ -29,6 +29,24 @@ def test_what_ends_the_engine_is_refused_and_ends_another_process(tmp_path: Path
         load(onnx.load(str(path)))
 
 
+@pytest.mark.parametrize("kind", ["Mean", "Sum", "Max", "Min"])
+@pytest.mark.parametrize("within", [False, True])
+def test_an_operand_that_is_left_out_of_several_is_refused(kind: str, within: bool, tmp_path: Path) -> None:
+    """ONNX Runtime 1.32 reads address 0 for it, which ends the process."""
+    model = onnx.load(str(write(tmp_path / "net.onnx", TRUNK + f"m = {kind}(p, p)\nf = Flatten(m)\ny = Gemm(f, w, b)", weights(**TRUNK_WEIGHTS, w=(100, 5), b=(5,)), opset=13)))  # fmt: skip
+    node = next(node for node in model.graph.node if node.op_type == kind)
+    node.input[1] = ""
+    if within:  # of a function that is called without it
+        function = helper.make_function("own", "two", ["a", "b"], ["o"], [helper.make_node(kind, ["a", "b"], ["o"])], [helper.make_opsetid("", 13)])  # fmt: skip
+        model.functions.append(function)
+        model.opset_import.append(helper.make_opsetid("own", 1))
+        node.op_type, node.domain = "two", "own"
+        del node.input[1:]
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    with pytest.raises(BadInput, match=f"{kind} '.*' leaves out its input 1, and none of several may be left out"):
+        load(tmp_path / "net.onnx")
+
+
 def test_a_pad_that_takes_cells_away_is_still_read(tmp_path: Path) -> None:
     body = TRUNK + "q = Pad(p, pads)\nf = Flatten(q)\ny = Gemm(f, w, b)"
     numbers = weights(**TRUNK_WEIGHTS, w=(100, 5), b=(5,)) | ints(pads=[0, 0, -1, -1, 0, 0, -1, -1])

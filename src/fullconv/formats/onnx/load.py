@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from fullconv.errors import BadInput
+from fullconv.formats.onnx.hazards import require_operands
 from fullconv.formats.onnx.tensors import check_tensors
 from fullconv.formats.onnx.tidy import tidy
 
@@ -49,6 +50,7 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
             model = common.TopologicalSortPass()(model).model
     except Exception as error:  # the passes raise what the file makes them raise
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from None
+    require_operands(model, path)
     model.ir_version = max(model.ir_version, 4)  # the first in which initializers need not be inputs
     model.graph.name = model.graph.name or "network"  # a file must have one; DJL writes none
     _name_nodes(model)
