@@ -29,7 +29,8 @@ from fullconv.tiling.window import Reach, crop_reach, reach
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read
 _WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
-_THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold
+_THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold at most
+_USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _LEAST_DEFAULT = 1 << 30
@@ -123,8 +124,9 @@ def plan_stream(
     view.require(channels)
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
-    base, crop_seconds = _warm(way, job, channels)
-    cost = replace(_cost(way, view, job, channels, base), seconds=_seconds(way, crop_seconds))
+    held, crop_seconds = _warm(way, job, channels)
+    base = held + _USUAL_THREADS
+    cost = replace(_cost(way, view, job, channels, held + _THREADS), seconds=_seconds(way, crop_seconds))
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
         lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
@@ -145,7 +147,7 @@ def plan_stream(
 
 
 def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
-    """Bytes that the process holds once the engine has run on one crop, and what writes is loaded; seconds of a crop."""
+    """Bytes that the process holds now that the engine has run on one crop, and what writes is loaded; seconds of a crop."""
     import zarr  # noqa: F401
 
     _, height, width = way.model.image_shape
@@ -156,7 +158,7 @@ def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
         way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
         took.append(perf_counter() - start)
     give_back()
-    return resident_bytes() + _THREADS, min(took)
+    return resident_bytes(), min(took)
 
 
 def _seconds(way: Way, of_crop: float) -> Callable[[int, int, int, int], float]:
