@@ -88,8 +88,20 @@ def test_bad_polygons_are_told(tmp_path: Path) -> None:
     path = written(tmp_path / "w.gpkg", ring(), "EPSG:32633")  # another zone: elsewhere
     with pytest.raises(BadInput, match="no polygon lies on the image, by the CRS that it states"):
         cells(path, about())
-    with pytest.raises(BadInput, match="states a CRS, and the image has none"):
-        cells(path, about(None))
+    small = json.loads(shapely.to_geojson(shapely.box(10, 10, 80, 80)))  # degrees that would do as pixels
+    for crs in ("EPSG:32633", "OGC:CRS84"):
+        with pytest.raises(BadInput, match="and the image does not say where it lies; give polygons in its pixels"):
+            cells(written(tmp_path / f"{crs[:3]}.gpkg", small, crs), about(None))
+    stated = {"crs": {"properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}, **small}
+    (tmp_path / "d.geojson").write_text(json.dumps(stated))
+    with pytest.raises(BadInput, match="and the image does not say where it lies"):
+        cells(tmp_path / "d.geojson", about(None))
+    shape = written(tmp_path / "s.shp", ring(), "EPSG:32632")
+    shape.with_suffix(".shx").unlink()
+    with pytest.raises(
+        BadInput, match=r"s\.shp: a Shapefile is several files of one name, and its \.shx is not beside it"
+    ):
+        cells(shape, about())
     (tmp_path / "x.gpkg").write_bytes(b"<OGRVRTDataSource/>")
     with pytest.raises(BadInput, match=r"not a \.gpkg file: its first bytes"):
         cells(tmp_path / "x.gpkg", about())

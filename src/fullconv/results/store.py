@@ -1,7 +1,8 @@
 """The Zarr store of a map: what it is of, its scores, and which of its tiles are done.
 
 ``0`` holds the scores (classes, rows, cols), ``levels/1``, ``levels/2``, ... coarser ones, ``top1`` the winning class where only that is
-kept; ``y`` and ``x`` say where their cells lie. All of them begin with ``lead`` rows and columns without an answer. All that fullconv needs to read it again is the attribute ``fullconv`` of the group; viewers read ``ome``.
+kept; ``y`` and ``x`` say where their cells lie. All of them begin with ``lead`` rows and columns without an answer. All that fullconv needs
+to read it again is the attribute ``fullconv`` of the group; viewers read ``ome``.
 """
 
 from __future__ import annotations

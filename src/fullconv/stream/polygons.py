@@ -1,7 +1,8 @@
 """Polygons that say which cells are mapped: GeoJSON, a GeoPackage or a Shapefile, in any CRS that it states.
 
 GeoJSON that states none is in longitude and latitude, as its standard has it, where it lies on the image so; else in the image's own CRS.
-Over an image without a place all polygons are in pixels of its finest level (x to the right, y down).
+Over an image without a place all polygons are in pixels of its finest level (x to the right, y down), and those of a place on the earth are
+refused: degrees would be taken for pixels.
 """
 
 from __future__ import annotations
@@ -107,12 +108,16 @@ def _on_image(path: Path, areas: list[tuple[Any, str | None]], about: About, ima
     import shapely
 
     stated = any(crs is not None for _, crs in areas)
-    if about.crs is None:
+    if about.crs is None or about.transform is None:
+        for crs in {crs for _, crs in areas if crs is not None}:
+            if _on_earth(path, crs):
+                raise BadInput(
+                    f"{path}: lies on the earth by the CRS that it states ({crs:.60}), and the image does not say where it lies; give polygons in its pixels"
+                )
         area = shapely.union_all([shape for shape, _ in areas])
         if shapely.intersects(area, image):
             return area
-        where = "states a CRS, and the image has none" if stated else "coordinates must be in pixels of the image"
-        raise BadInput(f"{path}: no polygon lies on the image; {'it ' if stated else ''}{where}")
+        raise BadInput(f"{path}: no polygon lies on the image; coordinates must be in pixels of the image")
     degrees = stated or all(_in_degrees(shape) for shape, _ in areas)
     area = shapely.union_all([_laid(path, shape, crs or _WGS84, about.crs) for shape, crs in areas] if degrees else [])
     if not stated and not shapely.intersects(area, image):
@@ -135,6 +140,21 @@ def _halves(between: tuple[int, int]) -> list[tuple[int, int]]:
 def _in_degrees(shape: Any) -> bool:
     low_x, low_y, high_x, high_y = shape.bounds
     return bool(-360 <= low_x <= high_x <= 360 and -90 <= low_y <= high_y <= 90)
+
+
+def _on_earth(path: Path, crs: str) -> bool:
+    """Whether a CRS is of the earth, and no plane of its own, as programs state for drawings over pictures."""
+    try:
+        from rasterio.crs import CRS
+
+        found = CRS.from_user_input(crs)
+    except ImportError:
+        raise MissingExtra(
+            f"{path}: states a CRS, which rasterio reads; install it with: pip install 'fullconv[geo]'"
+        ) from None
+    except Exception as error:  # GDAL's and PROJ's
+        raise BadInput(f"{path}: its CRS ({crs:.60}) cannot be read ({str(error)[:200]})") from None
+    return bool(found.is_geographic or found.is_projected)
 
 
 def _laid(path: Path, shape: Any, crs: str, onto: str) -> Any:
@@ -192,6 +212,8 @@ def _read_layers(path: Path) -> list[tuple[Any, str | None]]:
     except ImportError:
         raise MissingExtra(f"{path}: needs pyogrio; install it with: pip install 'fullconv[geo]'") from None
     require_start(path, _STARTS[path.suffix.lower()], f"a {path.suffix.lower()} file")
+    if path.suffix.lower() == ".shp" and not any(path.with_suffix(suffix).is_file() for suffix in (".shx", ".SHX")):
+        raise BadInput(f"{path}: a Shapefile is several files of one name, and its .shx is not beside it")
     found = []
     try:
         for layer, _ in pyogrio.list_layers(path):

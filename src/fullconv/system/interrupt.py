@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import signal
 import threading
+from time import sleep
 from types import FrameType
 
 _AGAIN = 0.05  # seconds after which it is tried again
@@ -23,9 +24,13 @@ def wait_for_imports() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            later = threading.Timer(_AGAIN, _thread.interrupt_main)
-            later.daemon = True
-            later.start()
+            # No threading.Thread: its start takes a lock that the import may hold just now.
+            _thread.start_new_thread(_again, ())
             return
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _again() -> None:
+    sleep(_AGAIN)
+    _thread.interrupt_main()

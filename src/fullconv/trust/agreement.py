@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.ways import way_over
 from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.plan import default_budget
@@ -80,9 +79,7 @@ def agreement(
         raise BadInput(f"cells {cells}: must be at least 1")
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
-        way = way_over(
-            model, "cast", job.stride, job.finer, job.output, activation=job.activation, runtime=job.runtime, precision=job.precision
-        )  # fmt: skip
+        way = replace(job, by="cast").way(model)
         grid = way.sampling.over(view.size)
         if view.in_original(grid) != result.grid:
             raise BadInput("the map is of other cells than these options make: give those that it was made with")
