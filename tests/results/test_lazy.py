@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """A store's scores, and the array that they are."""
     folder = tmp_path_factory.mktemp("lazy") / "x.zarr"
     rng = np.random.default_rng(0)
-    store = Store.create(storage_of(folder), record(request.param))
+    plain = record(request.param)
+    led = replace(plain, tiles=replace(plain.tiles, lead=(CHUNK, 2 * CHUNK)))  # whole chunks, as tiles must have them
+    store = Store.create(storage_of(folder), led)
     whole = np.full((2, 40, 40), np.nan, np.float32)
     for tile in store.record.tiles:
         rows, cols = slice(*tile.y.cells), slice(*tile.x.cells)
@@ -171,3 +174,13 @@ def test_an_array_that_is_another_than_the_record_says(change: dict[str, Any], t
     with pytest.raises(BadInput, match="is not a result of fullconv, or damaged"):
         ClassMap.load(tmp_path / "x.zarr")
     assert isinstance(store.scores, zarr.Array)
+
+
+def test_winners(pair: tuple[Any, np.ndarray]) -> None:
+    """Of any part, whatever a store keeps."""
+    stored, whole = pair
+    for rows, cols in ((slice(None), slice(None)), (slice(3, 25), slice(-20, None)), *stored.blocks()):
+        winners, best = stored.winners(rows, cols)
+        expected = winners_of(whole[:, rows, cols])
+        np.testing.assert_array_equal(winners, expected[0])
+        np.testing.assert_array_equal(best, expected[1])
