@@ -194,6 +194,11 @@ class Model:
         return check(before, after, made.plan, self._name, made.outputs)
 
     @property
+    def classifier(self) -> Model:
+        """The network whose answers for crops are the map's measure: itself; of an adapted network the one that it was adapted from."""
+        return self
+
+    @property
     def refinements(self) -> Sequence[SetWindow]:
         """What made the map finer than the network's own."""
         return self._made.refinements if self._made is not None else ()

@@ -16,10 +16,10 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.plan import default_budget
 from fullconv.stream.run import job_of
+from fullconv.stream.sample import Admitted, Cell, Draw
+from fullconv.stream.sides import Crops, Made
 from fullconv.system.guard import guarded
 from fullconv.system.memory import resident_bytes
-from fullconv.trust.sample import Admitted, Cell, Draw
-from fullconv.trust.sides import Crops, Made
 
 CELLS = 50
 

@@ -39,10 +39,10 @@ from fullconv.runtimes.activation import Activation
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.stream.job import Job
 from fullconv.stream.run import job_of
+from fullconv.stream.sample import Admitted, Cell, Draw
+from fullconv.stream.sides import ByTiles, Crops, sides_of
 from fullconv.stream.where import where_of
 from fullconv.system.guard import guarded
-from fullconv.trust.sample import Admitted, Cell, Draw
-from fullconv.trust.sides import ByTiles, Crops, sides_of
 from fullconv.trust.switches import Switch, windows_behind, with_switches
 
 Array = npt.NDArray[Any]

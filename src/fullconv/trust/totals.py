@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.trust.sample import Cell
+from fullconv.stream.sample import Cell
 
 Array = npt.NDArray[Any]
 

@@ -24,12 +24,12 @@ from fullconv.maps.crops import Progress
 from fullconv.model import Model
 from fullconv.rasters.view import Selection, View
 from fullconv.stream.run import job_of
+from fullconv.stream.sample import Admitted, Cell, Draw
+from fullconv.stream.sides import ByTiles, Crops, Window, sides_of
 from fullconv.stream.where import where_of
 from fullconv.system.guard import guarded
 from fullconv.trust.compare import LAST_BIT, MARGIN
 from fullconv.trust.parting import first_difference
-from fullconv.trust.sample import Admitted, Cell, Draw
-from fullconv.trust.sides import ByTiles, Crops, Window, sides_of
 from fullconv.trust.totals import Totals, differences
 
 Array = npt.NDArray[Any]

@@ -28,11 +28,11 @@ from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, default_budget, plan_stream
+from fullconv.stream.sample import Cell, near
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.work import Loaded, Worker
 from fullconv.tiling.cut import Side
 from fullconv.tiling.tiles import Tile, Tiles
-from fullconv.trust.sample import Cell, near
 
 Array = npt.NDArray[Any]
 _WINDOW = 512  # px a side within which crops start that are read together
@@ -147,6 +147,7 @@ class Crops:
     @staticmethod
     def of(model: Model, way: Way, view: View, job: Job, grid: Grid) -> Crops:
         """Of the network that a way was made of."""
+        model = model.classifier
         output = way.output if way.by == "crops" else model.plan.untouched(way.output)
         return Crops(as_asked(model, output, job.activation), output, view, job, grid)
 
