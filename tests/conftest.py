@@ -33,6 +33,11 @@ ROOT = Path(__file__).parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real trained models and images, which are not part of the repository."""
