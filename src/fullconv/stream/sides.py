@@ -2,7 +2,8 @@
 
 The map's are those of tiles that ``map`` would make (``stream.work``): a tile's cells are the whole map's own, wherever it is cut. So tiles are
 cut by how many cells are asked for, and only those that hold one are run. Or they are those of a map that was made before. Crops are read
-on their own, through the same view of the image, so that what goes wrong where a tile is read shows as a difference.
+on their own, through the same view of the image, so that what goes wrong where a tile is read shows as a difference. Read with a margin,
+they can be moved within it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from fullconv.tiling.cut import Side
 from fullconv.tiling.tiles import Tile, Tiles
 
 Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 _WINDOW = 512  # px a side within which crops start that are read together
 _COPIES = 4  # of a window's values: as read, as network input, and nudged
 
@@ -135,6 +137,7 @@ class Crops:
         job: how it is read and preprocessed.
         grid: the cells in pixels as they are read.
         batch: crops a run.
+        margin: pixels around a window that are read too, by which crops can be moved.
     """
 
     model: Model
@@ -143,13 +146,14 @@ class Crops:
     job: Job
     grid: Grid
     batch: int = CROP_BATCH
+    margin: int = 0
 
     @staticmethod
-    def of(model: Model, way: Way, view: View, job: Job, grid: Grid) -> Crops:
+    def of(model: Model, way: Way, view: View, job: Job, grid: Grid, margin: int = 0) -> Crops:
         """Of the network that a way was made of."""
         model = model.classifier
         output = way.output if way.by == "crops" else model.plan.untouched(way.output)
-        return Crops(as_asked(model, output, job.activation), output, view, job, grid)
+        return Crops(as_asked(model, output, job.activation), output, view, job, grid, margin=margin)
 
     def within(self, room: int, way: Way) -> Crops:
         """With as many crops a run as have room in so many bytes.
@@ -169,8 +173,9 @@ class Crops:
     @property
     def window_bytes(self) -> int:
         """What reading crops takes."""
-        height, width = (_WINDOW + int(side) for side in self.grid.crop)
-        return self.view.stage_bytes(height, width) + _COPIES * 4 * self.model.image_shape[0] * height * width
+        height, width = (_WINDOW + int(side) + 2 * self.margin for side in self.grid.crop)
+        copies = _COPIES + bool(self.margin)  # laid in the middle of what lies around it
+        return self.view.stage_bytes(height, width) + copies * 4 * self.model.image_shape[0] * height * width
 
     def windows(self, cells: Iterable[Cell]) -> Iterator[tuple[list[Cell], Window]]:
         """The cells in groups that share a window of the image, and each window."""
@@ -185,13 +190,33 @@ class Crops:
         values = window.values if values is None else values
         return run_cells(self.model, values, self.output, window.grid, own, batch=self.batch)
 
+    def moved(self, window: Window, cells: Sequence[Cell], by: tuple[int, int]) -> tuple[list[Cell], Array]:
+        """The classifier's answers for crops that are moved, where there are such crops.
+
+        Args:
+            window: the cells' own.
+            cells: of that window.
+            by: (dy, dx) pixels, at most the margin each.
+
+        Returns:
+            The cells whose moved crop lies in the image and holds data enough for an answer; (cells, classes) of theirs.
+        """
+        there = [cell for cell in cells if window.has_moved(cell, by, self.view.size, self.job.missing)]
+        if not there:
+            return [], np.empty((0, 0), np.float32)
+        return there, self.answers(window, there, window.beside(by))
+
     def values(self, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         """The pixels [rows) × [cols) as network input (1, C, H, W)."""
+        return self._seen(rows, cols)[0]
+
+    def _seen(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
+        """Network input, and which pixels (H, W) hold no data."""
         pixels, gone = self._read(rows, cols)
         seen = Seen("", pixels, gone, self.view.ordered, self.view.about.place)
-        return seen.values(self.job.preprocess, self.model.image_shape[0])[0]
+        return seen.values(self.job.preprocess, self.model.image_shape[0])[0], gone
 
-    def _read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, npt.NDArray[np.bool_] | None]:
+    def _read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         try:
             return self.view.read(rows, cols)
         except Unreadable:
@@ -209,9 +234,20 @@ class Crops:
             int((count - 1) * step + crop)
             for count, step, crop in zip(ends, self.grid.stride, self.grid.crop, strict=True)
         ]
-        values = self.values((starts[0], starts[0] + sides[0]), (starts[1], starts[1] + sides[1]))
         grid = replace(self.grid, rows=ends[0], cols=ends[1], image=(sides[0], sides[1]))
-        return Window(values, first, (starts[0], starts[1]), grid)
+        return Window(*self._around(starts, sides), first, (starts[0], starts[1]), grid, self.margin)
+
+    def _around(self, starts: Sequence[int], sides: Sequence[int]) -> tuple[Array, Mask | None]:
+        """Values and missing pixels of a window and its margin, zeros and nothing where the image has no pixel."""
+        margin = self.margin
+        reads = [(start - margin, start + side + margin) for start, side in zip(starts, sides, strict=True)]
+        inside = [(max(0, first), min(last, end)) for (first, last), end in zip(reads, self.view.size, strict=True)]
+        values, gone = self._seen(inside[0], inside[1])
+        lacks = [(a - first, last - b) for (first, last), (a, b) in zip(reads, inside, strict=True)]
+        if any(any(pair) for pair in lacks):
+            values = np.pad(values, ((0, 0), (0, 0), *lacks))
+            gone = None if gone is None else np.pad(gone, lacks)
+        return values, gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +255,47 @@ class Window:
     """Crops that were read together.
 
     Attributes:
-        values: (1, C, H, W), network input.
+        around: (1, C, H, W), network input, the margin included.
+        gone: (H, W) of the same, pixels without data; None where there are none.
         first: the cell whose crop starts in its corner.
-        start: (y, x) of its first pixel in the image as it is read.
+        start: (y, x) of its first pixel in the image as it is read, the margin left out.
         grid: its own cells.
+        margin: pixels on each side; zeros where the image has none.
     """
 
-    values: Array
+    around: Array
+    gone: Mask | None
     first: Cell
     start: tuple[int, int]
     grid: Grid
+    margin: int = 0
+
+    @property
+    def values(self) -> Array:
+        """(1, C, H, W), network input without the margin."""
+        return self.beside((0, 0))
+
+    def beside(self, by: tuple[int, int]) -> Array:
+        """The same window (dy, dx) pixels further down and to the right, at most the margin."""
+        if max(abs(step) for step in by) > self.margin:
+            raise ValueError(f"moved by {by} within a margin of {self.margin} pixels")
+        y, x = (
+            slice(self.margin + step, self.margin + step + side) for step, side in zip(by, self.grid.image, strict=True)
+        )
+        return self.around[:, :, y, x]
+
+    def has_moved(self, cell: Cell, by: tuple[int, int], size: tuple[int, int], most: float) -> bool:
+        """Whether a cell's moved crop lies in the image of this size, and no more than a share ``most`` of it is missing."""
+        tops = [int((at - first) * step) for at, first, step in zip(cell, self.first, self.grid.stride, strict=True)]
+        sides = [int(side) for side in self.grid.crop]
+        own = [top + step for top, step in zip(tops, by, strict=True)]
+        starts = [top + start for top, start in zip(own, self.start, strict=True)]
+        if any(a < 0 or a + side > end for a, side, end in zip(starts, sides, size, strict=True)):
+            return False
+        if self.gone is None:
+            return True
+        y, x = (slice(self.margin + top, self.margin + top + side) for top, side in zip(own, sides, strict=True))
+        return float(self.gone[y, x].mean()) <= most
 
     def crop(self, cell: Cell) -> Array:
         """(1, C, h, w) of a cell."""
@@ -237,16 +304,25 @@ class Window:
 
 
 def sides_of(
-    model: Model, view: View, job: Job, asked: int | None, memory: int | None, notes: Callable[[str], None]
+    model: Model,
+    view: View,
+    job: Job,
+    asked: int | None,
+    memory: int | None,
+    notes: Callable[[str], None],
+    margin: int = 0,
 ) -> tuple[ByTiles, Crops]:
     """A map's tiles and crops for the answers of so many cells (None: all), within a memory.
+
+    Args:
+        margin: pixels by which crops are to be moved at most.
 
     Raises:
         BadInput: the image has no room for a crop, or what is least takes more memory than there is.
     """
     budget = default_budget() if memory is None else memory
     plan = _plan(model, view, job, asked, budget, notes)
-    crops = Crops.of(model, plan.way, view, job, plan.read_grid)
+    crops = Crops.of(model, plan.way, view, job, plan.read_grid, margin)
     if plan.peak_bytes + crops.window_bytes > budget:
         plan = _plan(model, view, job, asked, budget - crops.window_bytes, lambda note: None)
     room = budget - plan.base - plan.tiles.stage_bytes - crops.window_bytes
