@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,13 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
-from fullconv.formats.finer import refined as finer_network
 from fullconv.formats.format import Format
+from fullconv.formats.head import FittedHead
 from fullconv.formats.registry import read_back
-from fullconv.geometry.field import Field
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting
 from fullconv.graph.nodes import Graph
+from fullconv.made import Adaptation, Made, adapted, refined
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.running import Runner
 from fullconv.runtimes.activation import Activation
@@ -27,7 +25,6 @@ from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
-from fullconv.surgery.refine import strides
 from fullconv.system.files import unseen
 from fullconv.system.guard import guarded
 from fullconv.trust.check import Checked, check
@@ -35,25 +32,6 @@ from fullconv.trust.reread import same_answers
 from fullconv.trust.restated import same_at
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """How a network was made of another.
-
-    Attributes:
-        of: the network that went in.
-        plan: by which it was cast.
-        outputs: outputs of ``of``, and what they are called now.
-        samplings: of outputs, where the graph alone does not tell them.
-        refinements: what made its map finer.
-    """
-
-    of: Model
-    plan: Plan
-    outputs: Mapping[str, str]
-    samplings: Mapping[str, Sampling] = field(default_factory=dict)
-    refinements: tuple[SetWindow, ...] = ()
 
 
 class Model:
@@ -70,6 +48,7 @@ class Model:
         origin: Mapping[str, Any] | None = None,
         checks: bool = True,
         made: Made | None = None,
+        adaptation: Adaptation | None = None,
     ) -> None:
         """Args:
         native: the format's own network object.
@@ -79,6 +58,7 @@ class Model:
         origin: the arguments of ``load``, by which it can be loaded again elsewhere.
         checks: whether what is made of it (its cast, finer forms, files) is run and compared at once; put off, ``checked`` does it.
         made: how it was made of another network, where it was.
+        adaptation: what it was adapted from, where it was and its own nodes do not say.
         """
         self.native = native
         self.format = kind
@@ -87,7 +67,7 @@ class Model:
         self.global_pooling = global_pooling
         self.origin = origin
         self.checks = checks
-        self._made = made
+        self._made, self._given = made, adaptation
         self._samplings: dict[str, Sampling] = dict(made.samplings) if made is not None else {}
         self.activation: Activation | None = None
         self._activated: dict[Activation, Model] = {}
@@ -101,7 +81,36 @@ class Model:
     @cached_property
     def plan(self) -> Plan:
         """What a cast would do; pure, no weight is read."""
-        return make_plan(self.graph, self.format.dialect, self.global_pooling)
+        plan = make_plan(self.graph, self.format.dialect, self.global_pooling)
+        return plan.with_causes(self._adaptation.causes) if plan.is_empty and self._adaptation is not None else plan
+
+    @cached_property
+    def _adaptation(self) -> Adaptation | None:
+        """What it was adapted from; of a network as it was read, what its heads stand behind."""
+        if self._given is not None or (found := self.format.unadapted(self.native)) is None:
+            return self._given
+        return Adaptation(found[1], self.making(found[0], self.format))
+
+    @property
+    def carried(self) -> Adaptation | None:
+        """What a network that is made of this one was adapted from."""
+        return None if self._adaptation is None else self._adaptation.carried()
+
+    @property
+    def heads(self) -> tuple[FittedHead, ...]:
+        """The heads that bring its map nearer to its crops, of an adapted network; one an output."""
+        return () if self._adaptation is None else self._adaptation.heads
+
+    def adapted(self, fitted: FittedHead) -> Model:
+        """The cast network with a head behind it, which moves every cell's logits towards its crop's; ``classifier`` is this one.
+
+        A network of ONNX stays one; one of another format is of ONNX where its own has no such layers.
+
+        Raises:
+            BadInput: the head does not fit the cast network.
+            CannotCast: with every refusal.
+        """
+        return adapted(self, fitted)
 
     def pooling(self, mode: GlobalPooling) -> Model:
         """The same network, cast with statistics pooled over the whole map ``local`` or ``global``."""
@@ -110,14 +119,16 @@ class Model:
         if mode == self.global_pooling:
             return self
         origin = None if self.origin is None else {**self.origin, "global_pooling": mode}
-        return Model(self.native, self.format, self.path, mode, self.files, origin=origin, checks=self.checks)
+        return self._alike(mode, self.checks, origin)
 
     def checking(self, on: bool) -> Model:
         """The same network, whose casts are checked at once, or only when asked (``checked``)."""
-        if on == self.checks:
-            return self
+        return self if on == self.checks else self._alike(self.global_pooling, on, self.origin)
+
+    def _alike(self, mode: GlobalPooling, checks: bool, origin: Mapping[str, Any] | None) -> Model:
+        given = self._given
         return Model(
-            self.native, self.format, self.path, self.global_pooling, self.files, origin=self.origin, checks=on
+            self.native, self.format, self.path, mode, self.files, origin=origin, checks=checks, adaptation=given
         )
 
     @property
@@ -161,15 +172,26 @@ class Model:
         if plan.is_empty:
             return self
         assert plan.predicted is not None
-        full = self._making(self.format.apply(self.native, plan), self.format, Made(self, plan, plan.outputs))
+        full = self.making(self.format.apply(self.native, plan), self.format, Made(self, plan, plan.outputs))
         difference = plan.predicted.difference(full.graph)
         if difference is not None:
             raise BrokenPromise(f"{self._name}: the cast network is not the planned one: {difference}")
         return full
 
-    def _making(self, native: Any, kind: Format, made: Made | None = None) -> Model:
+    def making(
+        self, native: Any, kind: Format, made: Made | None = None, adaptation: Adaptation | None = None
+    ) -> Model:
         """A network made of this one."""
-        return Model(native, kind, self.path, self.global_pooling, self.files, checks=self.checks, made=made)
+        return Model(
+            native,
+            kind,
+            self.path,
+            self.global_pooling,
+            self.files,
+            checks=self.checks,
+            made=made,
+            adaptation=adaptation,
+        )
 
     def held(self) -> Model:
         """Itself, checked where checks are on."""
@@ -186,17 +208,18 @@ class Model:
             BrokenPromise: the cast is not what its plan says.
         """
         if self._made is None:
-            return None
-        # Networks of their own, so that no session of the check stays.
-        of, made = self._made.of, self._made
-        before = Model(of.native, of.format, of.path, of.global_pooling)
-        after = Model(self.native, self.format, self.path, self.global_pooling, made=made)
-        return check(before, after, made.plan, self._name, made.outputs)
+            return None if self._given is None else self._given.checked(self)
+        made = self._made
+        return check(made.of.fresh(), self.fresh(), made.plan, self._name, made.outputs)
+
+    def fresh(self) -> Model:
+        """The same network as one of its own, so that no session of a check stays."""
+        return Model(self.native, self.format, self.path, self.global_pooling, made=self._made, adaptation=self._given)
 
     @property
     def classifier(self) -> Model:
         """The network whose answers for crops are the map's measure: itself; of an adapted network the one that it was adapted from."""
-        return self
+        return self if self._adaptation is None else self._adaptation.classifier
 
     @property
     def refinements(self) -> Sequence[SetWindow]:
@@ -249,31 +272,7 @@ class Model:
             BadInput: the stride is no divisor; those that are, are told.
             CannotCast: a node has no dilated form, with the reason.
         """
-        full = self._full
-        name = full.output()
-        sampling = self.sampling(name)
-        if any(step.denominator != 1 for step in sampling.stride):
-            raise BadInput(
-                f"stride {stride}: the network steps by {sampling.stride[0]}×{sampling.stride[1]} px, and only whole pixels are made finer"
-            )
-        own = [int(step) for step in sampling.stride]
-        if stride < 1 or any(step % stride for step in own):
-            fits = [n for n in strides(min(own)) if all(step % n == 0 for step in own)]
-            raise BadInput(
-                f"stride {stride}: the network steps by {own[0]}×{own[1]} px; it can step by {', '.join(map(str, fits))}"
-            )
-        if (stride, stride) == tuple(own):
-            return full.held()
-        finer = finer_network(full.format, full.native, full.graph, self._name, stride)
-        graph, step = finer.format.graph(finer.native), Fraction(stride)
-        samplings = {}
-        for output in graph.outputs:
-            old = self.sampling(output)
-            field = Field(replace(old.field.y, stride=step), replace(old.field.x, stride=step))
-            samplings[output] = Sampling((step, step), old.crop, field)
-        outputs = {old: new for old, new in self.plan.outputs.items() if new in graph.outputs}
-        made = Made(self, self.plan, outputs, samplings, finer.edits)
-        return self._making(finer.native, finer.format, made).held()
+        return refined(self, self._full, stride)
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""
@@ -290,10 +289,9 @@ class Model:
         Raises:
             BrokenPromise: it is not the same one.
         """
-        made = self._making(self.format.resize(self.native, height, width), self.format)
+        made = self.making(self.format.resize(self.native, height, width), self.format, adaptation=self.carried)
         if self.checks and made.native is not self.native:
-            # Networks of their own, so that no session of the check stays.
-            same_at(Model(self.native, self.format), Model(made.native, made.format), (height, width), self._name)
+            same_at(self.fresh(), made.fresh(), (height, width), self._name)
         return made
 
     @cached_property

@@ -6,12 +6,15 @@ Caffe's pooling has no dilation and PyTorch's averages have none, so a finer net
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fullconv.errors import BadInput
 from fullconv.formats.format import Format
+from fullconv.formats.head import FittedHead
 from fullconv.graph.nodes import Graph
 from fullconv.surgery.edit import SetWindow
+from fullconv.surgery.head import misplaced
 
 if TYPE_CHECKING:
     from fullconv.formats.onnx.network import OnnxNet
@@ -42,6 +45,40 @@ def refined(kind: Format, native: Any, graph: Graph, source: str, stride: int) -
 
     network, edits = refined_onnx(as_onnx(kind, native, graph, source)[0], (stride, stride))
     return Finer(Onnx(), network, edits)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A network with a head: its format and its object there, and the head in its names."""
+
+    format: Format
+    native: Any
+    fitted: FittedHead
+
+
+def adapted(kind: Format, native: Any, graph: Graph, source: str, fitted: FittedHead) -> Adapted:
+    """A cast network with a head, in its own format where that has one.
+
+    Args:
+        kind, native, graph, source: as for ``refined``.
+
+    Raises:
+        BadInput: the head does not fit the network.
+    """
+    why = misplaced(graph, fitted.head)
+    if why is not None:
+        raise BadInput(f"{source}: a head that does not fit the network: {why}")
+    own = kind.adapt(native, fitted)
+    if own is not None:
+        return Adapted(kind, own, fitted)
+    from fullconv.formats.onnx.format import Onnx
+
+    network, names = as_onnx(kind, native, graph, source)
+    there, head = Onnx(), fitted.head
+    levels = tuple(replace(level, value=names[level.value]) for level in head.levels)
+    logits = head.logits if head.logits in graph.outputs else names[head.logits]
+    renamed = replace(fitted, head=replace(head, logits=logits, levels=levels))
+    return Adapted(there, there.adapt(network, renamed), renamed)
 
 
 def as_onnx(kind: Format, native: Any, graph: Graph, source: str) -> tuple[OnnxNet, Mapping[str, str]]:

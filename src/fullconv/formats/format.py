@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
@@ -74,6 +75,12 @@ class Format(Protocol):
 
     def apply(self, native: Any, plan: Plan) -> Any:
         """A new network with the plan's edits made."""
+
+    def adapt(self, native: Any, fitted: FittedHead) -> Any | None:
+        """A cast network with a head, in its names; None where the format has no such form, and ONNX has. BadInput where it does not fit."""
+
+    def unadapted(self, native: Any) -> tuple[Any, tuple[FittedHead, ...]] | None:
+        """Of a network that was read with heads in it, the one without and those; None where there are none."""
 
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""

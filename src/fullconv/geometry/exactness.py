@@ -2,7 +2,7 @@
 
 A cell of the map equals its crop's answer unless something let the crop see its own border: padding
 (zeros in the crop, real pixels in the map), a ceil-mode window that reached past the crop, statistics over the
-whole input, or upsampling, which gives cells that no crop starts at. Without any of these the two differ by floating-point noise only.
+whole input, or upsampling, which gives cells that no crop starts at; or a head was fitted that moves it. Without any of these the two differ by floating-point noise only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Cause:
             where it is no matter of sides.
     """
 
-    kind: Literal["padding", "ceil overhang", "resampling", "statistics", "local pooling", "global pooling"]
+    kind: Literal[
+        "padding", "ceil overhang", "resampling", "statistics", "local pooling", "global pooling", "fitted head"
+    ]
     node: str
     detail: str
     context: Sides | None = None
@@ -81,9 +83,11 @@ def free_cells(found: Iterable[Cause], grid: Grid) -> tuple[list[bool], list[boo
     """Rows and columns whose cells are free of every cause: a cell of a free row and a free column equals its crop.
 
     A side that the crop pads is no matter where it is the image's own edge too: there the map reads the same zeros. Statistics are none where
-    the image is one crop.
+    the image is one crop. Behind a fitted head no cell is free: the classifier has none.
     """
     causes = tuple(found)
+    if any(cause.kind == "fitted head" for cause in causes):
+        return [False] * grid.rows, [False] * grid.cols
     whole = [cause.context is None for cause in causes]
     rows, cols = (
         _free(count, step, crop, length, any(whole), [c.context[i : i + 2] for c in causes if c.context is not None])

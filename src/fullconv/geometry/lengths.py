@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fullconv.geometry.axis import output_length
-from fullconv.graph.nodes import Graph, Pointwise, Whole, Window
+from fullconv.graph.nodes import Graph, Node, Pointwise, Whole, Window
 
 Size = tuple[int, int]  # height, width
 
@@ -48,6 +48,7 @@ def joined(sizes: Iterable[Size]) -> Size:
 
 
 _FARTHEST = 1024  # pixels beyond an image that are tried
+_LARGE = 1 << 24  # pixels a side, at which what is one cell is one always
 
 
 def misfit(graph: Graph, image: Size) -> str | None:
@@ -60,10 +61,19 @@ def misfit(graph: Graph, image: Size) -> str | None:
             height, width = maps[0][1]
             if height % touch.y.stride or width % touch.x.stride:
                 return f"{node.name} takes blocks of {touch.y.stride}×{touch.x.stride} cells, and its input has {height}×{width}"
-        if isinstance(touch, Pointwise) and any(len({size[i] for _, size in maps} - {1}) > 1 for i in (0, 1)):
+        if isinstance(touch, Pointwise) and any(_apart(graph, node, sizes, i) for i in (0, 1)):
             told = " and ".join(f"{value} ({h}×{w})" for value, (h, w) in maps)
             return f"{told} meet at {node.name}"
     return None
+
+
+def _apart(graph: Graph, node: Node, sizes: Mapping[str, Size], side: int) -> bool:
+    """Whether maps that meet have other lengths; one cell is spread over the others where it is one for an image of any size."""
+    lengths = {value: sizes[value][side] for value in node.inputs if value in sizes}
+    if 1 in lengths.values() and len(set(lengths.values())) > 1:
+        large = map_sizes(graph, (_LARGE, _LARGE))
+        lengths = {value: length for value, length in lengths.items() if large[value][side] != 1}
+    return len(set(lengths.values())) > 1
 
 
 def fitting(graph: Graph, image: Size, output: str, cells: Size) -> Size:

@@ -70,6 +70,7 @@ def way_over(
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
     if by == "crops":
+        model = model.classifier
         why = no_crops(model.graph)
         if why is not None:
             raise BadInput(f"{model.path or 'the network'}: cannot be run on crops: {why}")
@@ -111,6 +112,7 @@ def class_labels(
     model: Model, labels: str | Path | Sequence[str] | None, output: str | None = None, by: str = "cast"
 ) -> tuple[str, ...]:
     """The labels of an output's classes, as many as it has."""
+    model = model if by == "cast" else model.classifier
     graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
     name = _output_of(model, output, graph)
     axes = graph.values[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fullconv.errors import Refusal, Refused
@@ -70,6 +70,10 @@ class Plan:
     def free_cells(self, grid: Grid) -> tuple[list[bool], list[bool]]:
         """Rows and columns of a map of this grid: a cell of a free row and a free column equals its crop, whatever the causes."""
         return free_cells(self.inexact, grid)
+
+    def with_causes(self, more: Iterable[Cause]) -> Plan:
+        """The same with more reasons why the map differs from crops."""
+        return replace(self, inexact=(*self.inexact, *more))
 
     def to_json(self) -> dict[str, Any]:
         return {

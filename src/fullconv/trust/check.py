@@ -50,6 +50,7 @@ class Checked:
         worst: largest difference, of the largest answer.
         grows: whether a cell was seen to keep its value while the image grew around it.
         skipped: why nothing was run, or None.
+        moved: cells of an adapted network that were held against what its head says of them.
     """
 
     sizes: tuple[Size, ...] = ()
@@ -57,6 +58,7 @@ class Checked:
     worst: float = 0.0
     grows: bool = False
     skipped: str | None = None
+    moved: int = 0
 
     def __str__(self) -> str:
         if self.skipped is not None:
@@ -66,6 +68,8 @@ class Checked:
         seen = "the crop's own answer is kept"
         if self.cells:
             seen = f"{self.cells} cells equal their crops" if self.cells > 1 else "a cell equals its crop"
+        if self.moved:
+            seen = f"{self.moved} cells are moved as the head says"
         kept = ", a cell keeps its value as the image grows" if self.grows else ""
         return f"checked at {at}: {seen}{kept}, worst {self.worst:.0e}"
 
@@ -73,7 +77,7 @@ class Checked:
         """The fields, sizes as [height, width]."""
         return {
             "sizes": [list(size) for size in self.sizes], "cells": self.cells, "worst": self.worst, "grows": self.grows,
-            "skipped": self.skipped,
+            "skipped": self.skipped, "moved": self.moved,
         }  # fmt: skip
 
 

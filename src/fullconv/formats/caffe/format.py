@@ -15,6 +15,7 @@ from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
 from fullconv.formats.format import Framework, Reading
+from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
@@ -55,6 +56,12 @@ class Caffe:
 
     def apply(self, native: CaffeNet, plan: Plan) -> CaffeNet:
         return surgery.apply(native, plan)
+
+    def adapt(self, native: CaffeNet, fitted: FittedHead) -> CaffeNet | None:
+        return None
+
+    def unadapted(self, native: CaffeNet) -> tuple[CaffeNet, tuple[FittedHead, ...]] | None:
+        return None
 
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)

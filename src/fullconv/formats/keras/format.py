@@ -21,6 +21,7 @@ class Keras:
         self.graph, self.batch, self.preprocess, self.notes = torch.graph, torch.batch, torch.preprocess, torch.notes
         self.recorded = torch.recorded
         self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write
+        self.adapt, self.unadapted = torch.adapt, torch.unadapted
         self.check, self.accepts, self.resize = torch.check, torch.accepts, torch.resize
 
     def read(self, source: Any, reading: Reading) -> TorchNet:

@@ -13,6 +13,8 @@ import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.formats.format import Framework, Reading
+from fullconv.formats.head import FittedHead
+from fullconv.formats.onnx import head
 from fullconv.formats.onnx.apply import ALIGNED, EDITS, apply
 from fullconv.formats.onnx.axis import SETS_AXIS
 from fullconv.formats.onnx.editor import set_free
@@ -60,6 +62,12 @@ class Onnx:
 
     def apply(self, native: OnnxNet, plan: Plan) -> OnnxNet:
         return apply(native, plan)
+
+    def adapt(self, native: OnnxNet, fitted: FittedHead) -> OnnxNet:
+        return head.adapt(native, fitted)
+
+    def unadapted(self, native: OnnxNet) -> tuple[OnnxNet, tuple[FittedHead, ...]] | None:
+        return head.unadapted(native)
 
     def check(self, native: OnnxNet, shapes: Mapping[str, Sequence[int]]) -> None:
         whole = not native.is_cast and any(

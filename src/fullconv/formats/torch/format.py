@@ -9,6 +9,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.formats.format import Framework, Reading
+from fullconv.formats.head import FittedHead
 from fullconv.formats.torch.apply import EDITS, SETS_AXIS, apply
 from fullconv.formats.torch.lower import lower
 from fullconv.formats.torch.network import TorchNet
@@ -67,6 +68,12 @@ class Torch:
                 raise BadInput(
                     f"{native.source}: input {name!r} of {tuple(shape)} is not its training size {axes.shape}; cast the network for others"
                 )
+
+    def adapt(self, native: TorchNet, fitted: FittedHead) -> TorchNet | None:
+        return None
+
+    def unadapted(self, native: TorchNet) -> tuple[TorchNet, tuple[FittedHead, ...]] | None:
+        return None
 
     def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)

@@ -1,0 +1,141 @@
+"""What a file says of the heads within it, whatever its format: JSON under the key ``fullconv.adapted``.
+
+The weights are the network's own. So what is said is believed only where writing the heads that it names again gives the nodes that are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.formats.head import FittedHead
+from fullconv.graph.axes import Impossible
+from fullconv.surgery.head import Head, Level, Part
+
+KEY = "fullconv.adapted"
+_LONGEST = 1 << 20  # characters that are read of a stranger's
+_ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A head as a file has it.
+
+    Attributes:
+        stem: with which its nodes' names begin.
+        head: how it lies.
+        mixes: whether it mixes the logits.
+        about: what it was fitted on, how, and what that gave.
+    """
+
+    stem: str
+    head: Head
+    mixes: bool
+    about: Mapping[str, Any]
+
+    def fitted(self, weights: Mapping[int | None, Array], bias: Array) -> FittedHead:
+        """The head with the weights of its convolutions, by level (None: the mixing).
+
+        Raises:
+            ValueError, Impossible: they are not a head's.
+        """
+        mixing = weights.get(None)
+        kernels = tuple(_regions(level, weights[i]) for i, level in enumerate(self.head.levels))
+        square = None if mixing is None or not self.mixes else _float32(mixing.reshape(mixing.shape[:2]))
+        return FittedHead(self.head, _float32(bias), square, kernels, self.about)
+
+
+def described(heads: Sequence[Described]) -> str:
+    """The heads of a network as JSON, in the order in which they were put there."""
+    return json.dumps([_shown(each) for each in heads], sort_keys=True)
+
+
+def _shown(each: Described) -> dict[str, Any]:
+    head = each.head
+    levels = [
+        {
+            "value": level.value, "channels": level.channels, "block": list(level.block), "step": list(level.step),
+            "rows": list(level.rows), "cols": list(level.cols),
+        }
+        for level in head.levels
+    ]  # fmt: skip
+    return {
+        "stem": each.stem, "output": head.output, "logits": head.logits, "classes": head.classes, "mixes": each.mixes, "levels": levels,
+        "about": dict(each.about),
+    }  # fmt: skip
+
+
+def read_described(text: str | None) -> tuple[Described, ...]:
+    """What ``described`` wrote; nothing where it is not there or makes no sense."""
+    if not text or len(text) > _LONGEST:
+        return ()
+    try:
+        return tuple(_read(each) for each in json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ()
+
+
+def _read(parts: Mapping[str, Any]) -> Described:
+    levels = tuple(
+        Level(
+            str(level["value"]), int(level["channels"]), _pair(level["block"]), _pair(level["step"]),
+            tuple(map(int, level["rows"])), tuple(map(int, level["cols"])),
+        )
+        for level in parts["levels"]
+    )  # fmt: skip
+    head = Head(str(parts["output"]), str(parts["logits"]), int(parts["classes"]), levels)
+    return Described(str(parts["stem"]), head, bool(parts["mixes"]), dict(parts["about"]))
+
+
+def _pair(values: Sequence[Any]) -> tuple[int, int]:
+    y, x = values
+    return int(y), int(x)
+
+
+def kernels_of(fitted: FittedHead, parts: Sequence[Part]) -> dict[str, tuple[Array, Array | None]]:
+    """The weights (K, C, rows, cols) of each convolution, and of the first the bias (K,), by the part's name."""
+    made: dict[str, tuple[Array, Array | None]] = {}
+    classes = fitted.head.classes
+    for part in parts:
+        if part.kind == "weigh":
+            mixing = np.zeros((classes, classes), np.float32) if fitted.mixing is None else fitted.mixing
+            kernel = mixing[:, :, None, None] if part.level is None else fitted.window(part.level)
+            made[part.name] = np.ascontiguousarray(kernel), None if made else fitted.bias
+    return made
+
+
+def _regions(level: Level, window: Array) -> npt.NDArray[np.float32]:
+    """A window's weights (K, C, rows, cols) by region: the way back from ``FittedHead.window``."""
+    if window.shape[2:] != level.window:
+        raise ValueError(f"{level.value}: a window of {window.shape[2:]}, not {level.window}")
+    starts = [[sum(sides[:i]) for i in range(len(sides))] for sides in (level.rows, level.cols)]
+    shares = window[:, :, starts[0]][:, :, :, starts[1]]
+    whole = np.repeat(np.repeat(shares, level.rows, axis=2), level.cols, axis=3)
+    if not np.array_equal(whole, window):
+        raise ValueError(f"{level.value}: weights that differ within a region")
+    return _float32(shares * np.outer(level.rows, level.cols))
+
+
+def _float32(values: Array) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def alike(a: Array, b: Array) -> bool:
+    """Whether two weights are one, but for the last bits."""
+    return a.shape == b.shape and a.dtype == b.dtype and bool(np.allclose(a, b, rtol=_ALIKE, atol=0))
+
+
+def believed(read: Callable[[], Any]) -> Any | None:
+    """What is read of a network whose metadata names heads; None where that and the nodes do not fit together."""
+    try:
+        return read()
+    except (BadInput, Impossible, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
