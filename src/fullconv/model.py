@@ -11,6 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
+from fullconv.formats.adapted import UNREAD
 from fullconv.formats.format import Format
 from fullconv.formats.head import FittedHead
 from fullconv.formats.registry import read_back
@@ -28,7 +29,7 @@ from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 from fullconv.system.files import unseen
 from fullconv.system.guard import guarded
 from fullconv.trust.check import Checked, check
-from fullconv.trust.reread import same_answers
+from fullconv.trust.reread import same_answers, same_heads
 from fullconv.trust.restated import same_at
 
 Array = npt.NDArray[Any]
@@ -87,9 +88,14 @@ class Model:
     @cached_property
     def _adaptation(self) -> Adaptation | None:
         """What it was adapted from; of a network as it was read, what its heads stand behind."""
-        if self._given is not None or (found := self.format.unadapted(self.native)) is None:
+        if self._given is not None or self._named is None or not self._named[1]:
             return self._given
-        return Adaptation(found[1], self.making(found[0], self.format))
+        return Adaptation(self._named[1], self.making(self._named[0], self.format))
+
+    @cached_property
+    def _named(self) -> tuple[Any, tuple[FittedHead, ...]] | None:
+        """The network without the heads that its file names, and those."""
+        return None if self._given is not None else self.format.unadapted(self.native)
 
     @property
     def carried(self) -> Adaptation | None:
@@ -134,7 +140,8 @@ class Model:
     @property
     def notes(self) -> Sequence[str]:
         """What the reader left out or changed, in words."""
-        return self.format.notes(self.native)
+        unread = () if self._named is None or self._named[1] else (UNREAD,)
+        return (*self.format.notes(self.native), *unread)
 
     @property
     def recorded(self) -> Mapping[str, Sampling]:
@@ -372,7 +379,9 @@ class Model:
         made = read_back(parts, self.image_shape)
         if made is not None:
             kind, native = made
-            same_answers(self, Model(native, kind), str(parts[0].name))
+            again = Model(native, kind)
+            same_answers(self, again, str(parts[0].name))
+            same_heads(self.heads, again.heads, str(parts[0].name))
 
     def fitting(self, size: tuple[int, int], output: str) -> tuple[int, int]:
         """The least (height, width) from an image's own on that goes through and gives every cell of the image."""

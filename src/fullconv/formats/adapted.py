@@ -19,6 +19,10 @@ from fullconv.graph.axes import Impossible
 from fullconv.surgery.head import Head, Level, Part
 
 KEY = "fullconv.adapted"
+UNREAD = (
+    f"its metadata ({KEY}) names a head, and its nodes are others, as another tool leaves them: it is taken for a network of its own, whose "
+    "crops are its own too"
+)
 _LONGEST = 1 << 20  # characters that are read of a stranger's
 _ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
 
@@ -134,7 +138,7 @@ def alike(a: Array, b: Array) -> bool:
 
 
 def believed(read: Callable[[], Any]) -> Any | None:
-    """What is read of a network whose metadata names heads; None where that and the nodes do not fit together."""
+    """What is read of a network whose metadata names heads; None where the two do not fit together."""
     try:
         return read()
     except (BadInput, Impossible, ValueError, KeyError, TypeError, IndexError, AttributeError):

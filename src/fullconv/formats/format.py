@@ -80,7 +80,7 @@ class Format(Protocol):
         """A cast network with a head, in its names; None where the format has no such form, and ONNX has. BadInput where it does not fit."""
 
     def unadapted(self, native: Any) -> tuple[Any, tuple[FittedHead, ...]] | None:
-        """Of a network that was read with heads in it, the one without and those; None where there are none."""
+        """Of a network whose file names heads, the one without them, and those; itself and none where its nodes are others. None without."""
 
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""

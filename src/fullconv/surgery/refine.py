@@ -41,7 +41,13 @@ def strides(own: int) -> list[int]:
     return [n for n in range(1, own + 1) if own % n == 0]
 
 
-def refine(graph: Graph, stride: tuple[int, int], means: Mapping[str, bool], maxima: frozenset[str]) -> Refinement:
+def refine(
+    graph: Graph,
+    stride: tuple[int, int],
+    means: Mapping[str, bool],
+    maxima: frozenset[str],
+    sums: frozenset[str] = frozenset(),
+) -> Refinement:
     """Plan a finer map.
 
     Args:
@@ -49,6 +55,7 @@ def refine(graph: Graph, stride: tuple[int, int], means: Mapping[str, bool], max
         stride: (y, x) pixels from cell to cell wanted; divisors of the network's own.
         means: nodes that pool a mean, and whether it is of what lies inside the input alone; they become a sum over a count.
         maxima: nodes that pool the largest, whose padding cannot be as wide as their kernel.
+        sums: nodes that weigh a window and pad with zeros, of which a branch may be given cells behind its last.
     """
     steps: dict[str, Pair] = {}
     edits: list[SetWindow] = []
@@ -78,11 +85,64 @@ def refine(graph: Graph, stride: tuple[int, int], means: Mapping[str, bool], max
         steps.update(dict.fromkeys(node.outputs, out))
     if refusals:
         return Refinement(tuple(edits), tuple(refusals), None)
-    predicted = spec.check(_sized(graph, tuple(nodes)))
+    predicted, longer = _met(spec.check(_sized(graph, tuple(nodes))), sums)
+    edits = _with(edits, longer)
     apart = None if graph.image is None else misfit(predicted, graph.values[graph.image].map_size)
     if apart is not None:
         return Refinement(tuple(edits), (Refusal(graph.outputs[-1], apart),), None)
     return Refinement(tuple(edits), (), predicted)
+
+
+def _met(graph: Graph, sums: frozenset[str]) -> tuple[Graph, dict[str, Window]]:
+    """The graph with branches made as long as those that they meet, and the windows that were changed.
+
+    At the crop's size a finer branch has cells behind the crop's last where it pads, and none where it does not. No cell of a whole crop reads
+    those, so the shorter branch gets as many, over zeros.
+    """
+    changed: dict[str, Window] = {}
+    for node in graph:
+        maps = (
+            [value for value in node.inputs if graph.values[value].is_map] if isinstance(node.touch, Pointwise) else []
+        )
+        for side in (0, 1) if len(maps) > 1 else ():
+            lengths = {value: graph.values[value].map_size[side] for value in maps}
+            most = max(lengths.values())
+            made = {}
+            for value, length in lengths.items():
+                if length < most:
+                    made.update(_longer(graph, value, side, most - length, sums))
+            if made:
+                nodes = tuple(replace(n, touch=made.get(n.name, n.touch)) for n in graph)
+                graph, changed = _sized(replace(graph, nodes=nodes), nodes), changed | made
+    return graph, changed
+
+
+def _longer(graph: Graph, value: str, side: int, cells: int, sums: frozenset[str]) -> dict[str, Window]:
+    """Windows that give a value so many more cells at its end, by their nodes' names; none where that cannot be."""
+    node = graph.producer(value)
+    if node is None or graph.consumers(value)[1:]:
+        return {}
+    if isinstance(node.touch, Window) and node.name in sums and node.touch.like is None and not node.touch.auto:
+        spans = [node.touch.y, node.touch.x]
+        if spans[side].stride >= 1:
+            spans[side] = replace(spans[side], pad_after=spans[side].pad_after + cells * int(spans[side].stride))
+            return {node.name: replace(node.touch, y=spans[0], x=spans[1])}
+    if not isinstance(node.touch, Pointwise):
+        return {}
+    found: dict[str, Window] = {}
+    for each in node.inputs:
+        if graph.values[each].is_map:
+            found.update(_longer(graph, each, side, cells, sums))
+    return found
+
+
+def _with(edits: list[SetWindow], longer: Mapping[str, Window]) -> list[SetWindow]:
+    """Edits with windows that were changed once more."""
+    known = {edit.node: edit for edit in edits}
+    for name, touch in longer.items():
+        told = known[name].reason if name in known else "it meets a branch that has cells behind the crop's last"
+        known[name] = SetWindow(name, touch.y, touch.x, told)
+    return list(known.values())
 
 
 def _window(

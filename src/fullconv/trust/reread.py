@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fullconv.errors import BrokenPromise, CannotRun, NoWeights
+from fullconv.formats.head import FittedHead
 from fullconv.trust.compare import LAST_BIT, MARGIN, gaps, scale_of
 from fullconv.trust.trial import Checkable, Trial
 
@@ -35,6 +38,16 @@ def same_answers(meant: Checkable, written: Checkable, name: str) -> None:
         apart = float(gaps(mine[old], theirs[new]).max(initial=0.0))
         if apart > MARGIN * LAST_BIT * scale_of(mine[old]) and apart > MARGIN * trial.rounding[old]:
             raise _differs(name, f"{new} differs by {apart / scale_of(mine[old]):.0e} of the largest")
+
+
+def same_heads(meant: Sequence[FittedHead], written: Sequence[FittedHead], name: str) -> None:
+    """Whether the heads of a network are found in its file as they are.
+
+    Raises:
+        BrokenPromise: they are not.
+    """
+    if [each.head for each in meant] != [each.head for each in written]:
+        raise _differs(name, f"it has the heads {[each.head for each in written]}")
 
 
 def _differs(name: str, what: str) -> BrokenPromise:

@@ -152,6 +152,7 @@ def test_metadata_and_nodes_that_do_not_fit_are_no_head(tmp_path: Path, how: str
     assert fullconv.load(path).heads
     found = fullconv.load(_edited(path, how))
     assert not found.heads
+    assert any("taken for a network of its own" in note for note in found.notes)
     assert found.classifier is found
 
 

@@ -49,10 +49,13 @@ def adapt(net: OnnxNet, fitted: FittedHead) -> OnnxNet:
 
 
 def unadapted(net: OnnxNet) -> tuple[OnnxNet, tuple[FittedHead, ...]] | None:
-    """The network without the heads that its metadata names, and those; None where it names none, or its nodes are others."""
-    heads = read_described(net.model.metadata_props.get(KEY))
+    """``Format.unadapted``."""
+    text = net.model.metadata_props.get(KEY)
+    if text is None:
+        return None
+    heads = read_described(text)
     found: tuple[OnnxNet, tuple[FittedHead, ...]] | None = believed(lambda: _taken_off(net, heads)) if heads else None
-    return found
+    return found or (net, ())
 
 
 def _taken_off(net: OnnxNet, heads: tuple[Described, ...]) -> tuple[OnnxNet, tuple[FittedHead, ...]] | None:

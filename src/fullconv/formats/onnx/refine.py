@@ -50,7 +50,8 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     work = Editor(net)
     means = {name: _inside(node) for name, node in work.nodes.items() if node.op_type == "AveragePool"}
     maxima = frozenset(name for name, node in work.nodes.items() if node.op_type == "MaxPool")
-    plan = refine(net.graph, stride, means, maxima)
+    sums = frozenset(name for name, node in work.nodes.items() if node.op_type == "Conv")
+    plan = refine(net.graph, stride, means, maxima, sums)
     known = {refusal.node for refusal in plan.refusals}
     kinds = {edit.node: work.nodes[edit.node].op_type for edit in plan.edits if edit.node not in known}
     refusals = [
