@@ -6,8 +6,10 @@ The weights are the network's own. So what is said is believed only where writin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.formats.head import FittedHead
-from fullconv.graph.axes import Impossible
+from fullconv.geometry.field import receptive_fields
+from fullconv.graph.axes import Impossible, require
+from fullconv.graph.nodes import Graph
 from fullconv.surgery.head import Head, Level, Part
 
 KEY = "fullconv.adapted"
@@ -23,6 +27,7 @@ UNREAD = (
     f"its metadata ({KEY}) names a head, and its nodes are others, as another tool leaves them: it is taken for a network of its own, whose "
     "crops are its own too"
 )
+_NUMBER = re.compile(r"[0-9]{1,9}(/[0-9]{1,9})?")
 _LONGEST = 1 << 20  # characters that are read of a stranger's
 _ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
 
@@ -38,12 +43,24 @@ class Described:
         head: how it lies.
         mixes: whether it mixes the logits.
         about: what it was fitted on, how, and what that gave.
+        steps: pixels from cell to cell, (y, x), of each level as it was when the head was put there: a finer form has others.
     """
 
     stem: str
     head: Head
     mixes: bool
     about: Mapping[str, Any]
+    steps: tuple[tuple[Fraction, Fraction], ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.steps) == len(self.head.levels), "a step a level")
+
+    @staticmethod
+    def of(fitted: FittedHead, stem: str, graph: Graph) -> Described:
+        """A head that is put into a network of this graph."""
+        fields = receptive_fields(graph)
+        steps = tuple(fields[level.value].stride for level in fitted.head.levels)
+        return Described(stem, fitted.head, fitted.mixing is not None, fitted.about, steps)
 
     def fitted(self, weights: Mapping[int | None, Array], bias: Array) -> FittedHead:
         """The head with the weights of its convolutions, by level (None: the mixing).
@@ -67,9 +84,9 @@ def _shown(each: Described) -> dict[str, Any]:
     levels = [
         {
             "value": level.value, "channels": level.channels, "block": list(level.block), "step": list(level.step),
-            "rows": list(level.rows), "cols": list(level.cols),
+            "rows": list(level.rows), "cols": list(level.cols), "pixels": [str(side) for side in step],
         }
-        for level in head.levels
+        for level, step in zip(head.levels, each.steps, strict=True)
     ]  # fmt: skip
     return {
         "stem": each.stem, "output": head.output, "logits": head.logits, "classes": head.classes, "mixes": each.mixes, "levels": levels,
@@ -83,7 +100,7 @@ def read_described(text: str | None) -> tuple[Described, ...]:
         return ()
     try:
         return tuple(_read(each) for each in json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RecursionError):
         return ()
 
 
@@ -96,7 +113,10 @@ def _read(parts: Mapping[str, Any]) -> Described:
         for level in parts["levels"]
     )  # fmt: skip
     head = Head(str(parts["output"]), str(parts["logits"]), int(parts["classes"]), levels)
-    return Described(str(parts["stem"]), head, bool(parts["mixes"]), dict(parts["about"]))
+    steps = [[Fraction(side) for side in level["pixels"] if _NUMBER.fullmatch(side)] for level in parts["levels"]]
+    return Described(
+        str(parts["stem"]), head, bool(parts["mixes"]), dict(parts["about"]), tuple((y, x) for y, x in steps)
+    )
 
 
 def _pair(values: Sequence[Any]) -> tuple[int, int]:

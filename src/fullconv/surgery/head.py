@@ -136,7 +136,14 @@ class Parts:
 
 
 def put_behind(
-    graph: Graph, head: Head, stem: str, *, mixes: bool, narrow: frozenset[str] = frozenset(), between: str = "/"
+    graph: Graph,
+    head: Head,
+    stem: str,
+    *,
+    mixes: bool,
+    narrow: frozenset[str] = frozenset(),
+    between: str = "/",
+    finer: bool = False,
 ) -> Parts:
     """A head over a cast network.
 
@@ -146,11 +153,12 @@ def put_behind(
         mixes: whether it mixes the logits.
         narrow: values whose numbers are of another type than the head's.
         between: what parts the words of a name.
+        finer: the network's map was made finer since the head was fitted: its windows are told as they were.
 
     Raises:
         BadInput: the head does not fit this network, with the reason.
     """
-    why = misplaced(graph, head)
+    why = None if finer else misplaced(graph, head)
     if why is not None:
         raise BadInput(f"a head that does not fit the network: {why}")
     work = _Writing(graph, stem, between, narrow)

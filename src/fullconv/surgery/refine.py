@@ -150,7 +150,7 @@ def _window(
 ) -> tuple[Window, Pair]:
     spans, out = [], []
     for span, old, step, length in zip((touch.y, touch.x), at, want, sizes, strict=True):
-        new, reached = _span(span, old, step, length)
+        new, reached = finer_span(span, old, step, length)
         spans.append(new)
         out.append(reached)
         if (
@@ -175,7 +175,8 @@ def _touch(node: Node, touch: Window) -> Touch:
     return Pointwise() if plain else touch
 
 
-def _span(span: Span, old: Fraction, step: int, length: int) -> tuple[Span, Fraction]:
+def finer_span(span: Span, old: Fraction, step: int, length: int) -> tuple[Span, Fraction]:
+    """A span over cells ``old`` pixels apart as one of a network of this step, and the pixels between its own cells as they were."""
     reached = old * span.stride
     if old.denominator != 1 or reached.denominator != 1:
         return span, reached

@@ -17,9 +17,12 @@ from fullconv.formats.adapted import KEY, Described, alike, believed, described,
 from fullconv.formats.head import FittedHead
 from fullconv.formats.onnx.editor import Editor
 from fullconv.formats.onnx.network import OnnxNet, understand
-from fullconv.formats.onnx.sampled import record
+from fullconv.formats.onnx.refine import make_finer
+from fullconv.formats.onnx.sampled import record, record_again
+from fullconv.geometry.field import receptive_fields
 from fullconv.graph.nodes import Graph, Window
 from fullconv.surgery.head import Head, Part, Parts, put_behind
+from fullconv.surgery.refine import finer_span
 
 Array = npt.NDArray[Any]
 _STEM = "fullconv/head"
@@ -37,7 +40,7 @@ def adapt(net: OnnxNet, fitted: FittedHead) -> OnnxNet:
     parts = _placed(net, net.graph, fitted.head, stem, fitted.mixing is not None)
     _write(work, parts, fitted)
     predicted = parts.within(net.graph)
-    mine = Described(stem, fitted.head, fitted.mixing is not None, fitted.about)
+    mine = Described.of(fitted, stem, net.graph)
     work.model.metadata_props[KEY] = described([*there, mine])
     model = work.finish(predicted)
     record(model, predicted, predicted)
@@ -66,12 +69,16 @@ def _taken_off(net: OnnxNet, heads: tuple[Described, ...]) -> tuple[OnnxNet, tup
     # The same heads are written again, and must be the nodes that are there.
     again, graph = Editor(bare), bare.graph
     for each, one in zip(heads, fitted, strict=True):
-        parts = _placed(net, graph, one.head, each.stem, each.mixes)
+        finer = _is_finer(graph, each)
+        parts = _placed(net, graph, one.head, each.stem, each.mixes, finer)
         _write(again, parts, one)
-        graph = parts.within(graph)
-    if graph.difference(net.graph) is not None or not _same_nodes(net.model, again.model, [h.stem for h in heads]):
+        if finer:
+            _make_finer(again, net, graph, parts, each)
+        else:
+            graph = parts.within(graph)
+    if not _same_nodes(net.model, again.model, [h.stem for h in heads]):
         return None
-    record(bare.model, bare.graph, bare.graph)
+    record_again(bare.model, bare.graph)
     return bare, tuple(fitted)
 
 
@@ -82,7 +89,7 @@ def _free_stem(net: OnnxNet) -> str:
     )
 
 
-def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool) -> Parts:
+def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool, finer: bool = False) -> Parts:
     """The head's parts; ``net`` tells of what type its values are."""
     kinds = {value: net.static.kind(value) for value in (head.logits, *(level.value for level in head.levels))}
     whole = next((value for value, kind in kinds.items() if kind.kind != "f" and str(kind) != "bfloat16"), None)
@@ -91,7 +98,7 @@ def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool) -> P
             f"{net.source}: {whole!r} holds {kinds[whole]}, whole numbers that a head does not take; quantise the adapted network instead"
         )
     narrow = frozenset(value for value, kind in kinds.items() if kind != np.float32)
-    return put_behind(graph, head, stem, mixes=mixes, narrow=narrow)
+    return put_behind(graph, head, stem, mixes=mixes, narrow=narrow, finer=finer)
 
 
 def _write(work: Editor, parts: Parts, fitted: FittedHead) -> None:
@@ -178,6 +185,37 @@ def _numbers(node: ir.Node, i: int) -> Array:
     if value is None or value.const_value is None:
         raise ValueError(f"{node.name}: weights that are no constant")
     return value.const_value.numpy()
+
+
+def _is_finer(graph: Graph, each: Described) -> bool:
+    """Whether a network's map was made finer since the head was put there."""
+    fields = receptive_fields(graph)
+    at = zip(each.head.levels, each.steps, strict=True)
+    wide = [[s * b * n for s, b, n in zip(step, level.block, level.step, strict=True)] for level, step in at]
+    return any(tuple(steps) != fields[each.head.logits].stride for steps in wide)
+
+
+def _make_finer(work: Editor, net: OnnxNet, graph: Graph, parts: Parts, each: Described) -> None:
+    """The head's windows as a finer form has them; how many cells it adds behind the last is the form's own."""
+    want = [int(side) for side in receptive_fields(graph)[each.head.logits].stride]
+    at = {level.value: step for level, step in zip(each.head.levels, each.steps, strict=True)}
+    work.static = replace(work.static, shapes={**work.static.shapes, **{p.output: p.axes.shape for p in parts.parts}})
+    work.axes = {**work.axes, **{p.output: p.axes for p in parts.parts}}
+    there = {node.name: node.touch for node in net.graph}
+    for part in parts.parts:
+        old, touch = at.get(part.inputs[0]), part.touch
+        if old is None:
+            continue
+        at[part.output] = old
+        if isinstance(touch, Window):
+            own = there[part.name]
+            if not isinstance(own, Window):
+                raise ValueError(f"{part.name}: no window")
+            made = [finer_span(span, o, w, 1) for span, o, w in zip((touch.y, touch.x), old, want, strict=True)]
+            at[part.output] = made[0][1], made[1][1]
+            y, x = (replace(span, pad_after=has.pad_after) for (span, _), has in zip(made, (own.y, own.x), strict=True))
+            if (y, x) != (touch.y, touch.x):
+                make_finer(work, str(part.name), y, x)
 
 
 def _same_nodes(have: ir.Model, want: ir.Model, stems: list[str]) -> bool:

@@ -65,8 +65,7 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     if refusals:
         raise CannotCast(f"{net.source}: its map cannot be made finer by dilation (shifted images give it)", refusals)
     for edit in plan.edits:
-        node = work.nodes[edit.node]
-        _HOW[node.op_type](work, node, edit.y, edit.x)
+        make_finer(work, edit.node, edit.y, edit.x)
     assert plan.predicted is not None, "a refinement with refusals is not applied"
     model = work.finish(plan.predicted)
     record(model, plan.predicted, net.graph)
@@ -75,6 +74,12 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     if difference is not None:
         raise BrokenPromise(f"the finer network is not the planned one: {difference}")
     return made, plan.edits
+
+
+def make_finer(work: Editor, name: str, y: Span, x: Span) -> None:
+    """A node with another window, and what it becomes by that."""
+    node = work.nodes[name]
+    _HOW[node.op_type](work, node, y, x)
 
 
 def _raised(net: OnnxNet) -> OnnxNet:

@@ -32,6 +32,14 @@ def record(model: ir.Model, graph: Graph, untouched: Graph) -> None:
         model.metadata_props[KEY] = text
 
 
+def record_again(model: ir.Model, graph: Graph) -> None:
+    """Write it anew for a model whose cells see other pixels now and stand for the crops that they stood for."""
+    fields, known = receptive_fields(graph), recorded(model)
+    told = {n: _shown(Sampling(fields[n].stride, known[n].crop, fields[n])) for n in graph.outputs if n in known}
+    if told:
+        model.metadata_props[KEY] = json.dumps(told)
+
+
 def described(graph: Graph, untouched: Graph) -> str | None:
     """The sampling of every output that is a map, as it is written; None where there is none.
 
