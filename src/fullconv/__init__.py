@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from fullconv.surgery.plan import Plan
     from fullconv.trust.agreement import Agreement, agreement
     from fullconv.trust.blame import Blame, blame
-    from fullconv.trust.verify import Report, verify
+    from fullconv.trust.verified import Report
+    from fullconv.trust.verify import verify
 
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.
@@ -63,7 +64,7 @@ _WHERE = {
     "receptive_field": "fullconv.api:receptive_field",
     "Blame": "fullconv.trust.blame:Blame",
     "blame": "fullconv.trust.blame:blame",
-    "Report": "fullconv.trust.verify:Report",
+    "Report": "fullconv.trust.verified:Report",
     "verify": "fullconv.trust.verify:verify",
 }
 

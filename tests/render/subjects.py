@@ -17,8 +17,8 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.rasters.pictures import to_picture
 from fullconv.rasters.view import Selection
 from fullconv.render.field import field_picture
-from fullconv.trust.report import difference_picture
-from fullconv.trust.verify import Report
+from fullconv.trust.pictures import difference_picture
+from fullconv.trust.verified import Report
 
 Array = npt.NDArray[Any]
 SIZES = {"small": (60, 90), "large": (900, 1300)}  # height, width

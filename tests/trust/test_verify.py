@@ -74,7 +74,7 @@ def test_json_and_html(quick: Model, cat: Path) -> None:
     assert data["compared"] == 50
     assert len(data["worst"]["box"]) == 4
     page = html_report([report], "net & co")
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert "net &amp; co" in page
     assert "<b>" not in page
     assert "http" not in page.replace("http-equiv", "")

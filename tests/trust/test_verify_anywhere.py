@@ -22,8 +22,10 @@ from fullconv.rasters.view import Selection, View, read_image
 from fullconv.stream import plan as plans
 from fullconv.system.memory import resident_bytes
 from fullconv.trust.blame import blame
-from fullconv.trust.report import difference_picture, html_report, winners_picture
-from fullconv.trust.verify import Report, verify
+from fullconv.trust.pictures import difference_picture, winners_picture
+from fullconv.trust.report import html_report
+from fullconv.trust.verified import Report
+from fullconv.trust.verify import verify
 from tests.rasters.pictures import geotiff, ome_zarr, scene, svs
 
 CROP, STEP, MPP = 24, 4, 0.5

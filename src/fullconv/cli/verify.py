@@ -21,10 +21,11 @@ from fullconv.cli.options import (
     preprocess_option,
 )
 from fullconv.cli.reading import bytes_of, memory_option, reading_options
-from fullconv.cli.terminal import noted_once, print_json, progress, say, tell
+from fullconv.cli.terminal import noted_once, print_json, print_table, progress, say, tell
 
 if TYPE_CHECKING:
     from fullconv.model import Model
+    from fullconv.trust.verified import Report
 
 
 def _old_head(args: Sequence[str], value: str | None) -> str | None:
@@ -40,6 +41,11 @@ def _old_head(args: Sequence[str], value: str | None) -> str | None:
     help="How many cells to compare, chosen at random, or all.",
 )  # fmt: skip
 @option("--seed", group=MAP, type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of that choice.")
+@option(
+    "--moved", group=MAP, type=click.IntRange(0), metavar="N", brief="Cells whose crop is moved by a pixel (1,000).",
+    help="About how many cells have their crop moved by a pixel, both ways: how well the classifier agrees with itself is what the map is held "
+    "against. By default 1,000, and none for an exact map; 0 leaves it out.",
+)  # fmt: skip
 @preprocess_option
 @labels_option
 @head_option
@@ -48,6 +54,10 @@ def _old_head(args: Sequence[str], value: str | None) -> str | None:
 @option(
     "--blame", "blamed", group=MAP, type=click.IntRange(1), metavar="CELLS", brief="Measure each layer's share in the difference.",
     help="Measure each layer's share in the difference, on this many cells.",
+)  # fmt: skip
+@option(
+    "--by", "by", group=OUTPUT, type=click.Choice(["class"]), brief="Print agreement and bias of each class.",
+    help="Print agreement, the classifier's with itself, and bias of each class, the most frequent first.",
 )  # fmt: skip
 @option(
     "--output", "-o", "report", group=OUTPUT, type=click.Path(), metavar="FILE", brief="Write a page with numbers and pictures (.html).",
@@ -62,6 +72,7 @@ def command(
     images: tuple[str, ...],
     cells: str,
     blamed: int | None,
+    by: str | None,
     report: str | None,
     memory: str | None,
     as_json: bool,
@@ -98,6 +109,8 @@ def command(
             )
         if not as_json:
             say(str(reports[-1]))
+            if by == "class":
+                _by_class(reports[-1])
         if blamed is not None:
             shares.append(_blame(opened, image, blamed, options))
             if not as_json:
@@ -112,10 +125,22 @@ def command(
         raise SystemExit(1)
 
 
+def _by_class(report: Report) -> None:
+    from fullconv.trust.report import CLASS_NOTE, class_rows
+
+    stick = report.yardstick
+    if stick is None or not stick.seen:
+        say("by class: the network's answers are of no classes")
+        return
+    titles, rows = class_rows(stick)
+    print_table(titles, rows, titles[1:])
+    say(CLASS_NOTE)
+
+
 def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any:
     from fullconv.trust.blame import blame
 
-    keep = {name: value for name, value in options.items() if name != "labels"}
+    keep = {name: value for name, value in options.items() if name not in ("labels", "moved")}
     with progress(f"{Path(image).name}: blame", "runs") as told:
         return blame(model, image, cells=cells, progress=told, **keep)
 

@@ -95,11 +95,13 @@ def top1_picture(
     picture: Image.Image | None,
     look: Look | None = None,
     drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
+    titles: tuple[str, str] | None = None,
 ) -> on.Canvas:
     """The winning class of every cell, each class in its own colour, with its share.
 
     Args:
         drawn: a coarser grid, its winners (rows, cols), -1 without an answer, and how many cells of the map each class wins.
+        titles: what is shown, and of what; the winning class of the output by default.
     """
     alpha = (look or Look()).alpha or _CLASS
     if drawn is None:
@@ -118,7 +120,8 @@ def top1_picture(
     plan = plan_list(len(order), on.drawn_size(found.grid)[1][1])
     page = on.start(picture, found.grid, plan.height, plan.columns)
     on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity[winners]))
-    top = on.text_lines(page, on.MARGIN, [("winning class", 20, on.INK), (f"highest of {found.output}", 13, on.FAINT)])
+    titles = titles or ("winning class", f"highest of {found.output}")
+    top = on.text_lines(page, on.MARGIN, [(titles[0], 20, on.INK), (titles[1], 13, on.FAINT)])
     entries = [
         Entry(on_paper(found.colour(i), strength[i]), _spoken(found.labels[i]), told_share(share[i])) for i in order
     ]

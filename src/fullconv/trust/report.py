@@ -6,71 +6,24 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from contextlib import closing
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from fullconv.geometry.grid import Grid
-from fullconv.maps.classmap import ClassMap
-from fullconv.rasters.view import View
-from fullconv.render.overlay import heat_picture, top1_picture
 from fullconv.system.guard import MARK
-from fullconv.trust.verify import Report
+from fullconv.trust.intervals import Share
+from fullconv.trust.pictures import difference_picture, parting_picture, winners_picture
+from fullconv.trust.verified import Report
+from fullconv.trust.yardstick import OfClass, Yardstick
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2rem auto; padding: 0 1rem; color: #202020 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem }
 table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem 1.2rem .2rem 0; text-align: left; vertical-align: top }
+.classes td { text-align: right; font-variant-numeric: tabular-nums } .classes thead th { border-bottom: 1px solid #ccc }
 td:nth-child(2) { font-variant-numeric: tabular-nums } img { max-width: 100%; height: auto } .failed { color: #b00020; font-weight: 600 }
 figcaption { color: #555; margin-bottom: 1rem } figure { margin: 1rem 0 }
 """
 _MOST = 20  # classes in the table
-_ALL, _SOME = 1600, 200  # cells a side that are drawn of a whole map, and of a sample
-
-Array = npt.NDArray[Any]
-
-
-def difference_picture(report: Report) -> Image.Image:
-    """The largest difference of each compared cell over the image; the crop of the worst is outlined."""
-    grid, block = _blocks(report)
-    gaps = np.full((grid.rows, grid.cols), np.nan, np.float32)
-    np.fmax.at(gaps, block, report.gaps)
-    shown = ClassMap(gaps[None], grid, ("difference from crops",), report.output, place=report.place)
-    return heat_picture(
-        shown,
-        0,
-        _picture(report),
-        limits=(0.0, report.largest if report.largest > 0 else 1.0),
-        most="largest",
-        subtitle=f"of {report.score_kind or 'scores'}, the largest over classes",
-    ).flat()
-
-
-def winners_picture(report: Report) -> Image.Image:
-    """The class that wins each compared cell on the map."""
-    grid, block = _blocks(report)
-    winners = np.full((grid.rows, grid.cols), -1, np.intp)
-    winners[block] = report.winners
-    known = report.winners[report.winners >= 0]
-    counts = np.bincount(known, minlength=len(report.labels))
-    none = np.broadcast_to(np.float32(np.nan), (len(report.labels), grid.rows, grid.cols))
-    shown = ClassMap(none, grid, report.labels, report.output, exactness=report.exactness, place=report.place)
-    return top1_picture(shown, _picture(report), drawn=(grid, winners, counts)).flat()
-
-
-def _blocks(report: Report) -> tuple[Grid, tuple[Array, Array]]:
-    """A grid whose cells can be seen, of a sample the larger ones, and the block of each cell that was compared."""
-    most = _ALL if report.compared == report.cells else _SOME
-    factor = max(1, -(-max(report.grid.rows, report.grid.cols) // most))
-    return report.grid.coarser(factor), (report.at[:, 0] // factor, report.at[:, 1] // factor)
-
-
-def _picture(report: Report) -> Image.Image | None:
-    with closing(View(report.source, report.select)) as view:
-        return view.thumbnail(_ALL)
 
 
 def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = ()) -> str:
@@ -95,8 +48,7 @@ def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = (
 def _section(report: Report, shares: str) -> str:
     rows = {
         "cells compared": f"{report.compared} of {report.cells}",
-        "top-1 agrees": f"{report.agree / report.compared:.2%} ({report.agree})",
-        "rank correlation": f"{report.rank:.4f}",
+        **_agreement(report),
         "largest difference": f"{report.largest:.3g}",
         "mean difference": f"{report.mean:.3g}",
         "noise of the engine": f"{report.noise:.3g}, more than noise above {report.threshold:.3g}",
@@ -110,10 +62,75 @@ def _section(report: Report, shares: str) -> str:
     most = sorted(report.by_class.items(), key=lambda item: -item[1])[:_MOST]
     return (
         f"<h2>{html.escape(report.image)}</h2>{_table(rows)}"
+        f"{_parting(report)}"
         f"{_figure(difference_picture(report), 'Where map and crops differ, laid where the cells look.')}"
         f"{_figure(winners_picture(report), 'The map: the winning class of each cell that was compared.')}"
         f"{f'<h3>Which layers</h3><pre>{html.escape(shares)}</pre>' if shares else ''}"
+        f"{_classes(report.yardstick)}"
         f"<h3>Largest difference of each class</h3>{_table({label: f'{gap:.3g}' for label, gap in most})}"
+    )
+
+
+def _agreement(report: Report) -> dict[str, str]:
+    stick, many = report.yardstick, len(report.labels) > 1
+    rows = {}
+    if report.agree is not None:
+        rows["top-1 agrees" if many else "agrees"] = f"{report.agree / report.compared:.2%} ({report.agree})"
+    if stick is not None:
+        rows["yardstick"] = stick.verdict
+        rows["more of it"] = "\n".join(stick.lines)
+    if many:
+        rows["rank correlation"] = f"{report.rank:.4f}"
+    return {name: value for name, value in rows.items() if value}
+
+
+def _parting(report: Report) -> str:
+    if report.states is None or report.yardstick is None or report.yardstick.map is None:
+        return ""
+    return _figure(parting_picture(report), "Where map and crops part, and where the classifier parts from itself.")
+
+
+def class_rows(stick: Yardstick, most: int | None = None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Titles and rows of the table by class: what each is called, how frequent it is, and how well map and crops agree on it."""
+    titles = ("class", "crops", "map", "map agrees", "classifier with itself", "mean p map", "of crops", "bias")
+    moved, told = stick.itself is not None, stick.calibration is not None
+    keep = [True] * 4 + [moved] + [told] * 3
+    seen = stick.seen if most is None else stick.seen[:most]
+    rows = [
+        tuple(cell for cell, kept in zip(_row(each, len(stick.classes)), keep, strict=True) if kept) for each in seen
+    ]
+    return tuple(title for title, kept in zip(titles, keep, strict=True) if kept), rows
+
+
+def _row(each: OfClass, classes: int) -> tuple[str, ...]:
+    def told(share: Share | None) -> str:
+        return "" if share is None or not share.of else str(share)
+
+    bias = ""
+    if each.bias is not None:
+        half = each.bias.half()
+        sure = "*" if each.is_biased(classes) else ""
+        bias = f"{each.bias.mean:+.3f}" + (f" ±{half:.3f}{sure}" if half is not None else "")
+    chances = ("", "") if each.mapped is None else (f"{each.mapped:.3f}", f"{each.classifier:.3f}")
+    return each.label, f"{each.crops:,}", f"{each.won:,}", told(each.agrees), told(each.itself), *chances, bias
+
+
+CLASS_NOTE = "agreement of cells whose crop has this class (of labels: over all cells), with intervals of 95 %; * surely biased, all classes looked at"
+
+
+def _classes(stick: Yardstick | None) -> str:
+    if stick is None or not stick.seen:
+        return ""
+    titles, rows = class_rows(stick, _MOST)
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    body = "".join(
+        f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    more = f" The {_MOST} most frequent of {len(stick.seen)}; --json has all." if len(stick.seen) > _MOST else ""
+    return (
+        f'<h3>By class</h3><table class="classes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"<p>{html.escape(CLASS_NOTE)}.{more}</p>"
     )
 
 

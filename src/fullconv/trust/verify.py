@@ -2,14 +2,13 @@
 
 Differences are judged against noise that is measured on the untouched network, not assumed, and not by the cast, whose
 bugs it must not hide: how far its own answers move when the last bits of a crop's numbers change, as sums in another order
-change them in every layer.
+change them in every layer. Agreement is held against the classifier's with itself, when its crop moves by a pixel (``yardstick``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,177 +16,29 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
-from fullconv.geometry.grid import Grid
-from fullconv.geometry.place import Place
 from fullconv.loading import load
 from fullconv.maps.crops import Progress
 from fullconv.model import Model
-from fullconv.rasters.view import Selection, View
+from fullconv.rasters.view import View
+from fullconv.stream.edges import Edges
 from fullconv.stream.run import job_of
 from fullconv.stream.sample import Admitted, Cell, Draw
 from fullconv.stream.sides import ByTiles, Crops, Window, sides_of
 from fullconv.stream.where import where_of
 from fullconv.system.guard import guarded
 from fullconv.trust.compare import LAST_BIT, MARGIN
+from fullconv.trust.decisions import Decisions
 from fullconv.trust.parting import first_difference
+from fullconv.trust.tally import Tally
 from fullconv.trust.totals import Totals, differences
+from fullconv.trust.verified import Report
+from fullconv.trust.yardstick import STEPS
 
 Array = npt.NDArray[Any]
 _NOISE_CELLS = 64
 _NOISE_DRAWS = 3
+_MOVED = 1000  # cells whose crops are moved where nobody says
 _FLOOR = 1e-7  # of the largest score: the last bit of float32
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a comparison found. Differences are of scores, absolute.
-
-    Attributes:
-        image: the image's name.
-        cells, compared: cells of the map, and how many of them were compared.
-        drawn: cells that were looked at; those without an answer (no pixels, or outside ``where``) are not compared.
-        agree: of those, how many have the same top-1 class.
-        largest, mean: difference over all compared cells and classes, where both sides are numbers.
-        apart, neither: cells of which map or crop, and not the other, is no number somewhere (NaN, infinite); and of which neither is.
-        rank: mean rank correlation (Spearman) of the classes' scores, 1 where the order is the same.
-        noise: largest change of the untouched network's answers when the last bits of its input change.
-        threshold: above it a difference is none of noise's.
-        exactness: what the graph says.
-        exact: whether the graph says that map and crops are equal.
-        parts_at: for an exact map that differs, the first value at which they part.
-        worst: (row, col) of the cell that differs most.
-        free: cells of the map that the graph calls free of every cause, at the image's edge say: they equal their crops.
-        by_class: largest difference of each class.
-        grid: the map's cells, in pixels of the image's finest level.
-        labels, output, score_kind: of the map.
-        at: (n, 2), row and column of each cell that was compared.
-        gaps: (n,), its largest difference over classes.
-        winners: (n,), the class that wins it on the map, -1 where its scores are no numbers.
-        source, select: the image and how it was read, for pictures.
-        place: where its pixels lie.
-    """
-
-    image: str
-    cells: int
-    compared: int
-    drawn: int
-    agree: int
-    largest: float
-    mean: float
-    rank: float
-    noise: float
-    threshold: float
-    exactness: str
-    exact: bool
-    parts_at: str | None
-    worst: tuple[int, int]
-    free: int
-    apart: int
-    neither: int
-    by_class: dict[str, float]
-    grid: Grid = field(repr=False)
-    labels: tuple[str, ...] = field(repr=False)
-    output: str
-    score_kind: str
-    at: Array = field(repr=False, compare=False)
-    gaps: Array = field(repr=False, compare=False)
-    winners: Array = field(repr=False, compare=False)
-    source: Any = field(repr=False, compare=False)
-    select: Selection = field(repr=False)
-    place: Place = field(repr=False)
-
-    @property
-    def differences(self) -> Array:
-        """(rows, cols), the largest over classes; NaN where a cell was not compared."""
-        out = np.full((self.grid.rows, self.grid.cols), np.nan, np.float32)
-        out[self.at[:, 0], self.at[:, 1]] = self.gaps
-        return out
-
-    @property
-    def failed(self) -> bool:
-        """An exact map differs from its crops: a bug in fullconv or its engine."""
-        return self.exact and (self.largest > self.threshold or self.apart > 0)
-
-    @property
-    def advice(self) -> str:
-        """What a user can do, in one sentence."""
-        if self.failed:
-            return f"this is a bug: the two part at {self.parts_at}; please report it with the network"
-        if self.apart or self.neither:
-            return "look for the layer whose values leave the range of float32: where scores are no numbers there is nothing to compare"
-        if self.exact:
-            return "take the map for the crops"
-        if self.agree == self.compared:
-            return "the same class everywhere compared; where scores themselves matter, use --by crops"
-        return "where the crop's own answer matters, use --by crops; for equal answers, retrain without padding"
-
-    @property
-    def _free(self) -> str:
-        return f"; {self.free} of {self.cells} cells are free of that" if self.free and not self.exact else ""
-
-    def to_json(self) -> dict[str, Any]:
-        names = (
-            "image",
-            "cells",
-            "compared",
-            "drawn",
-            "agree",
-            "largest",
-            "mean",
-            "rank",
-            "noise",
-            "threshold",
-            "exactness",
-            "exact",
-            "parts_at",
-            "free",
-            "apart",
-            "neither",
-        )
-        found = {name: getattr(self, name) for name in names}
-        box = list(self.grid.box(*self.worst))
-        most = sorted(self.by_class.items(), key=lambda item: -item[1])[:20]
-        return {
-            **found,
-            "failed": self.failed,
-            "worst": {"cell": list(self.worst), "box": box},
-            "by_class": dict(most),
-            "advice": self.advice,
-        }
-
-    @property
-    def _no_numbers(self) -> list[str]:
-        found = []
-        if self.apart:
-            found.append(f"  NaN or infinite on one side alone in {self.apart} cells")
-        if self.neither:
-            found.append(f"  NaN or infinite on both sides in {self.neither} cells, where nothing can be compared")
-        return found
-
-    @property
-    def _few(self) -> list[str]:
-        """Where most cells that were drawn have no answer."""
-        if self.drawn <= self.compared:
-            return []
-        return [
-            f"  {self.drawn:,} cells were looked at for these: the others have no pixels, or are left out by --where"
-        ]
-
-    def __str__(self) -> str:
-        x0, y0, x1, y1 = self.grid.box(*self.worst)
-        of = "all" if self.compared == self.cells else f"{self.compared} of"
-        return "\n".join(
-            [
-                f"{self.image}: {of} {self.cells} cells against crops of the untouched network",
-                f"  top-1 agrees in {self.agree / self.compared:.2%} ({self.agree} of {self.compared}), rank correlation {self.rank:.4f}",
-                f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
-                *self._no_numbers,
-                *self._few,
-                f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
-                f"  the graph says: {self.exactness}{self._free}",
-                f"  {'FAILED: ' if self.failed else ''}{self.advice}",
-            ]
-        )
 
 
 def verify(
@@ -196,6 +47,7 @@ def verify(
     *,
     cells: int | Literal["all"] = "all",
     seed: int = 0,
+    moved: int | None = None,
     memory: int | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
@@ -209,6 +61,8 @@ def verify(
         image: as for ``fullconv.map_raster``.
         cells: how many cells to compare, chosen at random among those that have an answer, or all.
         seed: of that choice.
+        moved: about how many of them have their crop moved by a pixel, diagonally and both ways, where the image has one there: each takes two
+            crops more. 1,000 by default, 0 for an exact map.
         memory: bytes that the process may take; half of what is free by default.
         notes: told what was decided on the way.
         progress: told crops done, of how many.
@@ -221,6 +75,8 @@ def verify(
     model = load(model)
     if cells != "all" and cells < 1:
         raise BadInput(f"cells {cells}: must be at least 1, or all")
+    if moved is not None and moved < 0:
+        raise BadInput(f"moved {moved}: cells whose crops are moved, from 0 on")
     if options.get("by", "cast") != "cast":
         raise BadInput("by crops: a map by crops is what the cast's is compared with")
     job = job_of(model, image, "the comparison", **options)
@@ -228,10 +84,13 @@ def verify(
         for remark in view.remarks:
             notes(remark)
         asked = None if cells == "all" else cells
-        tiles, crops = sides_of(model, view, job, asked, memory, notes)
+        exact = model.plan.predicted is not None and not model.plan.inexact and job.precision == "fp32"
+        moved = (0 if exact else _MOVED) if moved is None else moved
+        tiles, crops = sides_of(model, view, job, asked, memory, notes, margin=1 if moved else 0)
         grid, read_grid, way = tiles.plan.grid, tiles.plan.read_grid, tiles.plan.way
         admitted = Admitted(grid, where_of(job.where, view.about))
-        comparison = _Comparison(tiles, crops, len(job.labels), progress, min(asked or len(admitted), len(admitted)))
+        wanted = min(asked or len(admitted), len(admitted))
+        comparison = _Comparison(tiles, crops, len(job.labels), progress, wanted, moved, seed)
         drawn = comparison.over(admitted, asked, seed)
         seen, noise = comparison.totals, comparison.noise
         if not seen.compared:
@@ -240,14 +99,15 @@ def verify(
             )
         threshold = MARGIN * max(noise, _FLOOR * seen.magnitude)
         rows, cols = model.plan.free_cells(read_grid)
-        exact = model.plan.predicted is not None and not model.plan.inexact and job.precision == "fp32"
+        stick = comparison.tally.yardstick(job.labels, moved)
+        agree = seen.agree if len(job.labels) > 1 else None if stick.map is None else stick.map.every.count
         parts = exact and (seen.largest > threshold or seen.apart > 0)
         return Report(
             image=str(image) if isinstance(image, str | Path) else "image",
             cells=grid.rows * grid.cols,
             compared=seen.compared,
             drawn=drawn,
-            agree=seen.agree,
+            agree=agree,
             largest=seen.largest,
             mean=seen.mean,
             rank=seen.rank,
@@ -271,18 +131,32 @@ def verify(
             source=image,
             select=job.select,
             place=view.about.place,
+            yardstick=stick,
+            adapted=model.classifier is not model,
+            states=np.concatenate(comparison.states),
         )
 
 
 class _Comparison:
-    """Both sides of cell after cell, and noise on some of them."""
+    """Both sides of cell after cell; noise on some of them, and crops moved by a pixel of about so many as ``moved`` says."""
 
-    def __init__(self, tiles: ByTiles, crops: Crops, classes: int, progress: Progress, wanted: int) -> None:
+    def __init__(
+        self, tiles: ByTiles, crops: Crops, classes: int, progress: Progress, wanted: int, moved: int, seed: int
+    ) -> None:
         self._tiles, self._crops = tiles, crops
+        self._edges = Edges.of(tiles.plan.way, tiles.plan.read_grid)
+        self._share, self._seed = min(1.0, moved / max(1, wanted)), seed
+        self._tally: Tally | None = None
+        self.states: list[Array] = []
         self._progress, self._wanted = progress, wanted
         self._step = max(1, wanted // _NOISE_CELLS)
         self.totals = Totals(classes)
         self.noise = 0.0
+
+    @property
+    def tally(self) -> Tally:
+        assert self._tally is not None, "something was compared"
+        return self._tally
 
     def over(self, admitted: Admitted, asked: int | None, seed: int) -> int:
         """Compare so many cells (None: all); how many were looked at."""
@@ -302,8 +176,29 @@ class _Comparison:
             for part, window in self._crops.windows(answered):
                 crops = self._crops.answers(window, part)
                 self._measure(part, window, crops)
-                self.totals.add(part, mapped[[of[cell] for cell in part]], crops)
+                own = mapped[[of[cell] for cell in part]]
+                self._count(part, window, own, crops)
+                self.totals.add(part, own, crops)
                 self._progress(self.totals.compared, self._wanted)
+
+    def _count(self, cells: list[Cell], window: Window, mapped: Array, crops: Array) -> None:
+        """Agreement of the map with crops, and of these with the same moved."""
+        if self._tally is None:
+            self._tally = Tally(Decisions.of(crops, self._tiles.plan.way.score_kind))
+        rows, cols = np.array(cells).T
+        interior = self._edges.interior(rows, cols)
+        states = self._tally.add(interior, mapped, crops)
+        some = np.flatnonzero(_chosen(rows * self._tiles.plan.grid.cols + cols, self._share, self._seed))
+        if len(some):
+            asked = [cells[i] for i in some]
+            of = {cell: i for i, cell in enumerate(asked)}
+            moves = []
+            for by in STEPS:
+                there, answers = self._crops.moved(window, asked, by)
+                if there:
+                    moves.append((np.array([of[cell] for cell in there]), answers))
+            states[some] |= self._tally.add_moved(interior[some], crops[some], moves)
+        self.states.append(states)
 
     def _measure(self, cells: list[Cell], window: Window, crops: Array) -> None:
         """Noise on some cells all over the map."""
@@ -317,6 +212,16 @@ class _Comparison:
             moved = window.values * (1 + signs * np.finfo(np.float32).eps)
             again = self._crops.answers(window, [cells[i] for i in some], moved)
             self.noise = max(self.noise, float(differences(again, crops[some])[0].max()))
+
+
+def _chosen(numbers: Array, share: float, seed: int) -> Array:
+    """About such a share of the cells of these numbers, the same in whatever order they come (splitmix64)."""
+    if share >= 1:
+        return np.ones(len(numbers), np.bool_)
+    mixed = (numbers.astype(np.uint64) + np.uint64(1 + seed % 2**32)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray((mixed ^ (mixed >> np.uint64(31))) < np.uint64(int(share * 2.0**63) * 2))
 
 
 def _parts_at(model: Model, tiles: ByTiles, crops: Crops, cell: Cell) -> str:
