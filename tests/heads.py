@@ -11,12 +11,17 @@ from fullconv.formats.head import FittedHead
 from fullconv.model import Model
 from fullconv.surgery.head import Head, Level
 
-Regions = tuple[tuple[int, ...], tuple[int, ...]]
+
+def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Random numbers of sane size under these names, the same for the same names and shapes."""
+    rng = np.random.default_rng(0)
+    return {
+        name: (rng.standard_normal(shape) / np.sqrt(max(1, np.prod(shape[1:])))).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
-def level(
-    full: Model, value: str, rows: tuple[int, ...], cols: tuple[int, ...], step: int = 1, logits: str = ""
-) -> Level:
+def level(full: Model, value: str, rows: tuple[int, ...], cols: tuple[int, ...], step: int = 1) -> Level:
     """A level whose regions are these blocks, which cover the crop's window but for what is no whole block."""
     axes = full.graph.values[value]
     sizes = axes.map_size

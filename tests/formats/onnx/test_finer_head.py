@@ -16,8 +16,8 @@ import fullconv
 from fullconv.formats.head import FittedHead
 from fullconv.model import Model
 from fullconv.surgery.head import Head, Level
-from tests.formats.onnx.nets import weights, write
-from tests.heads import expected, fitted
+from tests.formats.onnx.nets import write
+from tests.heads import expected, fitted, weights
 
 
 @dataclass(frozen=True)

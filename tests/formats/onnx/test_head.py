@@ -15,8 +15,8 @@ from fullconv.errors import BadInput
 from fullconv.formats.head import FittedHead
 from fullconv.model import Model
 from fullconv.surgery.head import Head
-from tests.formats.onnx.nets import weights, write
-from tests.heads import expected, fitted, level
+from tests.formats.onnx.nets import write
+from tests.heads import expected, fitted, level, weights
 
 TRUNK = (
     "c1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w1, b1)\nr1 = Relu(c1)\n"
