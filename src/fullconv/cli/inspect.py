@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fullconv.cli.heads import head_json, head_lines
 from fullconv.cli.help import IMAGE, OUTPUT, as_command, option
 from fullconv.cli.options import Input, head_option, json_option, model_options, overwrite_option
 from fullconv.cli.outputs import PICTURES
 from fullconv.cli.terminal import print_json, print_table, say, tell
 
 if TYPE_CHECKING:
+    from fullconv.formats.head import FittedHead
     from fullconv.geometry.field import Field
     from fullconv.geometry.grid import Sampling
     from fullconv.graph.nodes import Graph, Node
@@ -190,20 +192,23 @@ def _verdict(model: Model, problem: str | None) -> str:
         for output in plan.predicted.outputs:
             lines.append(_output_line(output, model.sampling(output)))
         lines.append(plan.exactness)
-        lines += [f"branches out of step at {node}: {told}" for node, told in _steps(plan.predicted)]
+        lines += [f"branches out of step at {node}: {told}" for node, told in _steps(plan.predicted, model.heads)]
     elif problem is not None:
         lines.append(problem)
+    lines += [line for each in model.heads for line in head_lines(each)]
     lines += [f"its metadata (fullconv.outputs): {_output_line(*each)}" for each in model.recorded.items()]
     return "\n".join(lines)
 
 
-def _steps(graph: Graph) -> list[tuple[str, str]]:
-    """Where branches meet whose cells look at different places, in words."""
+def _steps(graph: Graph, heads: Sequence[FittedHead]) -> list[tuple[str, str]]:
+    """Where branches meet whose cells look at different places, in words; a head reads the crop's window from whatever place."""
     from fullconv.geometry.field import out_of_step
+    from fullconv.surgery.head import STEM
 
     return [
         (node.name, " and ".join(f"{value} centred at ({float(x):g}, {float(y):g})" for value, (y, x) in centres))
         for node, centres in out_of_step(graph)
+        if not (heads and node.name.startswith(STEM))
     ]
 
 
@@ -229,7 +234,10 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
         "fully_convolutional": plan.is_empty,
         "outputs": outputs,
         "recorded": {output: _numbers(sampling) for output, sampling in model.recorded.items()},
-        "out_of_step": dict(_steps(plan.predicted)) if plan.predicted is not None and problem is None else {},
+        "heads": [head_json(each) for each in model.heads],
+        "out_of_step": dict(_steps(plan.predicted, model.heads))
+        if plan.predicted is not None and problem is None
+        else {},
         **plan.to_json(),
     }
 

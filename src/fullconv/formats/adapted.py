@@ -81,13 +81,8 @@ def described(heads: Sequence[Described]) -> str:
 
 def _shown(each: Described) -> dict[str, Any]:
     head = each.head
-    levels = [
-        {
-            "value": level.value, "channels": level.channels, "block": list(level.block), "step": list(level.step),
-            "rows": list(level.rows), "cols": list(level.cols), "pixels": [str(side) for side in step],
-        }
-        for level, step in zip(head.levels, each.steps, strict=True)
-    ]  # fmt: skip
+    steps = zip(head.levels, each.steps, strict=True)
+    levels = [{**level.to_json(), "pixels": [str(side) for side in step]} for level, step in steps]
     return {
         "stem": each.stem, "output": head.output, "logits": head.logits, "classes": head.classes, "mixes": each.mixes, "levels": levels,
         "about": dict(each.about),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from fullconv.errors import BadInput, Refused
 from fullconv.geometry.axis import output_length
@@ -22,6 +22,8 @@ from fullconv.geometry.field import Field, receptive_fields
 from fullconv.graph import spec
 from fullconv.graph.axes import CHANNEL, SPACE, Axes, require, whole
 from fullconv.graph.nodes import Graph, Layout, Node, Pointwise, Span, Touch, Window
+
+STEM = "fullconv/head"  # with which the names of a head's nodes begin, and then its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class Level:
     def window(self) -> tuple[int, int]:
         """Blocks of a crop's window, (rows, cols)."""
         return sum(self.rows), sum(self.cols)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "value": self.value, "channels": self.channels, "block": list(self.block), "step": list(self.step),
+            "rows": list(self.rows), "cols": list(self.cols),
+        }  # fmt: skip
 
     @property
     def regions(self) -> int:

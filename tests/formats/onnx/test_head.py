@@ -13,36 +13,9 @@ import pytest
 import fullconv
 from fullconv.errors import BadInput
 from fullconv.formats.head import FittedHead
-from fullconv.model import Model
 from fullconv.surgery.head import Head
 from tests.formats.onnx.nets import write
-from tests.heads import expected, fitted, level, weights
-
-TRUNK = (
-    "c1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w1, b1)\nr1 = Relu(c1)\n"
-    "c2 = Conv <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (r1, w2, b2)\nr2 = Relu(c2)\n"
-    "c3 = Conv <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (r2, w3, b3)\nr3 = Relu(c3)\n"
-    "g = GlobalAveragePool(r3)\nf = Flatten(g)\n"
-)  # 16 -> 16 -> 8 -> 4: cells 4 px apart
-NUMBERS = {"w1": (4, 3, 3, 3), "b1": (4,), "w2": (5, 4, 3, 3), "b2": (5,), "w3": (6, 5, 3, 3), "b3": (6,)}
-GEMM = "z = Gemm(f, w, b)\n"
-
-
-def network(
-    folder: Path, tail: str = GEMM + "y = Softmax <axis=1> (z)", opset: int = 13, kind: str = "float", classes: int = 5
-) -> Model:
-    numbers = weights(**NUMBERS, w=(6, classes), b=(classes,))
-    numbers = {n: v.astype({"float": np.float32, "float16": np.float16}[kind]) for n, v in numbers.items()}
-    path = write(folder / "net.onnx", TRUNK + tail, numbers, f"{kind}[1,3,16,16] x", f"{kind}[1,{classes}] y", opset)
-    return fullconv.load(path)
-
-
-def levels(full: Model) -> tuple:
-    return (
-        level(full, "r1", (1, 2, 1), (1, 2, 1)),
-        level(full, "r2", (1, 2, 1), (1, 3)),
-        level(full, "r3", (1, 2, 1), (2, 2)),
-    )
+from tests.heads import GEMM, NUMBERS, TRUNK, expected, fitted, level, levels, network, weights
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

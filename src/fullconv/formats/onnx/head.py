@@ -21,11 +21,10 @@ from fullconv.formats.onnx.refine import make_finer
 from fullconv.formats.onnx.sampled import record, record_again
 from fullconv.geometry.field import receptive_fields
 from fullconv.graph.nodes import Graph, Window
-from fullconv.surgery.head import Head, Part, Parts, put_behind
+from fullconv.surgery.head import STEM, Head, Part, Parts, put_behind
 from fullconv.surgery.refine import finer_span
 
 Array = npt.NDArray[Any]
-_STEM = "fullconv/head"
 
 
 def adapt(net: OnnxNet, fitted: FittedHead) -> OnnxNet:
@@ -85,7 +84,7 @@ def _taken_off(net: OnnxNet, heads: tuple[Described, ...]) -> tuple[OnnxNet, tup
 def _free_stem(net: OnnxNet) -> str:
     names = [*(str(node.name) for node in net.model.graph), *net.graph.values, *net.model.graph.initializers]
     return next(
-        s for s in (f"{_STEM}{i}" for i in range(len(names) + 1)) if not any(n.startswith(f"{s}/") for n in names)
+        s for s in (f"{STEM}{i}" for i in range(len(names) + 1)) if not any(n.startswith(f"{s}/") for n in names)
     )
 
 
