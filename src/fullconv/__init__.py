@@ -17,6 +17,7 @@ from fullconv.errors import (
     CannotRun,
     FullconvError,
     MissingExtra,
+    NothingToAdapt,
     Refusal,
     Refused,
     SomeFailed,
@@ -24,6 +25,8 @@ from fullconv.errors import (
 from fullconv.version import __version__
 
 if TYPE_CHECKING:
+    from fullconv.adaptation.adapt import adapt
+    from fullconv.adaptation.report import Adapted
     from fullconv.api import cast, plan, receptive_field
     from fullconv.demonstration import demo
     from fullconv.exports.export import export
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.
 _WHERE = {
+    "Adapted": "fullconv.adaptation.report:Adapted",
+    "adapt": "fullconv.adaptation.adapt:adapt",
     "Agreement": "fullconv.trust.agreement:Agreement",
     "agreement": "fullconv.trust.agreement:agreement",
     "ClassMap": "fullconv.maps.classmap:ClassMap",
@@ -69,6 +74,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Adapted",
     "Agreement",
     "BadInput",
     "Blame",
@@ -81,6 +87,7 @@ __all__ = [
     "Grid",
     "MissingExtra",
     "Model",
+    "NothingToAdapt",
     "Peak",
     "Plan",
     "Preprocess",
@@ -89,6 +96,7 @@ __all__ = [
     "Report",
     "SomeFailed",
     "__version__",
+    "adapt",
     "agreement",
     "blame",
     "cast",

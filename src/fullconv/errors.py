@@ -59,6 +59,10 @@ class CannotRun(Refused):
     """The network has nodes that no runtime here can compute."""
 
 
+class NothingToAdapt(FullconvError):
+    """No head brings a network's map nearer to its crops, or it is exact as it is (exit status 1)."""
+
+
 class SomeFailed(FullconvError):
     """Some of many images could not be mapped; the others are (exit status 1)."""
 

@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 Function = Literal["softmax", "sigmoid"]
 Head = Literal["probabilities", "log-probabilities", "logits", "winner", ""]
 _ALONG_ONE = 13  # the operator set from which on a Softmax runs along one axis, instead of over all behind it
-_MOVES = frozenset({
+MOVES = frozenset({
     "Cast", "DequantizeLinear", "Dropout", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
 })  # fmt: skip
 _HEADS: dict[str, Head] = {
@@ -103,8 +103,8 @@ def head_of(lowered: Lowered, output: str) -> Head:
     makers = {value: node for node in lowered.nodes for value in node.output}
     known = {*lowered.weights, *(tensor.name for tensor in lowered.constants)}
     node, moved = makers.get(lowered.outputs.get(output, "")), False
-    while node is not None and (node.op_type in _MOVES or _shifts(node, known)):
-        moved = moved or node.op_type not in _MOVES
+    while node is not None and (node.op_type in MOVES or _shifts(node, known)):
+        moved = moved or node.op_type not in MOVES
         node = makers.get(next((value for value in node.input if value not in known), ""))
     head: Head = "" if node is None else _HEADS.get(node.op_type, "")
     return "" if moved and head != "logits" else head  # probabilities with something added are none

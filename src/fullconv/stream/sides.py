@@ -149,9 +149,13 @@ class Crops:
     margin: int = 0
 
     @staticmethod
-    def of(model: Model, way: Way, view: View, job: Job, grid: Grid, margin: int = 0) -> Crops:
-        """Of the network that a way was made of."""
+    def of(
+        model: Model, way: Way, view: View, job: Job, grid: Grid, margin: int = 0, value: str | None = None
+    ) -> Crops:
+        """Of the network that a way was made of; ``value`` of it, where it is another than the map's output."""
         model = model.classifier
+        if value is not None:
+            return Crops(model, value, view, job, grid, margin=margin)
         output = way.output if way.by == "crops" else model.plan.untouched(way.output)
         return Crops(as_asked(model, output, job.activation), output, view, job, grid, margin=margin)
 
@@ -311,18 +315,20 @@ def sides_of(
     memory: int | None,
     notes: Callable[[str], None],
     margin: int = 0,
+    value: str | None = None,
 ) -> tuple[ByTiles, Crops]:
     """A map's tiles and crops for the answers of so many cells (None: all), within a memory.
 
     Args:
         margin: pixels by which crops are to be moved at most.
+        value: what is asked of crops: a value of the untouched network, where it is another than the map's output.
 
     Raises:
         BadInput: the image has no room for a crop, or what is least takes more memory than there is.
     """
     budget = default_budget() if memory is None else memory
     plan = _plan(model, view, job, asked, budget, notes)
-    crops = Crops.of(model, plan.way, view, job, plan.read_grid, margin)
+    crops = Crops.of(model, plan.way, view, job, plan.read_grid, margin, value)
     if plan.peak_bytes + crops.window_bytes > budget:
         plan = _plan(model, view, job, asked, budget - crops.window_bytes, lambda note: None)
     room = budget - plan.base - plan.tiles.stage_bytes - crops.window_bytes

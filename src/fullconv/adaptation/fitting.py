@@ -1,0 +1,171 @@
+"""A network made ready to be fitted: its logits, its features, and what cells of images give of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from fullconv import fingerprint, version
+from fullconv.adaptation import cost
+from fullconv.adaptation.features import Featured
+from fullconv.adaptation.folds import folds_of
+from fullconv.adaptation.ladder import Rung, Samples, chosen, climb, weights_of
+from fullconv.adaptation.levels import levels_of
+from fullconv.adaptation.logits import Logits, logits_of
+from fullconv.adaptation.measure import Measure
+from fullconv.adaptation.report import Edge, Report
+from fullconv.adaptation.sample import Sample
+from fullconv.errors import BadInput, NothingToAdapt
+from fullconv.formats.head import FittedHead
+from fullconv.geometry.grid import Sampling
+from fullconv.maps.ways import Way, way_over
+from fullconv.model import Model
+from fullconv.stream.job import Job
+from fullconv.surgery.head import Head
+
+FEWEST = 100  # crops that a head is fitted on
+_MANY_CLASSES = 200  # from which on only the last level is taken: every level's means are weighed for each class
+_NAMED = 20  # images that a file names
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A network made ready to be fitted.
+
+    Attributes:
+        model: as loaded.
+        way: how its cast gets over images.
+        full, own: the logits of the cast network and of the untouched one.
+        featured: the cast network with its features.
+    """
+
+    model: Model
+    way: Way
+    full: Logits
+    own: Logits
+    featured: Featured
+
+    @staticmethod
+    def of(model: Model, job: Job, notes: Callable[[str], None]) -> Fitting:
+        """Raises what ``adapt`` does of the network."""
+        name = model.path or "the network"
+        if model.classifier is not model:
+            raise BadInput(f"{name}: is adapted already; adapt the network that it was adapted from")
+        way = way_over(model, output=job.output, notes=notes, activation=job.activation)
+        if not model.plan.inexact:
+            raise NothingToAdapt(
+                f"{name}: nothing to adapt: every cell equals its crop's answer ({model.plan.exactness})"
+            )
+        cast = model.cast()
+        full = logits_of(cast, way.output, job.activation)
+        own = logits_of(model, model.plan.untouched(way.output), job.activation)
+        levels = levels_of(cast.graph, full.value)
+        if full.classes >= _MANY_CLASSES:
+            levels = levels[-1:]
+        return Fitting(model, way, full, own, Featured(cast, way.output, full.value, levels))
+
+    @property
+    def name(self) -> str:
+        return str(self.model.path or "the network")
+
+    def climbed(self, sample: Sample) -> tuple[list[Rung], Rung, str, tuple[Any, Any] | None]:
+        """The ladder, the step taken, what parted its cells, and its weights and bias (None: nothing is taken).
+
+        Raises:
+            BadInput: there are too few cells, or all are of one class.
+        """
+        samples, inside = self.samples(sample)
+        if len(inside) < FEWEST:
+            raise BadInput(
+                f"{self.name}: {len(inside)} cells to fit on, away from the images' borders and with an answer, where {FEWEST} is the least; "
+                "give more or larger images"
+            )
+        winners = np.unique(samples.crops.argmax(axis=1))
+        if self.full.kind == "softmax" and len(winners) == 1:
+            raise BadInput(
+                f"{self.name}: one class wins all {len(inside)} crops, so that nothing tells how others are moved; give images that show more"
+            )
+        measure = Measure.of(self.full.kind, samples.crops)
+        folds = folds_of(inside.image, inside.at, self._gaps(self.way.sampling))
+        steps = [("mixing of logits", 0), ("last level", 1)]
+        if len(self.featured.levels) > 1:
+            steps.append((f"all {len(self.featured.levels)} levels", len(self.featured.levels)))
+        rungs = climb(samples, folds, measure, steps[: 1 + len(self.featured.levels)])
+        rung = chosen(rungs)
+        return rungs, rung, folds.by, None if rung is rungs[0] else weights_of(samples, measure, rung)
+
+    def samples(self, sample: Sample) -> tuple[Samples, Sample]:
+        """What is fitted, of cells away from borders, and these."""
+        inside = sample.of(~sample.border)
+        logits, means = self.featured.parted(inside.features)
+        return Samples(logits, means, inside.crops, inside.weight), inside
+
+    @staticmethod
+    def _gaps(sampling: Sampling) -> list[tuple[int, int]]:
+        """Cells from one that is tested to the next that is fitted on: no pixel of their fields is shared, or none of their crops."""
+        sizes = [sampling.field.size, sampling.crop]
+        pairs = [[ceil(size / step) for size, step in zip(each, sampling.stride, strict=True)] for each in sizes]
+        return [(down, right) for down, right in pairs]
+
+    def head(self, rung: Rung, weights: Any, bias: Any, about: Mapping[str, Any]) -> FittedHead:
+        """A step's weights (features, K) as a head."""
+        classes = self.full.classes
+        levels = self.featured.levels[len(self.featured.levels) - rung.levels :] if rung.levels else ()
+        ends = np.cumsum([classes, *(level.channels * level.regions for level in levels)])
+        mixing, *means = np.split(np.asarray(weights, np.float32).T, ends[:-1], axis=1)
+        kernels = tuple(
+            np.ascontiguousarray(part.reshape(classes, level.channels, len(level.rows), len(level.cols)))
+            for level, part in zip(levels, means, strict=True)
+        )
+        head = Head(self.way.output, self.full.value, classes, levels)
+        return FittedHead(head, np.asarray(bias, np.float32), np.ascontiguousarray(mixing), kernels, about)
+
+    def measured(
+        self, sample: Sample, rungs: Sequence[Rung], rung: Rung, by: str, start: float, fitted: FittedHead | None = None
+    ) -> Report:
+        """What was fitted on what."""
+        network = cost.of_network(self.model.cast(), self.way.output) if fitted is not None else None
+        share = None if fitted is None or not network else cost.of_head(fitted.head, True) / network
+        inside = sample.of(~sample.border)
+        measure = Measure.of(self.full.kind, inside.crops)
+        return Report(
+            self.full.kind, measure.divergence, len(inside), len(np.unique(inside.image)), by, tuple(rungs), rung.name, self._itself(sample, measure),
+            None if fitted is None else self._edge(sample, measure, fitted), share, perf_counter() - start, sample.features.nbytes,
+        )  # fmt: skip
+
+    def _itself(self, sample: Sample, measure: Measure) -> float | None:
+        there = np.isfinite(sample.moved).all(axis=1) & ~sample.border
+        if not there.any():
+            return None
+        return float(
+            np.average(measure.agreements(sample.crops[there], sample.moved[there]), weights=sample.weight[there])
+        )
+
+    def _edge(self, sample: Sample, measure: Measure, fitted: FittedHead) -> Edge | None:
+        near = sample.of(sample.border)
+        if not len(near):
+            return None
+        logits, means = self.featured.parted(near.features)
+        moved = fitted.moved(logits, means[len(means) - len(fitted.kernels) :])
+        before, after = (float(measure.agreements(near.crops, each).mean()) for each in (logits, moved))
+        return Edge(len(near), before, after)
+
+    def about(self, images: Sequence[Any], job: Job, crops: int, seed: int, report: Report) -> dict[str, Any]:
+        """What the adapted network's file says of how it was made."""
+        names = [Path(image).name if isinstance(image, str | Path) else "an image in memory" for image in images]
+        before, after = report.before, report.after
+        return {
+            "classifier": {"name": self.model.path.name if self.model.path else "a network in memory", "fingerprint": fingerprint.of_model(self.model)},
+            "images": names[:_NAMED], "image_count": len(names), "preprocess": str(job.preprocess), "crops": report.crops, "asked": crops, "seed": seed,
+            "kind": report.kind, "step": after.name, "strength": after.strength, "validated_by": report.by,
+            "agreement": {"before": before.agreement, "after": after.agreement, "itself": report.itself},
+            "divergence": {"is": report.divergence, "before": before.divergence, "after": after.divergence},
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"), "fullconv": version.__version__,
+        }  # fmt: skip
