@@ -40,11 +40,10 @@ def refined(kind: Format, native: Any, graph: Graph, source: str, stride: int) -
     Raises:
         CannotCast: a node has no finer form.
     """
-    from fullconv.formats.onnx.format import Onnx
     from fullconv.formats.onnx.refine import refined as refined_onnx
 
     network, edits = refined_onnx(as_onnx(kind, native, graph, source)[0], (stride, stride))
-    return Finer(Onnx(), network, edits)
+    return Finer(_onnx(), network, edits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +70,40 @@ def adapted(kind: Format, native: Any, graph: Graph, source: str, fitted: Fitted
     own = kind.adapt(native, fitted)
     if own is not None:
         return Adapted(kind, own, fitted)
-    from fullconv.formats.onnx.format import Onnx
-
     network, names = as_onnx(kind, native, graph, source)
-    there, head = Onnx(), fitted.head
-    levels = tuple(replace(level, value=names[level.value]) for level in head.levels)
-    logits = head.logits if head.logits in graph.outputs else names[head.logits]
-    renamed = replace(fitted, head=replace(head, logits=logits, levels=levels))
+    there, renamed = _onnx(), _renamed(fitted, graph, names)
     return Adapted(there, there.adapt(network, renamed), renamed)
 
 
+def _onnx() -> Format:
+    from fullconv.formats.onnx.format import Onnx
+
+    return Onnx()
+
+
+def _renamed(fitted: FittedHead, graph: Graph, names: Mapping[str, str]) -> FittedHead:
+    """A head in the names of a network's ONNX form, where outputs keep theirs."""
+    head = fitted.head
+    levels = tuple(replace(level, value=names[level.value]) for level in head.levels)
+    logits = head.logits if head.logits in graph.outputs else names[head.logits]
+    return replace(fitted, head=replace(head, logits=logits, levels=levels))
+
+
 def as_onnx(kind: Format, native: Any, graph: Graph, source: str) -> tuple[OnnxNet, Mapping[str, str]]:
-    """A cast network as one of ONNX over the same weights, and the names of its values there."""
+    """A cast network as one of ONNX over the same weights, its heads as ONNX has them, and the names of its values there."""
+    from fullconv.formats.onnx.head import adapt
     from fullconv.formats.onnx.network import OnnxNet
     from fullconv.formats.onnx.refine import of_lowered
 
     if isinstance(native, OnnxNet):
         return native, {value: value for value in graph.values}
+    bare, heads = kind.unadapted(native) or (native, ())
+    if heads:
+        plain = kind.graph(bare)
+        network, names = as_onnx(kind, bare, plain, source)
+        for each in heads:
+            network = adapt(network, _renamed(each, plain, names))
+        return network, names
     shapes = {value: graph.values[value].shape for value in graph.inputs}
     lowered = kind.lower(native, shapes)
     inputs = {value: graph.values[value] for value in graph.inputs}

@@ -17,13 +17,13 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from fullconv.errors import BadInput, Refused
-from fullconv.geometry.axis import output_length
+from fullconv.geometry.axis import ceil_overhang, output_length
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.graph import spec
 from fullconv.graph.axes import CHANNEL, SPACE, Axes, require, whole
 from fullconv.graph.nodes import Graph, Layout, Node, Pointwise, Span, Touch, Window
 
-STEM = "fullconv/head"  # with which the names of a head's nodes begin, and then its number
+STEM = "fullconv_head"  # with which the names of a head's nodes begin, and then its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,8 @@ def put_behind(
     *,
     mixes: bool,
     narrow: frozenset[str] = frozenset(),
-    between: str = "/",
-    finer: bool = False,
+    ceils: frozenset[int] = frozenset(),
+    again: bool = False,
 ) -> Parts:
     """A head over a cast network.
 
@@ -160,16 +160,16 @@ def put_behind(
         stem: with which every name of it begins.
         mixes: whether it mixes the logits.
         narrow: values whose numbers are of another type than the head's.
-        between: what parts the words of a name.
-        finer: the network's map was made finer since the head was fitted: its windows are told as they were.
+        ceils: levels whose averages take a last block that is cut off, as Caffe's pools do.
+        again: it was there before, whatever has become of the network since: whether it fits is not asked.
 
     Raises:
         BadInput: the head does not fit this network, with the reason.
     """
-    why = None if finer else misplaced(graph, head)
+    why = None if again else misplaced(graph, head)
     if why is not None:
         raise BadInput(f"a head that does not fit the network: {why}")
-    work = _Writing(graph, stem, between, narrow)
+    work = _Writing(graph, stem, narrow, ceils)
     bare = work.name("bare")
     work.axes[bare] = graph.values[head.logits]
     wide = work.widened(bare, head.logits, "logits")
@@ -203,13 +203,13 @@ def put_behind(
 class _Writing:
     """Parts in the making."""
 
-    def __init__(self, graph: Graph, stem: str, between: str, narrow: frozenset[str]) -> None:
+    def __init__(self, graph: Graph, stem: str, narrow: frozenset[str], ceils: frozenset[int]) -> None:
         self.parts: list[Part] = []
         self.axes = dict(graph.values)
-        self._stem, self._between, self._narrow = stem, between, narrow
+        self._stem, self._narrow, self._ceils = stem, narrow, ceils
 
     def name(self, *words: str) -> str:
-        return self._between.join((self._stem, *words))
+        return "_".join((self._stem, *words))
 
     def add(
         self,
@@ -255,7 +255,10 @@ class _Writing:
         if blocks != (1, 1):
             # An average with a stride over the whole map would be read as a global one.
             covers = self.axes[value].map_size == blocks
-            pool = [Span(block, Fraction(1 if covers else block)) for block in blocks]
+            over = i in self._ceils and not covers
+            pool = [
+                Span(b, Fraction(1 if covers else b), overhang=ceil_overhang(b, b, 0) if over else 0) for b in blocks
+            ]
             steps = (steps[0] * blocks[0], steps[1] * blocks[1]) if covers else steps
             sizes = [output_length(span, length) for span, length in zip(pool, self.axes[value].map_size, strict=True)]
             axes = self.axes[value].with_size(sizes[0], sizes[1])
@@ -272,6 +275,12 @@ class _Writing:
 def _channels_first(axes: Axes) -> tuple[int, ...]:
     """The axes of a map in the order n, c, h, w."""
     return 0, axes.channel_axis, *(axes.space_axis(root) or 0 for root in SPACE)
+
+
+def even(graph: Graph, head: Head) -> frozenset[int]:
+    """Levels whose cells are whole blocks at the graph's own size."""
+    sizes = [(graph.values[level.value].map_size, level.block) for level in head.levels]
+    return frozenset(i for i, ((h, w), (y, x)) in enumerate(sizes) if h % y == w % x == 0)
 
 
 def misplaced(graph: Graph, head: Head) -> str | None:

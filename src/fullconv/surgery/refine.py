@@ -100,40 +100,50 @@ def _met(graph: Graph, sums: frozenset[str]) -> tuple[Graph, dict[str, Window]]:
     those, so the shorter branch gets as many, over zeros.
     """
     changed: dict[str, Window] = {}
-    for node in graph:
-        maps = (
-            [value for value in node.inputs if graph.values[value].is_map] if isinstance(node.touch, Pointwise) else []
-        )
-        for side in (0, 1) if len(maps) > 1 else ():
-            lengths = {value: graph.values[value].map_size[side] for value in maps}
-            most = max(lengths.values())
-            made = {}
-            for value, length in lengths.items():
-                if length < most:
-                    made.update(_longer(graph, value, side, most - length, sums))
-            if made:
-                nodes = tuple(replace(n, touch=made.get(n.name, n.touch)) for n in graph)
-                graph, changed = _sized(replace(graph, nodes=nodes), nodes), changed | made
+    for _ in graph:
+        made = next((found for node in graph if (found := _longer_there(graph, node, sums))), None)
+        if made is None:
+            break
+        nodes = tuple(replace(n, touch=made.get(n.name, n.touch)) for n in graph)
+        graph, changed = _sized(replace(graph, nodes=nodes), nodes), changed | made
     return graph, changed
 
 
+def _longer_there(graph: Graph, node: Node, sums: frozenset[str]) -> dict[str, Window]:
+    """Windows that make the shorter of what meets at a node as long as the longest, by their nodes' names."""
+    maps = [value for value in node.inputs if graph.values[value].is_map] if isinstance(node.touch, Pointwise) else []
+    made: dict[str, Window] = {}
+    for side in (0, 1) if len(maps) > 1 else ():
+        lengths = {value: graph.values[value].map_size[side] for value in maps}
+        for value, length in lengths.items():
+            if not made and length < max(lengths.values()):
+                made = _longer(graph, value, side, max(lengths.values()) - length, sums)
+    return made
+
+
 def _longer(graph: Graph, value: str, side: int, cells: int, sums: frozenset[str]) -> dict[str, Window]:
-    """Windows that give a value so many more cells at its end, by their nodes' names; none where that cannot be."""
+    """Windows that give a value so many more cells at its end, by their nodes' names; none where that cannot be.
+
+    What reads single cells is left as it is where what it reads can be longer, since that may meet others too.
+    """
     node = graph.producer(value)
-    if node is None or graph.consumers(value)[1:]:
-        return {}
-    if isinstance(node.touch, Window) and node.name in sums and node.touch.like is None and not node.touch.auto:
-        spans = [node.touch.y, node.touch.x]
-        if spans[side].stride >= 1:
-            spans[side] = replace(spans[side], pad_after=spans[side].pad_after + cells * int(spans[side].stride))
-            return {node.name: replace(node.touch, y=spans[0], x=spans[1])}
-    if not isinstance(node.touch, Pointwise):
+    if node is None:
         return {}
     found: dict[str, Window] = {}
-    for each in node.inputs:
-        if graph.values[each].is_map:
-            found.update(_longer(graph, each, side, cells, sums))
-    return found
+    if isinstance(node.touch, Pointwise):
+        for each in node.inputs:
+            if graph.values[each].is_map:
+                found.update(_longer(graph, each, side, cells, sums))
+        return found
+    if not isinstance(node.touch, Window) or node.name not in sums or node.touch.like is not None or node.touch.auto:
+        return {}
+    if (node.touch.y, node.touch.x) == (Span(), Span()):
+        found = _longer(graph, node.inputs[0], side, cells, sums)
+    spans = [node.touch.y, node.touch.x]
+    if found or spans[side].stride < 1:
+        return found
+    spans[side] = replace(spans[side], pad_after=spans[side].pad_after + cells * int(spans[side].stride))
+    return {node.name: replace(node.touch, y=spans[0], x=spans[1])}
 
 
 def _with(edits: list[SetWindow], longer: Mapping[str, Window]) -> list[SetWindow]:

@@ -76,7 +76,7 @@ class _Work:
         for filler in ("weight_filler", "bias_filler"):
             if inner.HasField(filler):
                 getattr(conv, filler).CopyFrom(getattr(inner, filler))
-        _set_kernel(conv, edit.kernel)
+        set_kernel(conv, edit.kernel)
         layer.ClearField("inner_product_param")
 
     def to_sliding(self, edit: GlobalToSliding) -> None:
@@ -84,7 +84,7 @@ class _Work:
         sizes = ("kernel_size", "kernel_h", "kernel_w", "pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w")
         for name in ("global_pooling", *sizes):
             param.ClearField(name)
-        _set_kernel(param, edit.kernel)
+        set_kernel(param, edit.kernel)
 
     def remove(self, edit: RemoveLayout) -> None:
         """Take a layer out: who read its top until the next writing of it reads its bottom."""
@@ -157,7 +157,8 @@ _EDITS: Mapping[type, Callable[[_Work, Any], None]] = {
 DIALECT = Dialect(rename=rename, ends_unread=True, edits=frozenset(_EDITS), cannot=_cannot, sets_axis=frozenset(_AXIS))
 
 
-def _set_kernel(param: Any, kernel: tuple[int, int]) -> None:
+def set_kernel(param: Any, kernel: tuple[int, int]) -> None:
+    """A kernel's size, (height, width), of a convolution or a pool."""
     if kernel[0] != kernel[1]:
         param.kernel_h, param.kernel_w = kernel
     elif isinstance(param, pb.ConvolutionParameter):

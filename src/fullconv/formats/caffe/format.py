@@ -9,11 +9,13 @@ from typing import Any
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.caffe import apply as surgery
+from fullconv.formats.caffe import head
 from fullconv.formats.caffe.lower import fitted, lower
 from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.caffe.write import write_network
+from fullconv.formats.finer import as_onnx
 from fullconv.formats.format import Framework, Reading
 from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
@@ -58,10 +60,10 @@ class Caffe:
         return surgery.apply(native, plan)
 
     def adapt(self, native: CaffeNet, fitted: FittedHead) -> CaffeNet | None:
-        return None
+        return head.adapt(native, fitted)
 
     def unadapted(self, native: CaffeNet) -> tuple[CaffeNet, tuple[FittedHead, ...]] | None:
-        return None
+        return head.unadapted(native)
 
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
@@ -81,7 +83,7 @@ class Caffe:
                 if image is not None and top == native.placement.blobs[image]:
                     shapes = layer.input_param.shape
                     shapes[min(i, len(shapes) - 1)].dim[2:] = [height, width]
-        return native.with_message(message, native.weights)
+        return native.with_message(message, native.weights, adapted=native.adapted)
 
     def write(self, native: CaffeNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
         if path.suffix == ".onnx":
@@ -126,6 +128,8 @@ def _write_onnx(net: CaffeNet, path: Path, weights: Path | None, approve: Approv
     from fullconv.formats.onnx.refine import of_lowered
 
     graph = net.placement.graph()
+    if (head.unadapted(net) or (net, ()))[1]:
+        return Onnx().write(as_onnx(Caffe(), net, graph, net.source)[0], path, weights, approve)
     inputs = {value: graph.values[value] for value in graph.inputs}
     lowered = lower(net, {value: axes.shape for value, axes in inputs.items()})
     any_size = lowered.any_size and make_plan(graph, surgery.DIALECT).is_empty

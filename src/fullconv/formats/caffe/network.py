@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput
+from fullconv.formats.adapted import KEY
 from fullconv.formats.caffe.deploy import to_deploy
 from fullconv.formats.caffe.hdf5 import read_hdf5
 from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.phase import RuleError, filter_net
 from fullconv.formats.caffe.placement import Placement, place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
-from fullconv.formats.caffe.text import read_prototxt
+from fullconv.formats.caffe.text import comment, read_prototxt
 from fullconv.formats.caffe.upgrade import UpgradeError, upgrade
 from fullconv.formats.caffe.weights import Weights, match
 from fullconv.formats.caffe.wire import SavedLayer, read_caffemodel, saved_blob
@@ -36,6 +37,7 @@ class CaffeNet:
         extra: by layer, the message of the weights file (what fullconv does not interpret stays with it).
         transform: the data layer's TransformationParameter, where there was one.
         notes: what a user should know of the reading.
+        adapted: what its file says of heads within it, None where it says nothing.
     """
 
     message: Any
@@ -45,6 +47,7 @@ class CaffeNet:
     extra: Mapping[str, Any] = field(default_factory=dict)
     transform: Any = None
     notes: tuple[str, ...] = ()
+    adapted: str | None = None
     _placed: dict[Any, Placement] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def placed(self, shapes: Mapping[str, Sequence[int]]) -> Placement:
@@ -56,7 +59,9 @@ class CaffeNet:
             self._placed[key] = place(self.message, self.source, shapes)
         return self._placed[key]
 
-    def with_message(self, message: Any, weights: Weights | None, extra: Mapping[str, Any] | None = None) -> CaffeNet:
+    def with_message(
+        self, message: Any, weights: Weights | None, extra: Mapping[str, Any] | None = None, adapted: str | None = None
+    ) -> CaffeNet:
         """The same net after an edit."""
         return replace(
             self,
@@ -65,13 +70,15 @@ class CaffeNet:
             placement=place(message, self.source),
             extra=self.extra if extra is None else extra,
             notes=(),
+            adapted=adapted,
         )
 
 
 def read_network(path: Path, reading: Reading = _NOTHING_SAID) -> CaffeNet:
     """Read a prototxt, and weights where given."""
     saved = read_weights(reading.weights) if reading.weights is not None else None
-    return build_network(read_prototxt(path), str(path), saved, reading)
+    net = build_network(read_prototxt(path), str(path), saved, reading)
+    return replace(net, adapted=comment(path, KEY))
 
 
 def read_weights(path: Path) -> list[SavedLayer]:

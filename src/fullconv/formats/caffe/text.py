@@ -12,6 +12,8 @@ from fullconv.formats.caffe.proto import caffe_pb2 as pb
 
 _MAX_BYTES = 64 << 20  # the largest known prototxts are below 1 MB
 
+_TOP = 10  # lines of comment
+
 
 def read_prototxt(path: Path) -> Any:
     """A NetParameter as written, not upgraded."""
@@ -27,6 +29,18 @@ def read_prototxt(path: Path) -> Any:
             f"{path}: this is a binary file, not a prototxt; give the network (.prototxt) here and the weights with --weights"
         )
     return parse_prototxt(text, str(path))
+
+
+def comment(path: Path, key: str) -> str | None:
+    """What a comment at the top says behind ``# key: ``; None where there is none."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for _ in range(_TOP):
+            line = file.readline(_MAX_BYTES)
+            if not line.startswith("#"):
+                return None
+            if line.startswith(f"# {key}: "):
+                return line.partition(": ")[2].strip()
+    return None
 
 
 def parse_prototxt(text: str, name: str = "prototxt") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fullconv.formats.adapted import KEY
 from fullconv.formats.caffe.hdf5 import write_hdf5
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
@@ -20,7 +21,8 @@ def write_network(net: CaffeNet, path: Path, weights: Path | None, approve: Appr
     with written_whole(*targets, approve=approve) as temporary:
         if len(temporary) > 1:
             _write_weights(net, temporary[1], hdf5=targets[1].suffix in (".h5", ".hdf5"))
-        temporary[0].write_text(f"# {MARK}\n{print_prototxt(net.message)}", encoding="utf-8")
+        heads = "" if net.adapted is None else f"# {KEY}: {net.adapted}\n"
+        temporary[0].write_text(f"# {MARK}\n{heads}{print_prototxt(net.message)}", encoding="utf-8")
 
 
 def _write_weights(net: CaffeNet, path: Path, *, hdf5: bool) -> None:

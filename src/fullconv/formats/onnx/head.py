@@ -69,7 +69,7 @@ def _taken_off(net: OnnxNet, heads: tuple[Described, ...]) -> tuple[OnnxNet, tup
     again, graph = Editor(bare), bare.graph
     for each, one in zip(heads, fitted, strict=True):
         finer = _is_finer(graph, each)
-        parts = _placed(net, graph, one.head, each.stem, each.mixes, finer)
+        parts = _placed(net, graph, one.head, each.stem, each.mixes, again=True)
         _write(again, parts, one)
         if finer:
             _make_finer(again, net, graph, parts, each)
@@ -84,11 +84,11 @@ def _taken_off(net: OnnxNet, heads: tuple[Described, ...]) -> tuple[OnnxNet, tup
 def _free_stem(net: OnnxNet) -> str:
     names = [*(str(node.name) for node in net.model.graph), *net.graph.values, *net.model.graph.initializers]
     return next(
-        s for s in (f"{STEM}{i}" for i in range(len(names) + 1)) if not any(n.startswith(f"{s}/") for n in names)
+        s for s in (f"{STEM}{i}" for i in range(len(names) + 1)) if not any(n.startswith(f"{s}_") for n in names)
     )
 
 
-def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool, finer: bool = False) -> Parts:
+def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool, again: bool = False) -> Parts:
     """The head's parts; ``net`` tells of what type its values are."""
     kinds = {value: net.static.kind(value) for value in (head.logits, *(level.value for level in head.levels))}
     whole = next((value for value, kind in kinds.items() if kind.kind != "f" and str(kind) != "bfloat16"), None)
@@ -97,7 +97,7 @@ def _placed(net: OnnxNet, graph: Graph, head: Head, stem: str, mixes: bool, fine
             f"{net.source}: {whole!r} holds {kinds[whole]}, whole numbers that a head does not take; quantise the adapted network instead"
         )
     narrow = frozenset(value for value, kind in kinds.items() if kind != np.float32)
-    return put_behind(graph, head, stem, mixes=mixes, narrow=narrow, finer=finer)
+    return put_behind(graph, head, stem, mixes=mixes, narrow=narrow, again=again)
 
 
 def _write(work: Editor, parts: Parts, fitted: FittedHead) -> None:
@@ -112,8 +112,8 @@ def _write(work: Editor, parts: Parts, fitted: FittedHead) -> None:
         inputs = [values[name] for name in part.inputs]
         if part.kind == "weigh":
             kernel, bias = kernels[part.name]
-            inputs.append(work.constant(f"{part.name}/weight", kernel))
-            inputs += [] if bias is None else [work.constant(f"{part.name}/bias", bias)]
+            inputs.append(work.constant(f"{part.name}_weight", kernel))
+            inputs += [] if bias is None else [work.constant(f"{part.name}_bias", bias)]
         node = ir.node(
             _NAMES[part.kind],
             inputs,
@@ -153,11 +153,11 @@ def _attributes(part: Part, kind: ir.DataType) -> dict[str, Any]:
 
 def _remove(work: Editor, each: Described) -> FittedHead:
     """Take a head out; what it was, by its weights."""
-    logits, bare = work.values[each.head.logits], work.values[f"{each.stem}/bare"]
-    mine = [node for node in work.graph if str(node.name).startswith(f"{each.stem}/")]
+    logits, bare = work.values[each.head.logits], work.values[f"{each.stem}_bare"]
+    mine = [node for node in work.graph if str(node.name).startswith(f"{each.stem}_")]
     weights: dict[int | None, Array] = {}
     bias: Array | None = None
-    levels = {f"{each.stem}/mixing": None, **{f"{each.stem}/level{i}/weigh": i for i in range(len(each.head.levels))}}
+    levels = {f"{each.stem}_mixing": None, **{f"{each.stem}_level{i}_weigh": i for i in range(len(each.head.levels))}}
     for node in mine:
         if str(node.name) in levels:
             weights[levels[str(node.name)]] = _numbers(node, 1)
@@ -173,8 +173,8 @@ def _remove(work: Editor, each: Described) -> FittedHead:
         work.graph.remove(node, safe=True)
     bare.name, bare.type = each.head.logits, logits.type
     work.values[each.head.logits] = bare
-    del work.values[f"{each.stem}/bare"]
-    for name in [name for name in work.graph.initializers if name.startswith(f"{each.stem}/")]:
+    del work.values[f"{each.stem}_bare"]
+    for name in [name for name in work.graph.initializers if name.startswith(f"{each.stem}_")]:
         del work.graph.initializers[name]
     return fitted
 
@@ -221,7 +221,7 @@ def _same_nodes(have: ir.Model, want: ir.Model, stems: list[str]) -> bool:
     """Whether two models have the same nodes of these names, with the same weights."""
 
     def mine(model: ir.Model) -> list[ir.Node]:
-        return [node for node in model.graph if any(str(node.name).startswith(f"{stem}/") for stem in stems)]
+        return [node for node in model.graph if any(str(node.name).startswith(f"{stem}_") for stem in stems)]
 
     own, other = mine(have), mine(want)
     if [_told(node) for node in own] != [_told(node) for node in other]:
