@@ -28,6 +28,7 @@ from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 from fullconv.system.files import unseen
 from fullconv.system.guard import guarded
+from fullconv.training import module_of, with_weights
 from fullconv.trust.check import Checked, check
 from fullconv.trust.reread import same_answers, same_heads
 from fullconv.trust.restated import same_at
@@ -243,18 +244,23 @@ class Model:
 
     @cached_property
     def module(self) -> Any:
-        """An ``nn.Module`` of its own (networks of PyTorch only): it trains, compiles and exports.
+        """An ``nn.Module`` of its own, whatever the format: it trains, compiles and exports.
 
-        Parameters have the names that they had; those of a cast ``Linear`` are reshaped, (K, C·h·w) to (K, C, h, w).
-        It is a copy: training it changes neither this Model nor the module that was loaded.
+        Parameters have the names of the file's layers (docs/pytorch.md); those of a cast ``Linear`` are reshaped, (K, C·h·w) to (K, C, h, w).
+        It is a copy: training it changes neither this Model nor the module that was loaded; ``with_weights`` brings it back.
 
         Raises:
-            BadInput: the network is no network of PyTorch.
+            CannotRun: an operator has no form in PyTorch here.
         """
-        framework = self.format.framework
-        if framework is None:
-            raise BadInput(f"{self.path}: a network of {self.format.name} is no nn.Module; load it from PyTorch")
-        return framework.module(self.native)
+        return module_of(self.native, self.format, self.graph, self._name)
+
+    def with_weights(self, state: Mapping[str, Any]) -> Model:
+        """This network with the numbers of ``module.state_dict()``, in its own format; raises BadInput where they do not fit it."""
+        if self.heads:
+            raise BadInput(
+                f"{self._name}: its head was fitted to the weights that it has; train its classifier, and adapt that again"
+            )
+        return self.making(with_weights(self.native, self.format, state, self._name), self.format)
 
     def sampling(self, output: str | None = None) -> Sampling:
         """Stride, crop and field of an output's cells; of a classifier, those of its cast."""

@@ -18,6 +18,7 @@ from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session
+from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 from fullconv.system.files import Approve, unseen
@@ -49,6 +50,9 @@ class Framework(Protocol):
 
     def module(self, native: Any) -> Any:
         """The network as an nn.Module of PyTorch."""
+
+    def with_weights(self, native: Any, state: Mapping[str, Array]) -> Any:
+        """The same network with the numbers of its module's state_dict."""
 
     def session(self, native: Any, precision: str, device: str | None = None) -> Session:
         """The framework's own engine, on a device by its name; BadInput where that is not there."""
@@ -84,6 +88,12 @@ class Format(Protocol):
 
     def lower(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The ONNX graph that runs it for inputs of these shapes."""
+
+    def trainable(self, native: Any) -> Trainable:
+        """The form of it that trains; asked for where there is no framework."""
+
+    def with_weights(self, native: Any, arrays: Mapping[str, Array]) -> Any:
+        """The same network with other numbers, by their names in ``trainable``'s lowered form."""
 
     def check(self, native: Any, shapes: Mapping[str, Sequence[int]]) -> None:
         """Raise BadInput where inputs of these shapes do not fit; quick, for every new shape."""

@@ -19,6 +19,7 @@ from onnx.shape_inference import infer_shapes
 
 OPSET = 17
 IR_VERSION = 8
+TRAINED = "fullconv"  # the domain of operators that only a module that trains has
 SHIFT = "fullconv.shift"  # metadata of a node: a number that is taken off a map and moves no answer
 _LARGE_WINDOW = 25  # cells from which on a pool is taken side by side
 Array = npt.NDArray[Any]
@@ -125,6 +126,7 @@ class OnnxBuilder:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, TensorProto] = field(default_factory=dict)
     any_size: bool = True
+    trains: bool = False  # what inference leaves out stays: dropout, statistics of a batch
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         return self.ops(kind, *inputs, count=1, **attributes)[0]
@@ -168,6 +170,10 @@ class OnnxBuilder:
         """A learned vector of this shape, laid along ``axis`` of a tensor of ``rank`` axes for broadcasting."""
         behind = rank - axis - len(shape)
         return self.reshape(vector, *shape, *([1] * behind)) if behind else vector
+
+    def summed_batch_norm(self, x: str, *blobs: str, kept: float, epsilon: float) -> str:
+        """Caffe's batch normalisation as it trains: an operator of our own, which PyTorch alone runs."""
+        return self.op("SummedBatchNorm", x, *blobs, domain=TRAINED, kept=kept, epsilon=epsilon)
 
     def size_bound(self) -> None:
         """What is being lowered holds for the present input shapes only."""

@@ -10,7 +10,7 @@ from typing import Any
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.caffe import apply as surgery
 from fullconv.formats.caffe import head
-from fullconv.formats.caffe.lower import fitted, lower
+from fullconv.formats.caffe.lower import fitted, lower, trainable, with_weights
 from fullconv.formats.caffe.network import CaffeNet, read_network
 from fullconv.formats.caffe.placement import place
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
@@ -22,6 +22,7 @@ from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.plan import Plan, make_plan
 from fullconv.system.files import Approve, unseen
 
@@ -67,6 +68,12 @@ class Caffe:
 
     def lower(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)
+
+    def trainable(self, native: CaffeNet) -> Trainable:
+        return trainable(native)
+
+    def with_weights(self, native: CaffeNet, arrays: Mapping[str, Any]) -> CaffeNet:
+        return with_weights(native, arrays)
 
     def check(self, native: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> None:
         fitted(native, shapes)

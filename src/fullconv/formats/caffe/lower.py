@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from fullconv.formats.caffe.layers.base import LayerError
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.placement import Placed, Placement
 from fullconv.formats.caffe.weights import owners
-from fullconv.runtimes.lowered import Lowered, OnnxBuilder
+from fullconv.runtimes.lowered import OPSET, TRAINED, Lowered, OnnxBuilder
+from fullconv.runtimes.trainable import Trainable
 
 Array = npt.NDArray[Any]
 
@@ -21,10 +23,7 @@ Array = npt.NDArray[Any]
 def lower(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
     """Lower the whole net for inputs of these shapes (and, where it says so, for any image size)."""
     placement = fitted(net, shapes)
-    arrays = {
-        weight_name(layer, i): array for layer, blobs in (net.weights or {}).items() for i, array in enumerate(blobs)
-    }
-    return lower_layers(placement, placement.layers, arrays, net.source)
+    return lower_layers(placement, placement.layers, _arrays(net), net.source)
 
 
 def fitted(net: CaffeNet, shapes: Mapping[str, Sequence[int]]) -> Placement:
@@ -53,13 +52,49 @@ def weight_name(layer: str, index: int) -> str:
     return f"weight:{layer}:{index}"
 
 
-def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping[str, Array], source: str) -> Lowered:
+def trainable(net: CaffeNet) -> Trainable:
+    """The net as it trains: ``layer.weight`` and ``layer.bias``; of BatchNorm ``mean``, ``variance`` and ``factor``, which are buffers."""
+    placement = fitted(net, {value: net.placement.axes[value].shape for value in net.placement.inputs})
+    lowered = lower_layers(placement, placement.layers, _arrays(net), net.source, trains=True)
+    names, parameters = {}, set()
+    for placed in placement.layers:
+        for i, role in enumerate(placed.layer.roles(len(placed.learned))):
+            weight = weight_name(placed.name, i)
+            if weight in lowered.weights:
+                names[weight] = f"{placed.name}.{role}"
+                parameters |= {weight} if placed.layer.trained_by_gradient else set()
+    return Trainable(lowered, names, frozenset(parameters))
+
+
+def with_weights(net: CaffeNet, arrays: Mapping[str, Array]) -> CaffeNet:
+    """The net with other learned arrays, by ``weight_name`` of their owners; those of shared parameters with them."""
+    shared = owners(net.placement.layers)
+    weights = {
+        layer: tuple(
+            arrays.get(weight_name(*shared.get((layer, i), (layer, i))), own).reshape(own.shape)
+            for i, own in enumerate(blobs)
+        )
+        for layer, blobs in (net.weights or {}).items()
+    }
+    return replace(net, weights=weights)
+
+
+def _arrays(net: CaffeNet) -> dict[str, Array]:
+    return {
+        weight_name(layer, i): array for layer, blobs in (net.weights or {}).items() for i, array in enumerate(blobs)
+    }
+
+
+def lower_layers(
+    placement: Placement, layers: Sequence[Placed], arrays: Mapping[str, Array], source: str, *, trains: bool = False
+) -> Lowered:
     """Lower a run of layers; values that they read and do not write become inputs.
 
     Args:
         arrays: learned arrays by ``weight_name``; those that are shared are taken from their owner.
+        trains: with dropout, and batch normalisation by its batch.
     """
-    builder = OnnxBuilder()
+    builder = OnnxBuilder(trains=trains)
     shared = owners(placement.layers)
     emitted: dict[str, str] = {}
     inputs: dict[str, tuple[int, ...]] = {}
@@ -92,4 +127,7 @@ def lower_layers(placement: Placement, layers: Sequence[Placed], arrays: Mapping
     weights = {name: array for name, array in weights.items() if name in used}
     inputs = {value: shape for value, shape in inputs.items() if value in used}
     made = {v: emitted[v] for p in layers for v in p.outputs if v not in inputs}
-    return Lowered(builder.nodes, list(builder.constants.values()), inputs, made, weights, builder.any_size)
+    opsets = {"": OPSET, TRAINED: 1} if trains else {"": OPSET}
+    return Lowered(
+        builder.nodes, list(builder.constants.values()), inputs, made, weights, builder.any_size, opsets=opsets
+    )

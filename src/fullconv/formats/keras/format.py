@@ -22,6 +22,7 @@ class Keras:
         self.recorded = torch.recorded
         self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write
         self.adapt, self.unadapted = torch.adapt, torch.unadapted
+        self.trainable, self.with_weights = torch.trainable, torch.with_weights
         self.check, self.accepts, self.resize = torch.check, torch.accepts, torch.resize
 
     def read(self, source: Any, reading: Reading) -> TorchNet:

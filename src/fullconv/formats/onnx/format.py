@@ -23,10 +23,12 @@ from fullconv.formats.onnx.lower import limits, lower_model
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.network import OnnxNet, of_another_size, read_network, states_another_size
 from fullconv.formats.onnx.sampled import recorded
+from fullconv.formats.onnx.trained import trainable, with_weights
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan, make_plan
 from fullconv.system.files import Approve, unseen, written_whole
@@ -106,6 +108,12 @@ class Onnx:
         axes = native.inputs[image] if image else None
         free = tuple(i for i in range(4) if axes is not None and i != axes.channel_axis)
         return lower_model(native.model, inputs, free)
+
+    def trainable(self, native: OnnxNet) -> Trainable:
+        return trainable(native)
+
+    def with_weights(self, native: OnnxNet, arrays: Mapping[str, Array]) -> OnnxNet:
+        return with_weights(native, arrays)
 
     def resize(self, native: OnnxNet, height: int, width: int) -> OnnxNet:
         return native  # height and width are free

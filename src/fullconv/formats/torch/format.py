@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import nn
 
 from fullconv.errors import BadInput
 from fullconv.formats.format import Framework, Reading
 from fullconv.formats.head import FittedHead
 from fullconv.formats.torch.apply import EDITS, SETS_AXIS, apply
 from fullconv.formats.torch.lower import lower
+from fullconv.formats.torch.module import module_like
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
 from fullconv.formats.torch.run import TorchSession, is_faster
@@ -21,9 +27,16 @@ from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session
+from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
 from fullconv.system.files import Approve, unseen
+
+
+def _like(old: torch.Tensor, array: npt.NDArray[Any]) -> torch.Tensor:
+    """Other numbers as the tensor that they take the place of."""
+    made = torch.from_numpy(array.copy()).to(old.device, old.dtype)
+    return nn.Parameter(made, old.requires_grad) if isinstance(old, nn.Parameter) else made
 
 
 class PyTorch:
@@ -31,6 +44,12 @@ class PyTorch:
 
     def module(self, native: TorchNet) -> Any:
         return copy.deepcopy(native.module)
+
+    def with_weights(self, native: TorchNet, state: Mapping[str, Any]) -> TorchNet:
+        own = native.module.state_dict(keep_vars=True)
+        changed = {name: _like(own[name], array) for name, array in state.items()}
+        # The same graph, whose nodes are what is known of it.
+        return replace(native, module=module_like(native.module, native.module.graph, changed))
 
     def session(self, native: TorchNet, precision: str, device: str | None = None) -> Session:
         return TorchSession(native, precision, device)
@@ -74,6 +93,12 @@ class Torch:
 
     def unadapted(self, native: TorchNet) -> tuple[TorchNet, tuple[FittedHead, ...]] | None:
         return None
+
+    def trainable(self, native: TorchNet) -> Trainable:
+        raise NotImplementedError("its framework has the module")
+
+    def with_weights(self, native: TorchNet, arrays: Mapping[str, Any]) -> TorchNet:
+        raise NotImplementedError("its framework takes the weights")
 
     def lower(self, native: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         return lower(native, shapes)

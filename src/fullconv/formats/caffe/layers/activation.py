@@ -144,7 +144,9 @@ class Dropout(Elementwise):
     """The identity in the test phase (Caffe scales in training)."""
 
     def emit(self, b: OnnxBuilder, x: str) -> str:
-        return b.op("Identity", x)
+        return (
+            b.op("Dropout", x, b.floats(self.message.dropout_param.dropout_ratio)) if b.trains else b.op("Identity", x)
+        )
 
 
 class Softmax(Elementwise):

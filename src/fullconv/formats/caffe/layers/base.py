@@ -62,6 +62,12 @@ class Layer(ABC):
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
         return ()
 
+    def roles(self, count: int) -> tuple[str, ...]:
+        """What each of so many learned blobs is, as PyTorch calls it."""
+        return ("weight", "bias")[:count]
+
+    trained_by_gradient = True  # whether its blobs are; those of statistics are not
+
     @abstractmethod
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         """Emit the layer. ``names`` are the bottoms' values, ``blobs`` the learned arrays."""

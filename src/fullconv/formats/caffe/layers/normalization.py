@@ -93,12 +93,20 @@ class BatchNorm(Layer):
         channels = ins[0].shape[1]
         return (Learned((channels,)), Learned((channels,)), Learned((1,)))
 
+    trained_by_gradient = False
+
+    def roles(self, count: int) -> tuple[str, ...]:
+        return ("mean", "variance", "factor")
+
     def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
         rank, eps = ins[0].rank, b.floats(self.message.batch_norm_param.eps)
         if not self.stored:
             centred, variance = _moments(b, names[0], [0, *range(2, rank)])
             return (b.op("Div", centred, b.op("Sqrt", b.op("Add", variance, eps))),)
         mean, variance, weight = blobs
+        if b.trains and not self.message.batch_norm_param.HasField("use_global_stats"):
+            p = self.message.batch_norm_param
+            return (b.summed_batch_norm(names[0], *blobs, kept=p.moving_average_fraction, epsilon=p.eps),)
         empty = b.op("Equal", weight, b.floats([0.0]))
         scale = b.op("Where", empty, b.floats([0.0]), b.op("Div", b.floats([1.0]), weight))
         deviation = b.op("Sqrt", b.op("Add", b.op("Mul", variance, scale), eps))
@@ -209,6 +217,9 @@ class Scale(Broadcast):
     field = "scale_param"
     operator = "Mul"
 
+    def roles(self, count: int) -> tuple[str, ...]:
+        return ("bias",) if count == 1 and self.param.bias_term else ("weight", "bias")[:count]
+
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
         shape = self._place(ins)[1]
         blobs = [] if len(ins) > 1 else [Learned(shape, self.param.filler if self.param.HasField("filler") else 1.0)]
@@ -222,6 +233,9 @@ class Bias(Broadcast):
 
     field = "bias_param"
     operator = "Add"
+
+    def roles(self, count: int) -> tuple[str, ...]:
+        return ("bias",)[:count]
 
     def learned(self, ins: Sequence[Axes]) -> tuple[Learned, ...]:
         return () if len(ins) > 1 else (Learned(self._place(ins)[1], self.param.filler),)
