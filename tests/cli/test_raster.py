@@ -24,7 +24,7 @@ from tests.stream import runs
 
 @pytest.fixture(autouse=True)
 def _small_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+    monkeypatch.setattr(plan, "_planned_base", lambda *_: 180 << 20)
 
 
 @pytest.fixture

@@ -9,4 +9,4 @@ from fullconv.stream import plan
 
 @pytest.fixture(autouse=True)
 def _small_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+    monkeypatch.setattr(plan, "_planned_base", lambda *_: 180 << 20)

@@ -56,7 +56,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     from fullconv.stream import plan
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+        patched.setattr(plan, "_planned_base", lambda *_: 180 << 20)
         map_raster(runs.digits(), image, folder / "x.zarr", **HOW)
     return image, runs.digest(folder / "x.zarr")
 

@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tiles, dict[s
     folder = tmp_path_factory.mktemp("whole")
     image = runs.picture(folder / "x.npy", 700, 600)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+        patched.setattr(plan, "_planned_base", lambda *_: 180 << 20)
         found = map_raster(runs.digits(), image, folder / "x.zarr", **HOW)
     return image, found.record.tiles, runs.digest(folder / "x.zarr")
 

@@ -33,7 +33,7 @@ CROP, STEP, MPP = 24, 4, 0.5
 
 @pytest.fixture(autouse=True)
 def _small_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_planned_base", lambda model, now: 180 << 20)
+    monkeypatch.setattr(plans, "_planned_base", lambda *_: 180 << 20)
 
 
 def module(channels: int = 3) -> nn.Sequential:

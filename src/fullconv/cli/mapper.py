@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
 _HOW = (
     "preprocess", "labels", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
-    "subdataset", "level", "mpp", "bands", "nodata", "missing", "where", "on_error",
+    "subdataset", "level", "mpp", "bands", "nodata", "missing", "where", "on_error", "confirm",
 )  # fmt: skip
 _STORED = {
     "keep": "all",
@@ -85,6 +85,7 @@ class Mapper:
         from fullconv.maps.ways import class_labels
 
         self._options, self._threshold, self._as_json, self._renews = options, threshold, as_json, renews
+        self._name = name
         self._print: str | None = None
         self.model: Model = options["model"]()
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
@@ -158,7 +159,10 @@ class Mapper:
         return self._in_memory(image, target, start) if target.store is None else self._stored(image, target, start)
 
     def _how(self) -> dict[str, Any]:
-        return {key: self._options[key] for key in _HOW}
+        how = {key: self._options[key] for key in _HOW}
+        if how["confirm"] is None:
+            return how
+        return how | {"confirm_class": self._name, "confirm_threshold": self._threshold}
 
     def _kept(self) -> dict[str, Any]:
         return {"keep": self._options["keep"], "stored": self._options["stored"]}
@@ -363,6 +367,7 @@ class Mapper:
             "by": result.by,
             "exactness": result.exactness,
             "score_kind": result.score_kind,
+            "confirmed": None if result.statement is None else result.statement.to_json(),
             "classes": len(result.labels),
             "grid": result.grid.in_numbers(),
             "scales": list(result.scales),

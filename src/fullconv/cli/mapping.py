@@ -52,6 +52,12 @@ _MAPPING = (
         "--finer", group=MAP, type=click.Choice(["auto", "dilation", "shifts"]), default="auto", show_default=True, metavar="HOW",
         help="How --stride is had: dilation (dilated windows in one run), shifts (one run a shift of the image), or auto.",
     ),
+    option(
+        "--confirm", group=MAP, metavar="LEVEL", brief="0.99: so many winners are their crop's; or detections.",
+        help="Run the cells that a padded network's map is least sure of as crops: with 95 % confidence so many of the winners (0.99, say) are those of "
+        "the crops, by a random sample that is run first. Or detections (detections:0.95): every cell that scores --threshold for --class does so by its "
+        "crop, and so many of those whose crops do are there. Where it would cost more than --by crops, it says so and stops.",
+    ),
     option("--scales", group=MAP, metavar="X,...", help="Map the image at each of these sizes, 0.5,0.71,1,1.41 say, and fuse the maps."),
     option(
         "--fuse", group=MAP, type=click.Choice(["max", "mean"]), default="max", show_default=True, help="Of each class over the scales.",
@@ -63,7 +69,7 @@ _MAPPING = (
     bounded_options,
     engine_options,
     option(
-        "--batch", group=SPEED, type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Crops a run (--by crops only).",
+        "--batch", group=SPEED, type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Crops a run (--by crops and --confirm).",
     ),
     scheduler_option,
 )  # fmt: skip

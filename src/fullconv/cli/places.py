@@ -44,6 +44,8 @@ def tell_map(result: ClassMap, image: str) -> None:
         f"{image}: {grid.rows} × {grid.cols} cells of {len(result.labels)} classes, one every {step} px, each for a crop of {crop} px"
     )
     say(f"  {result.exactness}")
+    if result.statement is not None:
+        say(f"  {result.statement}")
 
 
 def peaks_of(result: ClassMap, classes: Sequence[int], threshold: float | None) -> list[Peak]:

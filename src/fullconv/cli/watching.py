@@ -38,14 +38,17 @@ def watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any]
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"), TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(), Left(), TextColumn("{task.fields[peak]}"),
     )  # fmt: skip
     seen: dict[str, Any] = {}
     with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bar:
-        task = bar.add_task(shown(Path(image).name), total=None, rate="", peak="", ends=None)
+        task = bar.add_task(shown(Path(image).name), total=None, rate="", peak="", ends=None, unit="tiles")
 
         def report(event: str, what: Mapping[str, Any]) -> None:
+            if event == "sample":
+                bar.update(task, total=what["of"], completed=what["done"], unit="random crops")
+                return
             seen[event] = what
             if as_json:
                 print_event(event, {"image": image, **what})
@@ -53,7 +56,7 @@ def watching(image: str, as_json: bool) -> Iterator[tuple[Report, dict[str, Any]
                 if not as_json:
                     bar.console.print(shown(what["text"]), markup=False, highlight=False, soft_wrap=True)
                 ends = monotonic() + what["seconds_expected"] * (1 - what["done"] / what["tiles"])
-                bar.update(task, total=what["tiles"], completed=what["done"], ends=ends)
+                bar.update(task, total=what["tiles"], completed=what["done"], ends=ends, unit="tiles")
             elif event == "tile":
                 rate, peak = (
                     f"{what['megapixels_per_second']:.3g} megapixels/s",

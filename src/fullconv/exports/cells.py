@@ -22,6 +22,7 @@ class Cells:
         rows, cols: (n,) which they are.
         classes: (n,) the class that each is of.
         scores: (n,) float32, of that class.
+        confirmed: (n,) bool, whether they are their crops' own, of a map that crops confirm; None of others.
         each: (n, classes) float32 scores of all classes that are chosen; None where one alone is kept or asked for.
         centres: (n, 2) x and y of the centre of what it sees, as pixel indices.
         boxes: (n, 4) crops in pixels (x0, y0, x1, y1), half-open.
@@ -34,10 +35,11 @@ class Cells:
     centres: Array
     boxes: Array
     each: Array | None = field(default=None)
+    confirmed: Array | None = field(default=None)
 
     def part(self, some: slice) -> Cells:
         """Some of these cells."""
-        sides = (self.rows, self.cols, self.classes, self.scores, self.centres, self.boxes, self.each)
+        sides = (self.rows, self.cols, self.classes, self.scores, self.centres, self.boxes, self.each, self.confirmed)
         return Cells(*(None if side is None else side[some] for side in sides))  # type: ignore[arg-type]
 
 
@@ -66,6 +68,7 @@ def cells_of(found: ClassMap, classes: tuple[int, ...], threshold: float | None)
             _centres(found, r + top, c + left),
             _boxes(found, r + top, c + left),
             None if scores is None else scores[:, known].T,
+            None if found.confirmed is None else np.asarray(found.confirmed[rows, cols])[known],
         )
 
 
@@ -84,7 +87,17 @@ def peaks_of(
             near = [found.grid.nearest(min(max(x, 0), width - 1), min(max(y, 0), height - 1)) for x, y in centres]
             rows, cols = np.array(near, np.intp).reshape(-1, 2).T
         scores = np.array([peak.score for peak in peaks], np.float32)
-        yield Cells(rows, cols, np.full(len(peaks), index), scores, centres, boxes)
+        confirmed = None if found.confirmed is None else _at(found, rows, cols)
+        yield Cells(rows, cols, np.full(len(peaks), index), scores, centres, boxes, confirmed=confirmed)
+
+
+def _at(found: ClassMap, rows: Array, cols: Array) -> Array:
+    """Whether some cells are their crops' own, a row of the map at a time."""
+    known = np.zeros(len(rows), np.bool_)
+    for row in np.unique(rows):
+        line = np.asarray(found.confirmed[slice(int(row), int(row) + 1), slice(0, found.grid.cols)])[0]
+        known[rows == row] = line[cols[rows == row]]
+    return known
 
 
 def _centres(found: ClassMap, rows: Array, cols: Array) -> Array:

@@ -19,7 +19,18 @@ from fullconv.maps.classmap import ClassMap
 Array = npt.NDArray[Any]
 POLYGONS = ("regions", "winners", "peaks", "cells")
 _AT_ONCE = 4096  # features
-_OWN = ("fid", "geom", "image", "class", "label", "color", "score", "row", "col")  # of formats and of features
+_OWN = (
+    "fid",
+    "geom",
+    "image",
+    "class",
+    "label",
+    "color",
+    "score",
+    "row",
+    "col",
+    "confirmed",
+)  # of formats and of features
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,8 @@ def features_of(
 
 
 def _features(cells: Cells, shapes: Array, each: dict[str, Array]) -> Features:
-    return Features(shapes, cells.classes, {"score": cells.scores, "row": cells.rows, "col": cells.cols, **each})
+    own = {} if cells.confirmed is None else {"confirmed": cells.confirmed.astype(np.int64)}
+    return Features(shapes, cells.classes, {"score": cells.scores, "row": cells.rows, "col": cells.cols, **own, **each})
 
 
 def _parts(cells: Cells) -> Iterator[Cells]:

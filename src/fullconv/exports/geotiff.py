@@ -87,6 +87,8 @@ def write_bands(
             with rasterio.Env(GDAL_CACHEMAX=64 << 20):
                 with rasterio.open(plain, "w", **profile) as file:
                     file.update_tags(TIFFTAG_SOFTWARE=MARK)
+                    if found.statement is not None:
+                        file.update_tags(CONFIRMED=str(found.statement))
                     if colours is not None:
                         file.write_colormap(1, colours)
                     for i, name in enumerate(names, 1):

@@ -23,7 +23,23 @@ from fullconv.system.guard import MARK
 Columns = dict[str, Any]
 Rows = Iterator[Columns]
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_OWN = ("image", "row", "col", "x", "y", "x0", "y0", "x1", "y1", "crs_x", "crs_y", "class", "label", "score")
+_OWN = (
+    "image",
+    "row",
+    "col",
+    "x",
+    "y",
+    "x0",
+    "y0",
+    "x1",
+    "y1",
+    "crs_x",
+    "crs_y",
+    "class",
+    "label",
+    "score",
+    "confirmed",
+)
 
 
 def rows_of(
@@ -82,6 +98,8 @@ def _row(
     columns["class"] = np.array([number_of(found, i) for i in chosen], np.int64)
     columns["label"] = [names[i] for i in chosen]
     columns["score"] = cells.scores
+    if cells.confirmed is not None:
+        columns["confirmed"] = cells.confirmed
     if cells.each is not None:
         columns |= dict(zip(each, cells.each.T, strict=True))
     return columns

@@ -23,9 +23,10 @@ from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
 from fullconv.render.palette import class_colour
 from fullconv.render.pictured import page_of
-from fullconv.results.lazy import HeldScores, StoredScores
+from fullconv.results.lazy import HeldScores, StoredCells, StoredScores
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
+from fullconv.results.statement import Statement
 from fullconv.results.store import Store
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK, guarded, is_folder, is_url, reads, require_file, require_start
@@ -70,6 +71,8 @@ class ClassMap:
         place: where the image's pixels lie, as far as it says.
         score_kind: what scores are: ``probabilities``, ``log-probabilities``, ``logits``, ``winner`` (numbers of classes), or empty where that
             is not known, or they were asked for as they are.
+        confirmed: bool (rows, cols), cells whose scores are their crops' own, of a map that crops confirm; None of others.
+        statement: what is promised of such a map.
 
     ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
     at once.
@@ -89,6 +92,8 @@ class ClassMap:
     record: Record | None = field(default=None, compare=False, repr=False)
     place: Place = field(default_factory=Place)
     score_kind: str = ""
+    confirmed: Any = field(default=None, compare=False, repr=False)
+    statement: Statement | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -263,6 +268,8 @@ class ClassMap:
         found: dict[str, npt.NDArray[Any]] = {f"{prefix}scores": self.scores}
         if self.won is not None:
             found["won"] = self.won
+        if self.confirmed is not None:
+            found["confirmed"] = np.asarray(self.confirmed)
         for i, part in enumerate(self.parts):
             found |= part._arrays(f"{i}:")
         return found
@@ -284,6 +291,7 @@ class ClassMap:
             "place": self.place.to_json(),
             "score_kind": self.score_kind,
             "grids": [part.grid.to_json() for part in self.parts],
+            "statement": None if self.statement is None else self.statement.to_json(),
         }
         with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
             labels = np.array(self.labels, dtype=np.str_)
@@ -308,6 +316,8 @@ class ClassMap:
             record=record,
             place=place,
             score_kind=record.score_kind,
+            confirmed=None if record.statement is None else StoredCells(store),
+            statement=record.statement,
         )
 
     @staticmethod
@@ -335,6 +345,7 @@ class ClassMap:
                 scales = tuple(float(scale) for scale in about.get("scales", ()))
                 won = data["won"] if parts else None
                 place = Place.from_json(about.get("place", {}))
+                statement = None if about.get("statement") is None else Statement.from_json(about["statement"])
                 return ClassMap(
                     scores,
                     Grid.from_json(about["grid"]),
@@ -344,6 +355,10 @@ class ClassMap:
                     won=won,
                     place=place,
                     score_kind=str(about.get("score_kind", "")),
+                    confirmed=None
+                    if statement is None
+                    else data["confirmed"].astype(np.bool_).reshape(scores.shape[1:]),
+                    statement=statement,
                 )
         except (BadInput, MemoryError):
             raise

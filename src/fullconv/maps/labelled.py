@@ -52,6 +52,7 @@ def labelled(found: ClassMap) -> Any:
         "output": found.output,
         "by": found.by,
         "exactness": found.exactness,
+        **({} if found.statement is None else {"confirmed": str(found.statement)}),
         "stride": [float(step) for step in grid.stride],
         "crop": [float(side) for side in grid.crop],
         "image": list(grid.image),

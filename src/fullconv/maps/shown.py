@@ -30,6 +30,7 @@ def as_html(found: ClassMap) -> str:
         f"{len(found.labels)} classes": labels,
         "output": f"{found.output} (by {found.by})",
         "cells and crops": found.exactness,
+        "confirmed": "" if found.statement is None else str(found.statement),
         **(
             {"store": f"{found.record.keep}, {found.record.stored}"}
             if found.record and not isinstance(found.scores, np.ndarray)

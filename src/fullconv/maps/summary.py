@@ -14,6 +14,7 @@ from fullconv.geometry.place import Place
 from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.places import storage_of
+from fullconv.results.statement import Statement
 from fullconv.results.store import Store
 
 
@@ -41,6 +42,7 @@ class Summary:
         classes: the classes, those that win most first.
         cell_area: of a cell's square in ``place.unit`` squared, None where pixels have no size.
         area_note: why there are none where pixels have one; empty where there are.
+        statement: what is promised of a map that crops confirm.
     """
 
     finished: bool
@@ -61,11 +63,13 @@ class Summary:
     place: Place
     cell_area: float | None
     area_note: str = ""
+    statement: Statement | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         shares = [{"label": each.label, "cells": each.cells, "highest": each.highest} for each in self.classes]
-        return {**data, "classes": shares, "place": self.place.to_json()}
+        promised = None if self.statement is None else self.statement.to_json()
+        return {**data, "classes": shares, "place": self.place.to_json(), "statement": promised}
 
 
 def summary_of(result: str | Path) -> Summary:
@@ -89,7 +93,7 @@ def summary_of(result: str | Path) -> Summary:
         size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
-        area_note=area_note(found),
+        area_note=area_note(found), statement=found.statement,
     )  # fmt: skip
 
 

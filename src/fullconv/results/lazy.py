@@ -152,6 +152,32 @@ class StoredScores:
             yield slice(max(0, first), min(first + size, length))
 
 
+class StoredCells:
+    """Which cells (rows, cols) of a store's map are their crops' own, read when they are asked for. ``numpy.asarray`` reads all."""
+
+    dtype = np.dtype(np.bool_)
+    ndim = 2
+
+    def __init__(self, store: Store) -> None:
+        self._array = store.confirmed
+        self._lead = store.record.tiles.lead
+        self.name = store.storage.name
+        self.shape: tuple[int, int] = (store.record.grid.rows, store.record.grid.cols)
+
+    def __getitem__(self, key: tuple[slice, slice]) -> Array:
+        """Some rows and columns."""
+        rows, cols = (
+            _behind(slice(*part.indices(length)[:2]), lead)
+            for part, length, lead in zip(key, self.shape, self._lead, strict=True)
+        )
+        with reading(self.name):
+            return np.asarray(self._array[rows, cols])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        whole = self[:, :]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
 def _behind(part: Any, lead: int) -> Any:
     """A slice or indices of the map's cells as those of the array, which has so many more before them."""
     return slice(part.start + lead, part.stop + lead, part.step) if isinstance(part, slice) else part + lead

@@ -10,6 +10,7 @@ from typing import Any
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.results.encoding import STORED
+from fullconv.results.statement import Statement
 from fullconv.tiling.tiles import Tiles
 
 FORMAT = "fullconv map store 2"
@@ -35,6 +36,7 @@ class Record:
         failed: tiles that did not decode and were left out, with the reason.
         left_out: cells that ``where`` or missing data left without an answer.
         finished: whether every tile is done.
+        statement: what is promised of a map that crops confirm.
     """
 
     request: Mapping[str, Any]
@@ -57,6 +59,7 @@ class Record:
     run: str = ""
     arrays: str = ""
     score_kind: str = ""
+    statement: Statement | None = None
 
     @property
     def stored_grid(self) -> Grid:
@@ -79,7 +82,8 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {"format": FORMAT, **data, "grid": self.grid.to_json(), "tiles": self.tiles.to_json()}
+        whole = {"format": FORMAT, **data, "grid": self.grid.to_json(), "tiles": self.tiles.to_json()}
+        return whole | {"statement": None if self.statement is None else self.statement.to_json()}
 
     @staticmethod
     def from_json(data: Mapping[str, Any], name: str) -> Record:
@@ -87,13 +91,16 @@ class Record:
             raise BadInput(f"{name}: is {data.get('format')!r}, not {FORMAT!r}; another version of fullconv wrote it")
         try:
             later: dict[str, Any] = {"run": "", "arrays": ""} if data["format"] == BEFORE else {}
-            later |= {"score_kind": data.get("score_kind", "")}  # stores of earlier versions do not say
+            # Stores of earlier versions do not say.
+            later |= {"score_kind": data.get("score_kind", ""), "statement": data.get("statement")}
             values: dict[str, Any] = {
                 key: later[key] if key in later else data[key] for key in Record.__dataclass_fields__
             }
             values["grid"], values["tiles"] = Grid.from_json(data["grid"]), Tiles.from_json(data["tiles"])
             for key in ("labels", "pixel_size", "transform"):
                 values[key] = None if values[key] is None else tuple(values[key])
+            if values["statement"] is not None:
+                values["statement"] = Statement.from_json(values["statement"])
             values["failed"] = tuple((tile, why) for tile, why in data["failed"])
             found = Record(**values)
             found._require_sound()

@@ -1,7 +1,7 @@
 """The Zarr store of a map: what it is of, its scores, and which of its tiles are done.
 
 ``0`` holds the scores (classes, rows, cols), ``levels/1``, ``levels/2``, ... coarser ones, ``top1`` the winning class where only that is
-kept; ``y`` and ``x`` say where their cells lie. All of them begin with ``lead`` rows and columns without an answer. All that fullconv needs
+kept, ``confirmed`` the cells that are their crops' own where a map is confirmed by some; ``y`` and ``x`` say where their cells lie. All of them begin with ``lead`` rows and columns without an answer. All that fullconv needs
 to read it again is the attribute ``fullconv`` of the group; viewers read ``ome``.
 """
 
@@ -45,6 +45,7 @@ class Store:
     scores: Any
     top1: Any = None
     group: Any = None
+    confirmed: Any = None
 
     @staticmethod
     def create(storage: Storage, record: Record) -> Store:
@@ -81,11 +82,9 @@ class Store:
 
             group = zarr.open_group(storage.zarr(run), mode="r+" if run else "r", zarr_format=3)
             cells = record.stored_grid.rows, record.stored_grid.cols
-            scores = _required(group, f"{record.arrays}0", record, (record.classes, *cells))
-            top1 = None
-            if record.keep == "top1":
-                top1 = _required(group, f"{record.arrays}top1", record, cells)
-            return Store(storage, record, scores, top1, group)
+            scores = _required(group, "0", record, (record.classes, *cells))
+            beside = {name: _required(group, name, record, cells) for name in _beside(record)}
+            return Store(storage, record, scores, beside.get("top1"), group, beside.get("confirmed"))
 
     @staticmethod
     def record_of(storage: Storage) -> Record:
@@ -105,13 +104,15 @@ class Store:
         return Record.from_json(data, storage.name)
 
     def write(
-        self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: Mapping[str, Any] = _NONE
-    ) -> None:
+        self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: Mapping[str, Any] = _NONE,
+        confirmed: Array | None = None,
+    ) -> None:  # fmt: skip
         """Store a tile's cells, and mark it done once that has settled.
 
         Args:
             scores: (classes, rows, cols) float32; None where nothing of it has an answer.
             top1: (rows, cols) winning classes, where only these are kept.
+            confirmed: (rows, cols), which cells are their crops' own, where some are.
             mark: what is to be remembered of it. It is kept with the bytes of the tile's chunks, by which it is known whether they are
                 still there.
         """
@@ -128,6 +129,8 @@ class Store:
                     self.scores[first : first + planes, top:bottom, left:right] = part
                 if top1 is not None:
                     self.top1[top:bottom, left:right] = top1
+                if confirmed is not None:
+                    self.confirmed[top:bottom, left:right] = confirmed
                 self.storage.settle(keys)
             text = json.dumps({**mark, "bytes": sum(written.pop(key, 0) for key in keys)})
             self.storage.mark(self.record.run, tile.name, text)
@@ -142,13 +145,20 @@ class Store:
                     del marks[tile.name]
         return marks
 
-    def finish(self, failed: Sequence[tuple[str, str]], left_out: int, done: Mapping[str, str] | None = None) -> None:
+    def finish(
+        self,
+        failed: Sequence[tuple[str, str]],
+        left_out: int,
+        done: Mapping[str, str] | None = None,
+        confirmed: int = 0,
+    ) -> None:
         """Make the coarser levels, and say that all is done.
 
         Args:
             failed: tiles with pixels that do not decode, and why.
             left_out: cells without an answer.
             done: as ``done`` has just said it, where it was asked.
+            confirmed: cells that are their crops' own.
 
         Raises:
             BadInput: something that was done is not there any more.
@@ -164,7 +174,11 @@ class Store:
                     f"{f' ({gone[0]})' if gone else ''}; the rest is kept, and the same command makes them again"
                 )
             self.storage.settle(make_levels(self.group, self.record))
-            record = replace(self.record, failed=tuple(failed), left_out=left_out, finished=True, run="")
+            statement = self.record.statement
+            statement = None if statement is None else statement.finished(confirmed)
+            record = replace(
+                self.record, failed=tuple(failed), left_out=left_out, finished=True, run="", statement=statement
+            )
             self.storage.commit(run, _files(record)["zarr.json"])
             self.record = record
             self.storage.settle(["zarr.json"])
@@ -174,8 +188,9 @@ class Store:
         """Keys of a tile's chunks."""
         arrays, (rows, cols) = self.record.arrays, self._stored(tile)
         yield from _keys(f"{arrays}0", self.scores, (0, self.scores.shape[0]), rows, cols)
-        if self.top1 is not None:
-            yield from _keys(f"{arrays}top1", self.top1, rows, cols)
+        for name, array in (("top1", self.top1), ("confirmed", self.confirmed)):
+            if array is not None:
+                yield from _keys(f"{arrays}{name}", array, rows, cols)
 
     def _stored(self, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
         """[first, last) rows and columns of the arrays that a tile fills."""
@@ -199,9 +214,9 @@ def _files(record: Record) -> dict[str, bytes]:
             f"{arrays}{name_of(level)}", shape=(record.classes, rows, cols), chunks=(planes, *sides), dtype=record.stored,
             fill_value=fill_value(record.stored), dimension_names=("c", "y", "x"), compressors=_compressor(),
         )  # fmt: skip
-    if record.keep == "top1":
+    for name, (kind, fill) in _beside(record).items():
         group.create_array(
-            f"{arrays}top1", shape=(grid.rows, grid.cols), chunks=chunk, dtype="uint16", fill_value=NO_CLASS,
+            f"{arrays}{name}", shape=(grid.rows, grid.cols), chunks=chunk, dtype=kind, fill_value=fill,
             dimension_names=("y", "x"), compressors=_compressor(),
         )  # fmt: skip
     for axis, (values, about) in coordinates(record).items():
@@ -212,14 +227,21 @@ def _files(record: Record) -> dict[str, bytes]:
     return {key: held[key].to_bytes() for key in sorted(held)}
 
 
+def _beside(record: Record) -> dict[str, tuple[str, Any]]:
+    """Arrays of one number a cell that a record has beside its scores: type and fill value by name."""
+    won = {"top1": ("uint16", NO_CLASS)} if record.keep == "top1" else {}
+    return won | ({} if record.statement is None else {"confirmed": ("bool", False)})
+
+
 def _required(group: Any, name: str, record: Record, shape: tuple[int, ...]) -> Any:
     """An array of the store, as a record says that it is: files come from anyone, and one other word gives other scores."""
     import zarr
 
     from fullconv.results.bounded import Bounded
 
+    kind, fill = _beside(record).get(name, (record.stored, fill_value(record.stored)))
+    name = f"{record.arrays}{name}"
     found = group[name]
-    kind, fill = ("uint16", NO_CLASS) if len(shape) == 2 else (record.stored, fill_value(record.stored))
     if not isinstance(found, zarr.Array) or found.shape != shape or found.dtype != np.dtype(kind):
         raise ValueError(f"{name} is no array of {shape} {kind}")
     codecs: list[Any] = [codec.to_dict() for codec in found.metadata.codecs]  # type: ignore[union-attr]
@@ -244,7 +266,8 @@ def _bytes_of(mark: str) -> int:
     """The bytes of a tile's chunks, as its mark says; -1 where it is no mark of ours."""
     try:
         about = json.loads(mark)
-        sound = isinstance(about.get("left_out", 0), int) and isinstance(about.get("failed", ""), str)
+        counts = about.get("left_out", 0), about.get("confirmed", 0)
+        sound = all(isinstance(count, int) for count in counts) and isinstance(about.get("failed", ""), str)
         return about["bytes"] if sound and type(about["bytes"]) is int else -1
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return -1

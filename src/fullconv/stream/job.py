@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fullconv import version
+from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, Way, way_over
@@ -16,6 +17,7 @@ from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
 from fullconv.results.encoding import STORED, Stored
+from fullconv.results.statement import Statement
 from fullconv.runtimes.runtime import Precision
 
 OnError = Literal["stop", "skip"]
@@ -37,6 +39,8 @@ class Job:
         missing: share of a cell's crop above which missing pixels leave it without an answer.
         where: a mask picture, polygons, ``auto`` or ``auto:SHARE``; None maps all.
         on_error: ``stop`` at pixels that do not decode, or ``skip`` them: they are missing then.
+        confirm: what crops are to confirm; None: nothing.
+        statement: what is promised by that, once a sample has said which cells are run as crops.
     """
 
     image: Any
@@ -57,7 +61,9 @@ class Job:
     missing: float = 0.5
     where: str | None = None
     on_error: OnError = "stop"
+    confirm: Confirm | None = None
     origin: Mapping[str, Any] | None = field(default=None, compare=False)
+    statement: Statement | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.stored not in STORED:
@@ -100,10 +106,14 @@ class Job:
             "missing": self.missing,
             "where": where_print,
             "on_error": self.on_error,
+            "confirm": None if self.confirm is None else self.confirm.to_json(),
         }
 
 
-_ADDED = {"activation": "none"}  # what requests did not name at first, and what it was then
+_ADDED: Mapping[str, Any] = {
+    "activation": "none",
+    "confirm": None,
+}  # what requests did not name at first, and what it was then
 _OTHER_NUMERICS = "how fullconv computes: another version of it made that result, and this one may give other scores"
 
 

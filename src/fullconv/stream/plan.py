@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import log2
 from time import perf_counter
@@ -18,6 +18,7 @@ from fullconv.maps.mapping import require_room
 from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.view import View
+from fullconv.stream.confirm import crops_bytes, crops_of, rim
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS
 from fullconv.stream.where import auto_share
@@ -33,7 +34,10 @@ _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold
 _USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
+_BESIDE = 2.2  # copies of another network's: the file's are there already
+_CONFIRMED = 2  # copies of a tile's scores while crops take the places of some
 _LEAST_DEFAULT = 1 << 30
+Seconds = Callable[[int, int, int, int], float]  # of a tile's height and width in pixels, rows and columns in cells
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class StreamPlan:
         budget: bytes.
         base: bytes that the process holds before the first pixel, the engine's session included.
         seconds: about what the engine will take for all tiles.
+        crops: the way of the same cells by crops, where some are confirmed by theirs.
+        rims: (down, right) pixels that a tile is read further for these.
     """
 
     way: Way
@@ -57,6 +63,8 @@ class StreamPlan:
     budget: int
     base: int
     seconds: float = 0.0
+    crops: Way | None = None
+    rims: tuple[int, int] = (0, 0)
 
     @property
     def peak_bytes(self) -> int:
@@ -67,7 +75,7 @@ class StreamPlan:
     def buffer(self) -> tuple[int, int, int]:
         """(C, H, W) of the largest tile as it is read, all shifts of the image together."""
         height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (self.tiles.y, self.tiles.x))
-        return self.way.model.image_shape[0], height, width
+        return self.way.model.image_shape[0], height + self.rims[0], width + self.rims[1]
 
     def __str__(self) -> str:
         tiles = self.tiles
@@ -124,12 +132,19 @@ def plan_stream(
     view.require(channels)
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
+    crops = None if job.confirm is None else crops_of(model, way, job)
     held, crop_seconds = _warm(way, job, channels)
+    if crops is not None:
+        held, own_seconds = _warm(crops, job, channels)
     base = held + _USUAL_THREADS
-    cost = replace(_cost(way, view, job, channels, held + _THREADS), seconds=_seconds(way, crop_seconds))
+    lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
+    rims = (0, 0) if crops is None else (_rim(lines[0], way, 0), _rim(lines[1], way, 1))
+    seconds = _seconds(way, crop_seconds)
+    if crops is not None and job.statement is not None:
+        seconds = _with_crops(seconds, own_seconds * job.statement.expected)
+    cost = replace(_cost(way, view, job, channels, held + _THREADS, crops, rims), seconds=seconds)
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
-        lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
         tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, asked)
     else:
         most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
@@ -142,8 +157,8 @@ def plan_stream(
                 f"give --memory {tiles.peak_bytes // 10**6 + 1}MB to go on, or --restart"
             )
     cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
-    seconds = cost.seconds(*tiles.shape, *cells) * len(tiles)
-    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base, seconds)
+    expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
+    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base, expected, crops, rims)
 
 
 def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
@@ -161,13 +176,24 @@ def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
     return resident_bytes(), min(took)
 
 
-def _seconds(way: Way, of_crop: float) -> Callable[[int, int, int, int], float]:
+def _seconds(way: Way, of_crop: float) -> Seconds:
     """About what the engine takes for a tile. Rounded to a power of two, so that two runs in a row cut the same tiles."""
     about = 2.0 ** round(log2(max(of_crop, 1e-6)))
     _, height, width = way.model.image_shape
     if way.by == "crops":
         return lambda high, wide, rows, cols: about * rows * cols
     return lambda high, wide, rows, cols: about * high * wide / (height * width) * way.shifts[0] * way.shifts[1]
+
+
+def _with_crops(seconds: Seconds, of_cell: float) -> Seconds:
+    """The same with crops of some cells, which take so much a cell of the tile; rounded likewise."""
+    about = 2.0 ** round(log2(max(of_cell, 1e-9)))
+    return lambda high, wide, rows, cols: seconds(high, wide, rows, cols) + about * rows * cols
+
+
+def _rim(line: Line, way: Way, side: int) -> int:
+    step, crop = int(way.sampling.stride[side]), int(way.sampling.crop[side])
+    return max(rim(reach, step, crop) for reach in line.reaches)
 
 
 def default_budget() -> int:
@@ -201,7 +227,7 @@ def _reaches(way: Way, size: tuple[int, int], side: int) -> tuple[Reach, ...]:
     return tuple(found)
 
 
-def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
+def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way | None, rims: tuple[int, int]) -> Cost:
     classes = 1 + len(job.labels)
     looked = 5 if auto_share(job.where) is not None or view.may_miss else 0  # bytes a pixel of masks and their sums
     crop = tuple(int(side) for side in way.sampling.crop)
@@ -209,28 +235,42 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int) -> Cost:
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0
 
     engine = engine_bytes(way, job.runtime)
+    beside = 0 if crops is None else crops_bytes(crops, job)
+    kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
 
     def run(height: int, width: int) -> int:
         if way.by == "crops":
             return engine((job.batch, channels, *way.model.image_shape[1:])) + batch
-        return engine((1, channels, height, width)) + turned * height * width
+        return engine((1, channels, height, width)) + turned * height * width + beside
 
     def stage(height: int, width: int, rows: int, cols: int) -> int:
+        height, width = height + rims[0], width + rims[1]
         values = 2 * channels * height * width * 4
         grey = height * width * 4 if view.channels != channels else 0
-        scores = ANSWERS * classes * rows * cols * 4
+        scores = kept * classes * rows * cols * 4
         return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
 
-    return Cost(run, stage, _planned_base(way.model, base))
+    return Cost(run, stage, _planned_base(way.model, base, () if crops is None else (crops.model,)))
 
 
-def _planned_base(model: Model, now: int) -> int:
+def _planned_base(model: Model, now: int, beside: Sequence[Model] = ()) -> int:
     """Bytes of the process before the first pixel that tiles are planned with.
 
     What it holds now differs a little from run to run, and every run of a job must cut the same tiles: so a number known ahead is taken,
     unless the process holds more.
+
+    Args:
+        beside: networks that run too.
     """
-    weights = 0
+    weights = _weights(model) + sum(_BESIDE * _weights(each) for each in beside) / _WEIGHTS
+    loaded = sys.modules
+    process = _WITH_TORCH if "torch" in loaded else _WITH_ONNX if "onnx_ir" in loaded else _PROCESS
+    usual = int(process + _THREADS + _WEIGHTS * weights)
+    return usual if now <= usual else -(-now // _QUANTUM) * _QUANTUM
+
+
+def _weights(model: Model) -> int:
+    """Bytes of a network's weights; none where its own framework runs it."""
     try:
         image = model.graph.image
         shapes = {
@@ -238,10 +278,6 @@ def _planned_base(model: Model, now: int) -> int:
             for name in model.graph.inputs
             if model.graph.consumers(name) or name == image
         }
-        weights = sum(array.nbytes for array in model.format.lower(model.native, shapes).weights.values())
+        return sum(array.nbytes for array in model.format.lower(model.native, shapes).weights.values())
     except CannotRun:
-        pass
-    loaded = sys.modules
-    process = _WITH_TORCH if "torch" in loaded else _WITH_ONNX if "onnx_ir" in loaded else _PROCESS
-    usual = int(process + _THREADS + _WEIGHTS * weights)
-    return usual if now <= usual else -(-now // _QUANTUM) * _QUANTUM
+        return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from fullconv import fingerprint, version
+from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, class_index
@@ -24,6 +26,8 @@ from fullconv.results.record import Record
 from fullconv.results.storage import Storage
 from fullconv.results.store import NO_CLASS, Store
 from fullconv.runtimes.runtime import Precision
+from fullconv.stream.calibrate import calibrate
+from fullconv.stream.confirm import is_own
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.plan import StreamPlan, plan_stream
@@ -61,18 +65,26 @@ def job_of(
     keep: str | Sequence[str | int] = "all",
     stored: Stored = "float32",
     on_error: OnError = "stop",
+    confirm: float | str | None = None,
+    confirm_class: str | int | None = None,
+    confirm_threshold: float | None = None,
     trust: bool = False,
     allow_remote: bool = False,
     subdataset: str | None = None,
 ) -> Job:
     """A job from what a user says; what is wrong is told before any work."""
     names = class_labels(model, labels, output, by)
+    kept = kept_classes(names, keep)
+    asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, confirm_threshold)
+    if asked is not None and not isinstance(kept, str) and not set(asked.classes) <= set(kept):
+        raise BadInput("confirm detections: of a class whose scores are not kept; keep it too (--keep, keep=)")
     given = preprocess if preprocess is not None else model.preprocess
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
         select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
-        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept_classes(names, keep), stored=stored, missing=missing,
-        where=None if where is None else str(where), on_error=on_error, origin=model.origin,
+        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing,
+        where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
+        origin=model.origin,
     )  # fmt: skip
 
 
@@ -121,7 +133,8 @@ def map_raster(
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
             above which missing pixels leave a cell without an answer), where (a mask, polygons, ``auto`` or ``auto:SHARE``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
-            trust, allow_remote and subdataset as for ``fullconv.map``.
+            trust, allow_remote and subdataset as for ``fullconv.map``; confirm (a level: so many of the winners are to be those of the crops;
+            or ``detections``, with a level or without: ``detections:0.95``), with confirm_class and confirm_threshold of the detections.
 
     Returns:
         The map, read from the store piece by piece.
@@ -172,7 +185,7 @@ def _map_raster(
             with_whole_paths(job)  # before anything is started
             client = stack.enter_context(connected(**cluster))
             memory = budget_of(client) if memory is None and old is None else memory
-        plan = plan_stream(model, view, job, memory, None if old is None else old.tiles, notes)
+        job, plan = _planned(model, view, job, memory, old, report, notes, options.get("confirm") is not None)
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
@@ -186,16 +199,39 @@ def _map_raster(
         if client is not None:
             run_on_cluster(client, job, store.record.run, plan, left, is_done)
         else:
-            worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid)
+            worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops)
             run_tiles(worker, left, plan.buffer, lambda item: is_done(item.tile, item.note, peak_bytes()))
         require_lock()
         _require_same_image(job, view, request)
         report("levels", {})
         done = store.done()
-        failed, left_out = totals(done)
-        store.finish(failed, left_out, done)
-        report("done", watch.summary(failed, left_out))
+        failed, left_out, confirmed = totals(done)
+        store.finish(failed, left_out, done, confirmed)
+        summary = watch.summary(failed, left_out)
+        report("done", summary if job.statement is None else {**summary, "confirmed": confirmed})
         return ClassMap.of_store(Store.open(place), image)
+
+
+def _planned(
+    model: Model, view: View, job: Job, memory: int | None, old: Record | None, report: Report, notes: Callable[[str], None], asked: bool
+) -> tuple[Job, StreamPlan]:  # fmt: skip
+    """The job with what it promises, and its tiles: as an earlier run has them, else found now."""
+    if asked and job.confirm is None:
+        notes("nothing to confirm: every cell is its crop's own already")
+    if old is not None:
+        job = replace(job, statement=old.statement)
+        return job, plan_stream(model, view, job, memory, old.tiles, notes)
+    plan = plan_stream(model, view, job, memory, notes=notes)
+    if job.confirm is None:
+        return job, plan
+    statement = calibrate(model, view, job, plan, memory, lambda done, of: report("sample", {"done": done, "of": of}))
+    report("confirm", {**statement.to_json(), "text": str(statement)})
+    notes(
+        f"{statement.promise}: about {statement.expected:.1%} of the cells as crops, {statement.cost:.2f} of the cost of all crops "
+        f"(by {statement.drawn:,} random ones)"
+    )
+    job = replace(job, statement=statement)
+    return job, plan_stream(model, view, job, memory)
 
 
 def plan_raster(
@@ -259,7 +295,7 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
     return Record(
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
         output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
-        unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind,
+        unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind, statement=job.statement,
     )  # fmt: skip
 
 

@@ -99,6 +99,29 @@ class Draw:
         return fresh
 
 
+class Spread:
+    """Cells drawn from equal parts of a map, one from each: every cell with the same chance.
+
+    Parts are squares, as near as whole cells come, where all cells may be drawn; else runs of the admitted ones in the order of the map.
+    """
+
+    def __init__(self, cells: Admitted, grid: Grid, wanted: int, seed: int) -> None:
+        self._cells, self._grid, self._wanted, self._seed = cells, grid, wanted, seed
+
+    def cells(self) -> list[Cell]:
+        """A cell may be there twice, where parts meet within it."""
+        total = len(self._cells)
+        at = np.arange(self._wanted) + np.random.default_rng(self._seed).random(self._wanted)
+        numbers = np.minimum((at * (total / self._wanted)).astype(np.int64), total - 1)
+        if total < self._grid.rows * self._grid.cols:
+            return self._cells[numbers]
+        high = max(1, round((total / self._wanted) ** 0.5))  # rows of a band, which is gone along column by column
+        band, within = np.divmod(numbers, high * self._grid.cols)
+        rows = np.minimum(high, self._grid.rows - band * high)
+        col, row = np.divmod(within, rows)
+        return sorted(zip((band * high + row).tolist(), col.tolist(), strict=True))
+
+
 def near(cells: Iterable[Cell], rows: int, cols: int) -> Iterator[list[Cell]]:
     """Cells in groups that lie in one block of so many rows and columns of the map."""
     groups: dict[Cell, list[Cell]] = {}

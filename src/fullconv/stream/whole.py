@@ -31,7 +31,10 @@ _SURELY = (
 _SHARE = 0.75  # of what is free
 _WAY = ("by", "stride", "finer", "output", "activation", "runtime", "precision")
 # What is done tile by tile alone, and what each is where it is not asked for.
-_TILED: Mapping[str, Any] = {"level": None, "mpp": None, "where": None, "on_error": "stop", "workers": None}
+_TILED: Mapping[str, Any] = {
+    "level": None, "mpp": None, "where": None, "on_error": "stop", "workers": None, "confirm": None,
+}  # fmt: skip
+_SAID: Mapping[str, Any] = {"confirm_class": None, "confirm_threshold": None}  # more of what is done so
 
 
 def map_whole(
@@ -56,7 +59,7 @@ def map_whole(
         notes: told what was decided on the way.
         progress: told crops, shifts or tiles done, of how many.
         options: preprocess, labels, by, stride, finer, fuse, output, activation, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
-            see ``map_image``; level or mpp, where, on_error and workers, see ``map_raster``: with these it is mapped tile by tile.
+            see ``map_image``; level or mpp, where, on_error, workers and confirm, see ``map_raster``: with these it is mapped tile by tile.
 
     Raises:
         CannotCast: ``by="cast"`` and the network cannot be cast; crops still work.
@@ -65,7 +68,7 @@ def map_whole(
     model = load(model)
     plan = _plan(model, image, memory, scales, options)
     if not plan.tiled:
-        whole = {key: value for key, value in options.items() if key not in _TILED}
+        whole = {key: value for key, value in options.items() if key not in _TILED and key not in _SAID}
         return map_image(model, image, scales=scales, notes=notes, progress=progress, **whole)
     if not plan.much:
         return _by_tiles(model, image, plan.budget, notes, progress, options)
@@ -188,7 +191,8 @@ def _by_tiles(
     with TemporaryDirectory(prefix="fullconv-", ignore_cleanup_errors=True) as folder:
         stored = map_raster(model, image, Path(folder) / "map.zarr", memory=budget, report=report, notes=notes, **given)
         scores = np.asarray(stored.scores[:, :, :])
-    return replace(stored, scores=scores, image=image)
+        confirmed = None if stored.confirmed is None else np.asarray(stored.confirmed)
+    return replace(stored, scores=scores, image=image, confirmed=confirmed)
 
 
 def _require_room(size: int, room: int) -> None:

@@ -24,6 +24,7 @@ from fullconv.rasters.pictures import to_channels
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import NO_CLASS, Store
+from fullconv.stream.confirm import Confirmer
 from fullconv.stream.job import Job
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.where import Where, auto_share, blank, own_square, where_of
@@ -53,12 +54,13 @@ class Loaded:
 
 @dataclass
 class Done:
-    """A tile's answers: (classes, rows, cols) as kept, and what is to be remembered."""
+    """A tile's answers: (classes, rows, cols) as kept, what is to be remembered, and which cells are their crops' own."""
 
     tile: Tile
     scores: Array | None
     top1: Array | None
     mark: Mapping[str, Any]
+    confirmed: Mask | None = None
 
     @property
     def note(self) -> str:
@@ -69,8 +71,21 @@ class Done:
 class Worker:
     """Does the tiles of one job; keeps its network's session, its image and its store open."""
 
-    def __init__(self, job: Job, way: Way, view: View, store: Store | None, read_grid: Grid, grid: Grid) -> None:
+    def __init__(
+        self,
+        job: Job,
+        way: Way,
+        view: View,
+        store: Store | None,
+        read_grid: Grid,
+        grid: Grid,
+        crops: Way | None = None,
+    ) -> None:
+        """Args:
+        crops: the way of the same cells by crops, where some of them are confirmed by theirs.
+        """
         self.job, self.way, self.view, self.store = job, way, view, store
+        self._confirmer = None if crops is None or job.statement is None else Confirmer.of(crops, job)
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
@@ -95,7 +110,7 @@ class Worker:
         answers = self._asked(tile)
         if not answers.any():
             return Loaded(tile, None, answers, buffer)
-        (y0, y1), (x0, x1) = tile.y.read, tile.x.read
+        (y0, y1), (x0, x1) = self._read_by(tile)
         failed = ""
         try:
             pixels, missing = self.view.read((y0, y1), (x0, x1))
@@ -125,6 +140,14 @@ class Worker:
             inside[:, missing] = 0  # as padding is
         values[:, height:], values[:, :, width:] = 0, 0
         return Loaded(tile, values[None], answers, buffer, failed)
+
+    def _read_by(self, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The pixels [first, last) of a tile: what the network runs on, and all of the cells' crops where these are run too."""
+        if self.job.confirm is None:
+            return tile.y.read, tile.x.read
+        steps = zip((tile.y, tile.x), self._read_grid.stride, self._read_grid.crop, strict=True)
+        y, x = ((side.read[0], max(side.read[1], int((side.cells[1] - 1) * step + crop))) for side, step, crop in steps)
+        return y, x
 
     def _require_unchanged(self) -> None:
         if not self._state.is_same:
@@ -161,6 +184,10 @@ class Worker:
             return Done(tile, None, None, mark)
         scores = self._crops(loaded) if self.way.by == "crops" else self._cast(loaded)
         require_numbers(self.way.model, loaded.values, scores)
+        confirmed = None
+        if self._confirmer is not None:
+            confirmed = self._confirmer.confirm(scores, loaded.values, self._tops(tile), loaded.answers)
+            mark["confirmed"] = int(confirmed.sum())
         top1 = None
         if self.job.keep == "top1":
             winners = scores.argmax(axis=0)
@@ -170,7 +197,15 @@ class Worker:
             scores = scores[list(self.job.kept)]
         if left_out:
             scores[:, ~loaded.answers] = np.nan
-        return Done(tile, scores, top1, mark)
+        return Done(tile, scores, top1, mark, confirmed)
+
+    def _tops(self, tile: Tile) -> tuple[int, int]:
+        """(y, x) of the first cell's crop in a tile's pixels."""
+        top, left = (
+            side.cells[0] * int(step) - side.read[0]
+            for side, step in zip((tile.y, tile.x), self.way.sampling.stride, strict=True)
+        )
+        return top, left
 
     def _cast(self, loaded: Loaded) -> Array:
         tile, way, values = loaded.tile, self.way, loaded.values
@@ -199,11 +234,8 @@ class Worker:
     def _crops(self, loaded: Loaded) -> Array:
         tile, way, values = loaded.tile, self.way, loaded.values
         assert values is not None, "what has answers was read"
-        tops = [
-            side.cells[0] * int(step) - side.read[0]
-            for side, step in zip((tile.y, tile.x), way.sampling.stride, strict=True)
-        ]
-        part = values[:, :, tops[0] :, tops[1] :]
+        top, left = self._tops(tile)
+        part = values[:, :, top:, left:]
         grid = replace(
             way.sampling.over((part.shape[2], part.shape[3])),
             rows=loaded.answers.shape[0],
@@ -216,15 +248,16 @@ class Worker:
     def keep(self, done: Done) -> None:
         """Store a tile's answers and mark it."""
         assert self.store is not None, "a worker that keeps has a store"
-        self.store.write(done.tile, done.scores, done.top1, done.mark)
+        self.store.write(done.tile, done.scores, done.top1, done.mark, done.confirmed)
 
 
-def totals(marks: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
-    """Tiles with pixels that do not decode, with the reason, and cells left without an answer."""
-    failed, left_out = [], 0
+def totals(marks: Mapping[str, str]) -> tuple[list[tuple[str, str]], int, int]:
+    """Tiles with pixels that do not decode, with the reason, cells left without an answer, and cells that are their crops' own."""
+    failed, left_out, confirmed = [], 0, 0
     for name in sorted(marks, key=lambda name: tuple(int(part) for part in name.split("-"))):
         about = json.loads(marks[name])
         left_out += about.get("left_out", 0)
+        confirmed += about.get("confirmed", 0)
         if "failed" in about:
             failed.append((name, about["failed"]))
-    return failed, left_out
+    return failed, left_out, confirmed

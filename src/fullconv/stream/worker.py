@@ -19,6 +19,7 @@ import numpy as np
 
 from fullconv import fingerprint
 from fullconv.errors import BadInput
+from fullconv.stream.confirm import crops_of
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS
 from fullconv.stream.work import Done, Worker
@@ -117,7 +118,8 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             view = View(job.image, job.select)
             _require_same(job, model, view, store)
             way = job.way(model)
-            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid)
+            crops = None if job.confirm is None else crops_of(model, way, job)
+            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops)
             buffers: Queue[Any] = Queue()
             for _ in range(_BUFFERS):
                 buffers.put(np.zeros(shape, np.float32))

@@ -1,0 +1,241 @@
+"""Before a map is made: random cells by both ways, which say how sure the map must be of a cell to answer for its crop.
+
+The cells are drawn by a seed of their own, from all that have an answer, so that they know nothing of what a network was fitted on. Where no
+cell can lack one they are drawn from equal parts of the map, one each, so that no region is left out by chance; else from all alike.
+Of detections, cells are drawn until enough of them are ones that their crops find: that they are rare is what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.confirmation.asked import CONFIDENCE, Confirm
+from fullconv.confirmation.bound import best_level, most_wrong, upper_bound
+from fullconv.confirmation.surety import Scale, Surety, scale_of
+from fullconv.confirmation.threshold import threshold
+from fullconv.errors import BadInput
+from fullconv.maps.threshold import least_score
+from fullconv.model import Model
+from fullconv.rasters.view import View
+from fullconv.results.statement import Statement
+from fullconv.stream.confirm import surety_of
+from fullconv.stream.job import Job
+from fullconv.stream.plan import StreamPlan
+from fullconv.stream.sample import Admitted, Cell, Draw, Spread
+from fullconv.stream.sides import ByTiles, Crops, sides_of
+from fullconv.stream.where import auto_share, where_of
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+_SEED = 0xC0F1  # of these cells alone
+_SHARE = 20  # one of so many cells is looked at, where that is more than must be
+_AT_ONCE = 256  # cells that are drawn at once where nobody knows how many it takes
+_WAY_OUT = "take --by crops (by='crops'), where every cell is its crop's own"
+
+
+def calibrate(
+    model: Model,
+    view: View,
+    job: Job,
+    plan: StreamPlan,
+    memory: int | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Statement:
+    """Find which cells of a map are to be run as crops.
+
+    Args:
+        plan: of the whole map.
+        memory: bytes that the process may take.
+        progress: told cells done, of how many.
+
+    Raises:
+        BadInput: too few cells for the level, or confirming costs more than crops of all cells; it says what can be had.
+    """
+    confirm = job.confirm
+    assert confirm is not None, "what is confirmed was asked for"
+    limit = _threshold(confirm, plan.way.score_kind, len(job.labels))
+    if confirm.what == "winners" and isinstance(job.keep, tuple) and len(job.keep) == 1 < len(job.labels):
+        raise BadInput(
+            "confirm: winners of one class that is kept alone; keep more of them (--keep), or confirm detections"
+        )
+    admitted = Admitted(plan.grid, where_of(job.where, view.about))
+    budget = _Budget(view.about.name, plan, len(admitted), confirm)
+    budget.require_room()
+    whole = replace(job, keep="all", stored="float32")
+    tiles, crops = sides_of(model, view, whole, budget.wanted, memory, lambda note: None)
+    sample = _Sample(tiles, replace(crops, batch=min(crops.batch, job.batch)), progress)
+    surety = sample.fill(admitted, view, job, confirm, budget, limit)
+    sure, counts, wrong = surety.against(*sample.answers)
+    crops_that_count = int(counts.sum())
+    budget.require_certain(crops_that_count, sample.drawn)
+    most = most_wrong(crops_that_count, confirm.wrong, CONFIDENCE)
+    least = threshold(sure[counts], wrong[counts], most)
+    if confirm.what == "detections":
+        least = max(0.0, least)
+    stands = sure > least
+    if not np.isfinite(least) and job.stored != "float32":
+        raise BadInput(
+            f"{view.about.name}: {confirm.level:g} cannot be certified: too many of the crops' own answers are other ones once they are stored as "
+            f"{job.stored}; store float32, or {_WAY_OUT}"
+        )
+    expected = float(1 - stands.mean())
+    statement = Statement(
+        what=confirm.what, level=confirm.level, confidence=CONFIDENCE, labels=tuple(job.labels[i] for i in confirm.classes), threshold=limit,
+        scale=surety.scale, surety=least, drawn=sample.drawn, crops=crops_that_count, wrong=int((wrong & stands).sum()), expected=expected,
+        cost=budget.cost(sample.drawn, sample.share, expected), date=datetime.now(UTC).date().isoformat(),
+    )  # fmt: skip
+    budget.require_cheaper(statement)
+    return statement
+
+
+def _threshold(confirm: Confirm, kind: str, classes: int) -> float | None:
+    """The least score that counts; None where winners are compared."""
+    if confirm.what == "winners" and classes > 1:
+        return None
+    return least_score(kind, confirm.threshold)
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What may be spent, in crops.
+
+    Attributes:
+        name: of the image.
+        plan: of the whole map.
+        cells: that may have an answer.
+    """
+
+    name: str
+    plan: StreamPlan
+    cells: int
+    confirm: Confirm
+
+    @property
+    def wanted(self) -> int:
+        """Cells to look at, of winners; of detections that count."""
+        return max(self.confirm.least, min(self.confirm.enough, self.cells // _SHARE))
+
+    @property
+    def map_cost(self) -> float:
+        """Of the map itself, as a share of what crops of all its cells cost: by pixels."""
+        grid, (_, height, width) = self.plan.grid, self.plan.way.model.image_shape
+        return self.plan.tiles.computed / (grid.rows * grid.cols * height * width)
+
+    def cost(self, drawn: int, of_map: float, expected: float) -> float:
+        """Of all: cells that were drawn, by both ways; the map; and the cells that are run as crops."""
+        return drawn / max(1, self.cells) + min(of_map, 1.0) * self.map_cost + self.map_cost + expected
+
+    def require_room(self) -> None:
+        """BadInput, before any work, where the least sample is as many cells as there are."""
+        if self.confirm.least >= self.cells:
+            raise BadInput(
+                f"{self.name}: {self.confirm.level:g} cannot be certified on {self.cells:,} cells: that takes {self.confirm.least:,} random crops "
+                f"without an error{self._could(self.cells // 2)}; {_WAY_OUT}"
+            )
+
+    def is_hopeless(self, counted: int, drawn: int) -> bool:
+        """Whether the rest of the map holds too few cells that count, however many of those drawn did by chance."""
+        return upper_bound(counted, drawn, CONFIDENCE) * self.cells < self.confirm.least
+
+    def require_certain(self, counted: int, drawn: int) -> None:
+        """BadInput where too few cells count for the level."""
+        if counted >= self.confirm.least:
+            return
+        which = "have an answer" if self.confirm.what == "winners" else "are found by their crops"
+        raise BadInput(
+            f"{self.name}: {self.confirm.level:g} cannot be certified: {counted:,} of {drawn:,} random cells {which}, and it takes "
+            f"{self.confirm.least:,}{self._could(counted)}; {_WAY_OUT}"
+        )
+
+    def require_cheaper(self, statement: Statement) -> None:
+        """BadInput where crops of all cells cost less."""
+        if statement.cost >= 1:
+            raise BadInput(
+                f"{self.name}: to confirm {self.confirm.level:g} costs {statement.cost:.2f} of what crops of all cells cost "
+                f"({statement.expected:.0%} of the cells would be run as crops): {_WAY_OUT}"
+            )
+
+    def _could(self, counted: int) -> str:
+        if counted < 3:
+            return ""
+        return f" ({best_level(counted, CONFIDENCE):.3g} could be, with {counted:,} of them)"
+
+
+@dataclass
+class _Sample:
+    """Random cells with both answers."""
+
+    tiles: ByTiles
+    crops: Crops
+    progress: Progress
+    mapped: list[Array] = field(default_factory=list)
+    theirs: list[Array] = field(default_factory=list)
+    drawn: int = 0
+    ran: set[Cell] = field(default_factory=set)
+
+    def fill(
+        self, admitted: Admitted, view: View, job: Job, confirm: Confirm, budget: _Budget, limit: float | None
+    ) -> Surety:
+        """Draw as many as it takes; how sure the map is of cells."""
+        wanted = min(budget.wanted, len(admitted))
+        if confirm.what == "winners":
+            if auto_share(job.where) is None and not view.may_miss:
+                self._add(Spread(admitted, self.tiles.plan.grid, wanted, _SEED).cells(), wanted)
+            if self.drawn < wanted:  # where cells lack an answer, parts of the map do not count alike
+                self.mapped, self.theirs, self.drawn = [], [], 0
+            draw = Draw(admitted, wanted, _SEED)
+            while self.drawn < wanted and (more := draw.next(wanted - self.drawn)):
+                self._add(more, wanted)
+            return self._surety(job, limit)
+        draw = Draw(admitted, len(admitted), _SEED)
+        counted = 0
+        while more := draw.next(_AT_ONCE):
+            self._add(more, 0)
+            if not self.drawn:
+                continue
+            surety = self._surety(job, limit)
+            counted = int(surety.against(*self.answers)[1].sum())
+            if counted >= confirm.enough or (counted >= confirm.least and self.drawn * _SHARE >= len(admitted)):
+                break
+            if counted < confirm.least and budget.is_hopeless(counted, self.drawn):
+                break
+        budget.require_certain(counted, max(1, self.drawn))
+        return self._surety(job, limit)
+
+    @property
+    def answers(self) -> tuple[Array, Array]:
+        """(classes, cells) of the map, and of the crops."""
+        return np.concatenate(self.mapped).T, np.concatenate(self.theirs).T
+
+    @property
+    def share(self) -> float:
+        """Of the tiles around the cells that were run, as a share of the map."""
+        return len(self.ran) / max(1, len(self.tiles.plan.tiles))
+
+    def _surety(self, job: Job, limit: float | None) -> Surety:
+        if not self.mapped:
+            raise BadInput("confirm: no cell that was looked at has an answer")
+        scale: Scale = scale_of(self.tiles.plan.way.score_kind, np.concatenate(self.mapped).T)
+        return surety_of(job, scale, limit)
+
+    def _add(self, cells: list[Cell], wanted: int) -> None:
+        for group in self.tiles.together(cells):
+            answered, mapped = self.tiles.answers(group)
+            self.ran.add(group[0])
+            if not answered:
+                continue
+            of = {cell: i for i, cell in enumerate(answered)}
+            for part, window in self.crops.windows(answered):
+                theirs = self.crops.answers(window, part)
+                if np.isnan(theirs).any():
+                    raise BadInput("confirm: the untouched network's answers are no numbers (NaN) for some crops")
+                self.mapped.append(mapped[[of[cell] for cell in part]])
+                self.theirs.append(theirs)
+                self.drawn += len(part)
+                self.progress(self.drawn, max(wanted, self.drawn))
