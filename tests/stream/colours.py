@@ -12,17 +12,19 @@ from PIL import Image
 CROP, STRIDE = 24, 4
 
 
-def network(path: Path, head: str = "Softmax", classes: int = 3, crop: int = CROP) -> Path:
+def network(path: Path, head: str = "Softmax", classes: int = 3, crop: int = CROP, *, lopsided: bool = False) -> Path:
     """An ONNX file; cells differ from their crops by what padding darkens at a crop's rim.
 
     Args:
         head: Softmax, Sigmoid, or empty for logits.
         classes: 3, or 1: how much redder than green.
         crop: pixels a side.
+        lopsided: padded above and on the left alone, behind a pool that leaves the last pixels out.
     """
-    blur = np.zeros((3, 3, 3, 3), np.float32)
+    kernel = 2 if lopsided else 3
+    blur = np.zeros((3, 3, kernel, kernel), np.float32)
     for channel in range(3):
-        blur[channel, channel] = 1 / 9
+        blur[channel, channel] = 1 / kernel**2
     side = crop // STRIDE
     weigh = np.zeros((classes, 3, side, side), np.float32)
     gains = np.array([60.0, 64.0, 68.0]) / side**2
@@ -37,7 +39,13 @@ def network(path: Path, head: str = "Softmax", classes: int = 3, crop: int = CRO
         "bias": np.linspace(2.0, -2.0, classes, dtype=np.float32),
     }
     nodes, value = [], "image"
-    for i in (1, 2):
+    if lopsided:
+        nodes += [
+            helper.make_node("AveragePool", [value], ["p"], name="p", kernel_shape=[4, 4], strides=[4, 4]),
+            helper.make_node("Conv", ["p", "blur"], ["c"], name="c", pads=[1, 1, 0, 0]),
+        ]
+        value = "c"
+    for i in () if lopsided else (1, 2):
         nodes += [
             helper.make_node("Conv", [value, "blur"], [f"c{i}"], name=f"c{i}", pads=[1, 1, 1, 1]),
             helper.make_node("AveragePool", [f"c{i}"], [f"p{i}"], name=f"p{i}", kernel_shape=[2, 2], strides=[2, 2]),

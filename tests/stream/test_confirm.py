@@ -240,14 +240,15 @@ def test_a_finer_map(model: Model, finer: str, tmp_path: Path) -> None:
 
 
 def test_crops_that_reach_further_than_the_network_reads(tmp_path: Path) -> None:
-    """Of 27 pixels the last three are met by no pool; a crop is all of them all the same."""
-    model = load(colours.network(tmp_path / "x.onnx", crop=27))
-    image = colours.patches(200, 190)
-    assert min(plan_raster(model, image, preprocess="unit", confirm=0.97).rims) > 0
+    """Of 27 pixels the last three are met by no window; a crop is all of them all the same."""
+    model = load(colours.network(tmp_path / "x.onnx", crop=27, lopsided=True))
+    image, memory = colours.patches(188, 160), 180 * 2**20 + 600_000
+    tiles = plan_raster(model, image, preprocess="unit", memory=memory, confirm=0.95).tiles
+    assert any((side.cells[1] - 1) * 4 + 27 > side.read[1] for side in tiles.y)
     crops = by_crops(model, image)
-    found = map_raster(model, image, tmp_path / "x.zarr", confirm=0.97, **{**HOW, "memory": 182 << 20})
+    found = map_raster(model, image, tmp_path / "x.zarr", confirm=0.95, preprocess="unit", memory=memory)
     own = np.asarray(found.confirmed)
-    assert len(found.record.tiles) > 1
+    assert own.mean() > 0.02
     np.testing.assert_allclose(np.asarray(found.scores)[:, own], crops[:, own], rtol=0, atol=2e-6)
 
 
