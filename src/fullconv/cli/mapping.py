@@ -53,7 +53,7 @@ _MAPPING = (
         help="How --stride is had: dilation (dilated windows in one run), shifts (one run a shift of the image), or auto.",
     ),
     option(
-        "--confirm", group=MAP, metavar="LEVEL", brief="0.99: so many winners are their crop's; or detections.",
+        "--confirm", group=MAP, metavar="LEVEL",
         help="Run the cells that a padded network's map is least sure of as crops: with 95 % confidence so many of the winners (0.99, say) are those of "
         "the crops, by a random sample that is run first. Or detections (detections:0.95): every cell that scores --threshold for --class does so by its "
         "crop, and so many of those whose crops do are there. Where it would cost more than --by crops, it says so and stops.",
