@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests import helpers as h
 from tests.cli.conftest import Run
 from tests.rasters.pictures import ome_tiff, scene
 
@@ -34,3 +35,29 @@ def test_resolution_bands_and_area(run: Run, net: tuple[Path, Path], tmp_path: P
     small = run("verify", net[0], "-w", net[1], image, "-p", "unit", "--bands", "2", "--memory", "1MB")
     assert small.status == 2
     assert "memory" in small.err
+
+
+def test_by_class_and_the_yardstick(run: Run, tmp_path: Path) -> None:
+    text = (
+        h.data(1, 1, 12, 12) + h.conv("a", "data", 3, 3, "pad: 1") + h.fc("ip", "a", 3) + h.layer("p", "Softmax", "ip")
+    )
+    net = h.model(text).save(tmp_path / "net.prototxt")
+    np.save(tmp_path / "x.npy", scene(60, 70)[:, :, 0])
+    (tmp_path / "names.txt").write_text("oak\nash\nelm\n")
+    how = ("verify", net[0], "-w", net[1], tmp_path / "x.npy", "-p", "unit", "--labels", tmp_path / "names.txt")
+    told = run(*how, "--by", "class", "--cells", 300)
+    assert told.status == 0, told.err
+    assert "the classifier with itself moved by a pixel in" in told.out
+    (report,) = json.loads(run(*how, "--json", "--cells", 300).out)["reports"]
+    stick = report["yardstick"]
+    assert stick["verdict"] in told.out
+    lines = told.out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("class"))
+    seen = [each for each in stick["classes"] if each["crops"] or each["map"]]
+    for line, each in zip(lines[first + 1 :], seen, strict=False):
+        assert line.split()[:3] == [each["label"], f"{each['crops']:,}", f"{each['map']:,}"]
+    assert sum(each["crops"] for each in seen) == 300
+    few = json.loads(run(*how, "--json", "--cells", 300, "--moved", 0).out)["reports"][0]["yardstick"]
+    assert few["itself"] is None
+    assert few["map"] == stick["map"]
+    assert "moved" not in run(*how, "--cells", 300, "--moved", 0).out

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 import fullconv
 from fullconv.errors import BadInput
@@ -29,6 +30,9 @@ def test_of_a_store(padded: Model, how: dict, tmp_path: Path) -> None:  # noqa: 
     kept = list(how["keep"]) if isinstance(how.get("keep"), tuple) else list(range(5))
     own, theirs = mapped[:, :, kept], crops[:, :, kept]
     assert found.agree == int((own.argmax(2) == theirs.argmax(2)).sum())
+    low, high = binomtest(found.agree, found.compared).proportion_ci(method="wilson")
+    assert found.to_json()["interval"] == pytest.approx([low, high], abs=1e-12)
+    assert f"({100 * low:.0f}–{100 * high:.0f} %" in str(found)
     gaps = np.abs(own - theirs)
     if how.get("keep") == "top1":
         gaps = np.take_along_axis(gaps, own.argmax(2)[:, :, None], 2)
@@ -51,6 +55,22 @@ def test_maps_that_cannot_be_compared(padded: Model) -> None:  # noqa: F811
     gone = fullconv.map(padded, np.zeros((40, 40, 3), np.uint8), preprocess="unit", nodata=0)
     with pytest.raises(BadInput, match="has an answer"):
         fullconv.agreement(padded, np.zeros((40, 40, 3), np.uint8), gone, preprocess="unit", nodata=0)
+
+
+@pytest.mark.parametrize("kept", [(2,), (0,)])
+def test_one_class_that_is_kept_wins_over_none(padded: Model, kept: tuple, tmp_path: Path) -> None:  # noqa: F811
+    """Of one score a cell no winner is told: by its probability whether the class is there, of a logit nothing."""
+    image = ome_tiff(tmp_path / "x.tif", PIXELS)
+    for how in ({}, {"activation": "sigmoid"}):
+        made = fullconv.map_raster(padded, image, tmp_path / f"{len(how)}.zarr", preprocess="unit", keep=kept, **how)
+        found = fullconv.agreement(padded, image, made, cells=10_000, preprocess="unit", **how)
+        if not how:
+            assert found.agree is None
+            assert found.to_json()["interval"] is None
+            assert "class" not in str(found)
+            continue
+        mapped, crops = (each[:, :, kept[0]] >= 0 for each in by_hand(PIXELS))
+        assert found.agree == int((mapped == crops).sum())
 
 
 def test_said_after_a_map_that_is_not_exact(run, tmp_path: Path) -> None:  # noqa: F811

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,13 @@ import fullconv
 from fullconv.errors import BadInput
 from fullconv.model import Model
 from fullconv.trust.decisions import Decisions
-from fullconv.trust.intervals import Share
+from fullconv.trust.intervals import Mean, Share
 from fullconv.trust.pictures import parting_picture
 from fullconv.trust.report import html_report
 from fullconv.trust.tally import AGREES, MEASURED, UNSURE, Tally
 from fullconv.trust.verified import Report
 from fullconv.trust.verify import verify
-from fullconv.trust.yardstick import Apart, Yardstick
+from fullconv.trust.yardstick import Apart, Calibration, Yardstick
 from tests.formats.torch.real import resnet20
 from tests.rasters.pictures import scene
 from tests.trust.test_verify_anywhere import CROP, STEP, by_hand, module
@@ -211,6 +212,24 @@ def tally(mapped: np.ndarray, crops: np.ndarray, moved: np.ndarray, kind: str) -
     counts.add(np.ones(len(crops), bool), mapped, crops)
     counts.add_moved(np.ones(len(crops), bool), crops, [(np.arange(len(crops)), moved)])
     return counts.yardstick([f"c{i}" for i in range(crops.shape[1])], len(crops))
+
+
+@pytest.mark.parametrize(
+    ("agrees", "sure", "past"),
+    [((955, 1000), 0.993, None), ((955, 1000), 0.999, None), ((600, 1000), 0.994, 0.355), ((600, 1000), 0.55, None)],
+)
+def test_over_confident_is_a_map_that_agrees_less_and_is_as_sure(
+    agrees: tuple, sure: float, past: float | None
+) -> None:
+    """A classifier that is surer than it agrees with itself is no fault of the map's."""
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(0, 0.05, 1000)
+    gaps += sure - 0.994 - gaps.mean()
+    calibration = Calibration(1000, sure, 0.994, Mean(1000, float(gaps.sum()), float((gaps**2).sum())), 0.1)
+    stick = replace(of(*agrees, 1910, 2000), calibration=calibration)
+    assert stick.overconfidence == (None if past is None else pytest.approx(past))
+    assert ("over-confident" in " ".join(stick.lines)) == (past is not None)
+    assert replace(stick, itself=None).overconfidence is None
 
 
 NAN = float("nan")

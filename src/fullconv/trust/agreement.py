@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.loading import load
@@ -20,8 +21,11 @@ from fullconv.stream.sample import Admitted, Cell, Draw
 from fullconv.stream.sides import Crops, Made
 from fullconv.system.guard import guarded
 from fullconv.system.memory import resident_bytes
+from fullconv.trust.decisions import Decisions
+from fullconv.trust.intervals import Share
 
 CELLS = 50
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +34,33 @@ class Agreement:
 
     Attributes:
         compared: cells, chosen at random among those that have an answer.
-        agree: of those, how many have the same winning class.
+        agree: of those, how many have the same winning class; of one score a cell, how many of the same side of 0.5 where it is a probability,
+            and None where it is none, since no class wins over no other.
         largest: difference of a score that the map holds, at most.
         worst: (row, col) of the cell with it.
     """
 
     compared: int
-    agree: int
+    agree: int | None
     largest: float
     worst: Cell
 
+    @property
+    def share(self) -> Share | None:
+        """Of the map's cells, with the interval that so few leave."""
+        return None if self.agree is None else Share(self.agree, self.compared)
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "interval": None if self.share is None else list(self.share.ends)}
 
     def __str__(self) -> str:
+        more = f"scores differ by {self.largest:.2g} at most (fullconv verify tells more)"
+        if self.share is None:
+            return f"of {self.compared} random cells {more}"
+        low, high = self.share.ends
         return (
-            f"of {self.compared} random cells {self.agree} have the class that wins their crop; "
-            f"scores differ by {self.largest:.2g} at most (fullconv verify tells more)"
+            f"of {self.compared} random cells {self.agree} have the class that wins their crop ({100 * low:.0f}–{100 * high:.0f} % of all by a 95 % "
+            f"interval); {more}"
         )
 
 
@@ -92,7 +106,7 @@ def agreement(
 def _compared(made: Made, crops: Crops, result: ClassMap, cells: int, seed: int) -> Agreement:
     kept = [result.record.number(i) if result.record is not None else i for i in range(len(result.labels))]
     draw = Draw(Admitted(result.grid, None), cells, seed)
-    compared = agree = 0
+    compared, agree, decides = 0, 0, True
     largest, worst = 0.0, (0, 0)
     while compared < cells and (more := draw.next(cells - compared)):
         for group in made.together(more):
@@ -104,9 +118,19 @@ def _compared(made: Made, crops: Crops, result: ClassMap, cells: int, seed: int)
                 known = np.isfinite(own) & np.isfinite(theirs)  # of a store of winners, the winner's score alone
                 gaps = np.abs(np.where(known, own, 0) - np.where(known, theirs, 0)).max(axis=1)
                 compared += len(part)
-                agree += int((np.where(known, own, -np.inf).argmax(axis=1) == theirs.argmax(axis=1)).sum())
+                alike = _alike(np.where(known, own, -np.inf), theirs, result.score_kind)
+                decides = alike is not None
+                agree += 0 if alike is None else int((alike & np.isfinite(theirs).all(axis=1)).sum())
                 if float(gaps.max()) >= largest:
                     largest, worst = float(gaps.max()), part[int(gaps.argmax())]
     if not compared:
         raise BadInput(f"none of the {draw.looked_at:,} cells of the map that were looked at has an answer")
-    return Agreement(compared, agree, largest, worst)
+    return Agreement(compared, agree if decides else None, largest, worst)
+
+
+def _alike(own: Array, theirs: Array, kind: str) -> Array | None:
+    """(cells,), whether both decide the same; None where one score decides nothing."""
+    if own.shape[1] > 1:
+        return np.asarray(own.argmax(axis=1) == theirs.argmax(axis=1))
+    reads = Decisions.of(theirs, kind)
+    return None if reads.kind == "number" else reads.alike(own, theirs)[:, 0]

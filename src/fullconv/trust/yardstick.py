@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, hypot
 from typing import Any, Literal
 
 from fullconv.trust.decisions import Decisions
@@ -140,15 +140,21 @@ class Yardstick:
         return self.itself is not None and self.itself.every.of > 0 and self.itself.every.ends[1] < _UNSURE
 
     @property
-    def is_overconfident(self) -> bool:
-        """The map is surer of its winners than it agrees with its crops."""
+    def overconfidence(self) -> float | None:
+        """How much surer of its winners the map is than it agrees with its crops, past what the classifier is beside its agreement with itself;
+        None where that is not surely above 0, or not to be told.
+        """
         sure = self.calibration
-        return (
-            sure is not None
-            and self.map is not None
-            and self.reads.kind == "winner"
-            and sure.mapped > self.map.every.ends[1]
-        )
+        if sure is None or self.reads.kind != "winner" or self.map is None or self.itself is None:
+            return None
+        half, own, its = sure.gap.half(), self.map.every, self.itself.every
+        if half is None or own.share is None or its.share is None:
+            return None
+        lacks = its.share - own.share
+        past = sure.gap.mean + lacks
+        if past <= hypot(half, lacks - its.less(own)[0]) or sure.mapped <= own.ends[1]:
+            return None
+        return past
 
     @property
     def biased(self) -> tuple[OfClass, ...]:
@@ -230,7 +236,7 @@ class Yardstick:
             return
         by = " (by a softmax of its scores)" if self.reads.score_kind != "probabilities" else ""
         what = "winners" if self.reads.kind == "winner" else "labels"
-        over = "; over-confident: that is more than it agrees with its crops" if self.is_overconfident else ""
+        over = "" if self.overconfidence is None else f"; over-confident by {self.overconfidence:.2g}"
         yield (
             f"sure of its {what} by {sure.mapped:.3f} on average{by}, its crops by {sure.classifier:.3f}{over}; KL divergence {sure.divergence:.3g}"
         )
@@ -253,7 +259,7 @@ class Yardstick:
             "verdict": self.verdict,
             "unsure": self.is_unsure,
             "calibration": None if self.calibration is None else self.calibration.to_json(),
-            "overconfident": self.is_overconfident,
+            "overconfident": self.overconfidence,
             "biased": [each.label for each in self.biased],
             "classes": [each.to_json() for each in self.classes],
         }
