@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fullconv.confirmation.asked import CONFIDENCE, Confirm
 from fullconv.confirmation.bound import best_level, most_wrong, upper_bound
-from fullconv.confirmation.surety import Scale, Surety, scale_of
+from fullconv.confirmation.surety import Surety, scale_of
 from fullconv.confirmation.threshold import threshold
 from fullconv.errors import BadInput
 from fullconv.maps.threshold import least_score
@@ -35,6 +35,7 @@ Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 _SEED = 0xC0F1  # of these cells alone
 _SHARE = 20  # one of so many cells is looked at, where that is more than must be
+_FEW = 20  # that certify nothing which is worth it
 _AT_ONCE = 256  # cells that are drawn at once where nobody knows how many it takes
 _WAY_OUT = "take --by crops (by='crops'), where every cell is its crop's own"
 
@@ -69,12 +70,15 @@ def calibrate(
     budget.require_room()
     whole = replace(job, keep="all", stored="float32")
     tiles, crops = sides_of(model, view, whole, budget.wanted, memory, lambda note: None)
-    sample = _Sample(tiles, replace(crops, batch=min(crops.batch, job.batch)), progress)
-    surety = sample.fill(admitted, view, job, confirm, budget, limit)
-    sure, counts, wrong = surety.against(*sample.answers)
-    crops_that_count = int(counts.sum())
-    budget.require_certain(crops_that_count, sample.drawn)
-    most = most_wrong(crops_that_count, confirm.wrong, CONFIDENCE)
+    sample = _Sample(tiles, replace(crops, batch=min(crops.batch, job.batch)), job, limit, progress)
+    if confirm.what == "winners":
+        sample.winners(admitted, budget.wanted, view.may_miss or auto_share(job.where) is not None)
+    else:
+        sample.detections(admitted, confirm, budget.is_hopeless)
+    budget.require_certain(sample.counted, sample.drawn)
+    assert sample.surety is not None, "cells that count were answered"
+    sure, counts, wrong = (np.concatenate(part) for part in (sample.sure, sample.counts, sample.wrong))
+    most = most_wrong(sample.counted, confirm.wrong, CONFIDENCE)
     least = threshold(sure[counts], wrong[counts], most)
     if confirm.what == "detections":
         least = max(0.0, least)
@@ -87,8 +91,8 @@ def calibrate(
     expected = float(1 - stands.mean())
     statement = Statement(
         what=confirm.what, level=confirm.level, confidence=CONFIDENCE, labels=tuple(job.labels[i] for i in confirm.classes), threshold=limit,
-        scale=surety.scale, surety=least, drawn=sample.drawn, crops=crops_that_count, wrong=int((wrong & stands).sum()), expected=expected,
-        cost=budget.cost(sample.drawn, sample.share, expected), date=datetime.now(UTC).date().isoformat(),
+        scale=sample.surety.scale, surety=least, drawn=sample.drawn, crops=sample.counted, wrong=int((wrong & stands).sum()), expected=expected,
+        cost=budget.cost(sample.looked_at, sample.share, expected), date=datetime.now(UTC).date().isoformat(),
     )  # fmt: skip
     budget.require_cheaper(statement)
     return statement
@@ -127,9 +131,9 @@ class _Budget:
         grid, (_, height, width) = self.plan.grid, self.plan.way.model.image_shape
         return self.plan.tiles.computed / (grid.rows * grid.cols * height * width)
 
-    def cost(self, drawn: int, of_map: float, expected: float) -> float:
-        """Of all: cells that were drawn, by both ways; the map; and the cells that are run as crops."""
-        return drawn / max(1, self.cells) + min(of_map, 1.0) * self.map_cost + self.map_cost + expected
+    def cost(self, looked_at: int, of_map: float, expected: float) -> float:
+        """Of all: cells that were looked at, by both ways; the map; and the cells that are run as crops."""
+        return looked_at / self.cells + min(of_map, 1.0) * self.map_cost + self.map_cost + expected
 
     def require_room(self) -> None:
         """BadInput, before any work, where the least sample is as many cells as there are."""
@@ -140,17 +144,19 @@ class _Budget:
             )
 
     def is_hopeless(self, counted: int, drawn: int) -> bool:
-        """Whether the rest of the map holds too few cells that count, however many of those drawn did by chance."""
-        return upper_bound(counted, drawn, CONFIDENCE) * self.cells < self.confirm.least
+        """Whether so many cells must be drawn that crops of all cost less, however many of those drawn counted by chance."""
+        needed = self.confirm.least / upper_bound(counted, drawn, CONFIDENCE)
+        return needed / self.cells + self.map_cost >= 1
 
     def require_certain(self, counted: int, drawn: int) -> None:
         """BadInput where too few cells count for the level."""
         if counted >= self.confirm.least:
             return
         which = "have an answer" if self.confirm.what == "winners" else "are found by their crops"
+        could = counted if self.confirm.what == "winners" else self.cells // 2 * counted // max(1, drawn)
         raise BadInput(
             f"{self.name}: {self.confirm.level:g} cannot be certified: {counted:,} of {drawn:,} random cells {which}, and it takes "
-            f"{self.confirm.least:,}{self._could(counted)}; {_WAY_OUT}"
+            f"{self.confirm.least:,} of them{self._could(could)}; {_WAY_OUT}"
         )
 
     def require_cheaper(self, statement: Statement) -> None:
@@ -162,80 +168,86 @@ class _Budget:
             )
 
     def _could(self, counted: int) -> str:
-        if counted < 3:
-            return ""
-        return f" ({best_level(counted, CONFIDENCE):.3g} could be, with {counted:,} of them)"
+        """What as many certify; nothing that is worth saying of a few."""
+        return f" ({best_level(counted, CONFIDENCE):.3g} could be, with {counted:,})" if counted > _FEW else ""
 
 
 @dataclass
 class _Sample:
-    """Random cells with both answers."""
+    """Random cells by both ways; of each no more is kept than what counts.
+
+    Attributes:
+        limit: the least score that counts, where there is one.
+        surety: how sure the map is of cells, once the first of them say what scores are.
+        sure, counts, wrong: (cells,) each, see ``Surety.against``; in parts.
+        ran: a cell of each tile that was run.
+        looked_at: cells, with an answer or without.
+    """
 
     tiles: ByTiles
     crops: Crops
+    job: Job
+    limit: float | None
     progress: Progress
-    mapped: list[Array] = field(default_factory=list)
-    theirs: list[Array] = field(default_factory=list)
-    drawn: int = 0
+    surety: Surety | None = None
+    sure: list[Array] = field(default_factory=list)
+    counts: list[Array] = field(default_factory=list)
+    wrong: list[Array] = field(default_factory=list)
     ran: set[Cell] = field(default_factory=set)
-
-    def fill(
-        self, admitted: Admitted, view: View, job: Job, confirm: Confirm, budget: _Budget, limit: float | None
-    ) -> Surety:
-        """Draw as many as it takes; how sure the map is of cells."""
-        wanted = min(budget.wanted, len(admitted))
-        if confirm.what == "winners":
-            if auto_share(job.where) is None and not view.may_miss:
-                self._add(Spread(admitted, self.tiles.plan.grid, wanted, _SEED).cells(), wanted)
-            if self.drawn < wanted:  # where cells lack an answer, parts of the map do not count alike
-                self.mapped, self.theirs, self.drawn = [], [], 0
-            draw = Draw(admitted, wanted, _SEED)
-            while self.drawn < wanted and (more := draw.next(wanted - self.drawn)):
-                self._add(more, wanted)
-            return self._surety(job, limit)
-        draw = Draw(admitted, len(admitted), _SEED)
-        counted = 0
-        while more := draw.next(_AT_ONCE):
-            self._add(more, 0)
-            if not self.drawn:
-                continue
-            surety = self._surety(job, limit)
-            counted = int(surety.against(*self.answers)[1].sum())
-            if counted >= confirm.enough or (counted >= confirm.least and self.drawn * _SHARE >= len(admitted)):
-                break
-            if counted < confirm.least and budget.is_hopeless(counted, self.drawn):
-                break
-        budget.require_certain(counted, max(1, self.drawn))
-        return self._surety(job, limit)
+    looked_at: int = 0
 
     @property
-    def answers(self) -> tuple[Array, Array]:
-        """(classes, cells) of the map, and of the crops."""
-        return np.concatenate(self.mapped).T, np.concatenate(self.theirs).T
+    def drawn(self) -> int:
+        """Cells with an answer."""
+        return sum(map(len, self.sure))
+
+    @property
+    def counted(self) -> int:
+        """Cells that count."""
+        return sum(int(part.sum()) for part in self.counts)
 
     @property
     def share(self) -> float:
-        """Of the tiles around the cells that were run, as a share of the map."""
-        return len(self.ran) / max(1, len(self.tiles.plan.tiles))
+        """Of the tiles around the cells that were run, as a share of all."""
+        return len(self.ran) / len(self.tiles.plan.tiles)
 
-    def _surety(self, job: Job, limit: float | None) -> Surety:
-        if not self.mapped:
-            raise BadInput("confirm: no cell that was looked at has an answer")
-        scale: Scale = scale_of(self.tiles.plan.way.score_kind, np.concatenate(self.mapped).T)
-        return surety_of(job, scale, limit)
+    def winners(self, admitted: Admitted, wanted: int, may_miss: bool) -> None:
+        """As many cells as are wanted."""
+        if not may_miss:
+            self._add(Spread(admitted, self.tiles.plan.grid, wanted, _SEED).cells(), wanted)
+        if self.drawn < wanted:  # where cells lack an answer, parts of the map do not count alike
+            self.sure, self.counts, self.wrong = [], [], []
+        draw = Draw(admitted, wanted, _SEED)
+        while self.drawn < wanted and (more := draw.next(wanted - self.drawn)):
+            self._add(more, wanted)
+
+    def detections(self, admitted: Admitted, confirm: Confirm, is_hopeless: Callable[[int, int], bool]) -> None:
+        """Cells until enough of them count; when to stop must not depend on what the map has wrong."""
+        draw = Draw(admitted, len(admitted), _SEED)
+        while more := draw.next(_AT_ONCE):
+            self._add(more, len(admitted))
+            drawn, counted = self.drawn, self.counted
+            if counted >= confirm.enough or (counted >= confirm.least and drawn * _SHARE >= len(admitted)):
+                return
+            if drawn and counted < confirm.least and is_hopeless(counted, drawn):
+                return
 
     def _add(self, cells: list[Cell], wanted: int) -> None:
+        self.looked_at += len(cells)
         for group in self.tiles.together(cells):
             answered, mapped = self.tiles.answers(group)
             self.ran.add(group[0])
-            if not answered:
-                continue
             of = {cell: i for i, cell in enumerate(answered)}
             for part, window in self.crops.windows(answered):
                 theirs = self.crops.answers(window, part)
                 if np.isnan(theirs).any():
                     raise BadInput("confirm: the untouched network's answers are no numbers (NaN) for some crops")
-                self.mapped.append(mapped[[of[cell] for cell in part]])
-                self.theirs.append(theirs)
-                self.drawn += len(part)
-                self.progress(self.drawn, max(wanted, self.drawn))
+                self._keep(mapped[[of[cell] for cell in part]].T, theirs.T)
+                self.progress(self.drawn, wanted)
+
+    def _keep(self, mapped: Array, theirs: Array) -> None:
+        if self.surety is None:
+            self.surety = surety_of(self.job, scale_of(self.tiles.plan.way.score_kind, mapped), self.limit)
+        found = self.surety.against(mapped, theirs)
+        for parts, part in zip((self.sure, self.counts, self.wrong), found, strict=True):
+            parts.append(part)

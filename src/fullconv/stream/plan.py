@@ -36,6 +36,9 @@ _QUANTUM = 128 << 20
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _BESIDE = 2.2  # copies of another network's: the file's are there already
 _CONFIRMED = 2  # copies of a tile's scores while crops take the places of some
+_CROPS_TOO = (
+    "\ncells that the map is not sure enough of are run as crops: which, is found on random ones before the map"
+)
 _LEAST_DEFAULT = 1 << 30
 Seconds = Callable[[int, int, int, int], float]  # of a tile's height and width in pixels, rows and columns in cells
 
@@ -54,6 +57,7 @@ class StreamPlan:
         seconds: about what the engine will take for all tiles.
         crops: the way of the same cells by crops, where some are confirmed by theirs.
         rims: (down, right) pixels that a tile is read further for these.
+        crop_seconds: about what one of them takes.
     """
 
     way: Way
@@ -65,6 +69,11 @@ class StreamPlan:
     seconds: float = 0.0
     crops: Way | None = None
     rims: tuple[int, int] = (0, 0)
+    crop_seconds: float = 0.0
+
+    def confirming(self, share: float) -> StreamPlan:
+        """The same tiles, of which this share of the cells are run as crops too."""
+        return replace(self, seconds=self.seconds + share * self.grid.rows * self.grid.cols * self.crop_seconds)
 
     @property
     def peak_bytes(self) -> int:
@@ -86,6 +95,7 @@ class StreamPlan:
             f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px, {tiles.waste:.1%} of the work lost to halos\n"
             f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
+            f"{'' if self.crops is None else _CROPS_TOO}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -134,6 +144,7 @@ def plan_stream(
     require_room(read_grid, job.image)
     crops = None if job.confirm is None else crops_of(model, way, job)
     held, crop_seconds = _warm(way, job, channels)
+    own_seconds = 0.0
     if crops is not None:
         held, own_seconds = _warm(crops, job, channels)
     base = held + _USUAL_THREADS
@@ -158,7 +169,8 @@ def plan_stream(
             )
     cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
-    return StreamPlan(way, view.in_original(read_grid), read_grid, tiles, budget, base, expected, crops, rims)
+    grid = view.in_original(read_grid)
+    return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds)
 
 
 def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:

@@ -36,7 +36,7 @@ from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
 from fullconv.system.guard import guarded, reads
 from fullconv.system.memory import peak_bytes
-from fullconv.tiling.tiles import Tile
+from fullconv.tiling.tiles import LONGEST, Tile
 
 Report = Callable[[str, Mapping[str, Any]], None]
 
@@ -230,8 +230,10 @@ def _planned(
         f"{statement.promise}: about {statement.expected:.1%} of the cells as crops, {statement.cost:.2f} of the cost of all crops "
         f"(by {statement.drawn:,} random ones)"
     )
-    job = replace(job, statement=statement)
-    return job, plan_stream(model, view, job, memory)
+    job, plan = replace(job, statement=statement), plan.confirming(statement.expected)
+    if plan.seconds > LONGEST * len(plan.tiles):  # crops make tiles long that were cut without them
+        plan = plan_stream(model, view, job, memory)
+    return job, plan
 
 
 def plan_raster(

@@ -17,7 +17,7 @@ from typing import Any
 from fullconv.errors import BadInput
 from fullconv.tiling.cut import Cut, Line, Side, cuts
 
-_LONGEST = 60.0  # seconds of a tile
+LONGEST = 60.0  # seconds of a tile
 _DEARER = 1.1  # times the work that this may cost
 _READING = 0.05  # work of decoding a pixel beside that of running the network on it
 
@@ -185,7 +185,7 @@ def plan_tiles(
         return best
 
     best = search(inf)
-    limit = _LONGEST
+    limit = LONGEST
     while best is not None and seconds(*best[1:]) > limit:
         seen = search(limit)
         if seen is not None and seen[0] <= best[0] * _DEARER:
