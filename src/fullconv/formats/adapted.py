@@ -28,7 +28,7 @@ UNREAD = (
     "crops are its own too"
 )
 _NUMBER = re.compile(r"[0-9]{1,9}(/[0-9]{1,9})?")
-_LONGEST = 1 << 20  # characters that are read of a stranger's
+LONGEST = 1 << 20  # characters that are read of a stranger's
 _ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
 
 Array = npt.NDArray[Any]
@@ -44,6 +44,7 @@ class Described:
         mixes: whether it mixes the logits.
         about: what it was fitted on, how, and what that gave.
         steps: pixels from cell to cell, (y, x), of each level as it was when the head was put there: a finer form has others.
+        nodes: names of its nodes, where they may be lost (PyTorch).
     """
 
     stem: str
@@ -51,16 +52,17 @@ class Described:
     mixes: bool
     about: Mapping[str, Any]
     steps: tuple[tuple[Fraction, Fraction], ...]
+    nodes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(len(self.steps) == len(self.head.levels), "a step a level")
 
     @staticmethod
-    def of(fitted: FittedHead, stem: str, graph: Graph) -> Described:
+    def of(fitted: FittedHead, stem: str, graph: Graph, nodes: Sequence[str] = ()) -> Described:
         """A head that is put into a network of this graph."""
         fields = receptive_fields(graph)
         steps = tuple(fields[level.value].stride for level in fitted.head.levels)
-        return Described(stem, fitted.head, fitted.mixing is not None, fitted.about, steps)
+        return Described(stem, fitted.head, fitted.mixing is not None, fitted.about, steps, tuple(nodes))
 
     def fitted(self, weights: Mapping[int | None, Array], bias: Array) -> FittedHead:
         """The head with the weights of its convolutions, by level (None: the mixing).
@@ -85,13 +87,13 @@ def _shown(each: Described) -> dict[str, Any]:
     levels = [{**level.to_json(), "pixels": [str(side) for side in step]} for level, step in steps]
     return {
         "stem": each.stem, "output": head.output, "logits": head.logits, "classes": head.classes, "mixes": each.mixes, "levels": levels,
-        "about": dict(each.about),
+        "about": dict(each.about), "nodes": list(each.nodes),
     }  # fmt: skip
 
 
 def read_described(text: str | None) -> tuple[Described, ...]:
     """What ``described`` wrote; nothing where it is not there or makes no sense."""
-    if not text or len(text) > _LONGEST:
+    if not text or len(text) > LONGEST:
         return ()
     try:
         return tuple(_read(each) for each in json.loads(text))
@@ -110,7 +112,12 @@ def _read(parts: Mapping[str, Any]) -> Described:
     head = Head(str(parts["output"]), str(parts["logits"]), int(parts["classes"]), levels)
     steps = [[Fraction(side) for side in level["pixels"] if _NUMBER.fullmatch(side)] for level in parts["levels"]]
     return Described(
-        str(parts["stem"]), head, bool(parts["mixes"]), dict(parts["about"]), tuple((y, x) for y, x in steps)
+        str(parts["stem"]),
+        head,
+        bool(parts["mixes"]),
+        dict(parts["about"]),
+        tuple((y, x) for y, x in steps),
+        tuple(map(str, parts["nodes"])),
     )
 
 

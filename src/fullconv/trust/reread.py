@@ -55,7 +55,7 @@ def same_heads(meant: Sequence[FittedHead], written: Sequence[FittedHead], name:
 
 def _unnamed(head: Head) -> Head:
     levels = tuple(replace(level, value=str(i)) for i, level in enumerate(head.levels))
-    return replace(head, logits="", levels=levels)
+    return replace(head, output="", logits="", levels=levels)
 
 
 def _differs(name: str, what: str) -> BrokenPromise:

@@ -38,7 +38,7 @@ aten = torch.ops.aten
 
 def apply(net: TorchNet, plan: Plan) -> TorchNet:
     """A new network with every edit of the plan made; ``net`` is not changed."""
-    work = _Work(net)
+    work = Work(net)
     for edit in plan.edits:
         work.make(edit)
     module = work.finish()
@@ -46,7 +46,7 @@ def apply(net: TorchNet, plan: Plan) -> TorchNet:
     return replace(made, is_cast=True)
 
 
-class _Work:
+class Work:
     """A copy of the graph while it is edited; tensors that change are kept beside it."""
 
     def __init__(self, net: TorchNet) -> None:
@@ -90,7 +90,7 @@ class _Work:
         """The matrix as a kernel: its own parameter reshaped, or, where others read it too, a view of it."""
         if matrix.op == "get_attr" and len(matrix.users) == 1 and not transposed:
             name = str(matrix.target)
-            old = self.tensors.get(name, _fetch(self.net.module, name))
+            old = self.tensors.get(name, fetch(self.net.module, name))
             with torch.no_grad():
                 made = kernel_of(old, edit, torch.permute).contiguous()
             self.tensors[name] = nn.Parameter(made, old.requires_grad) if isinstance(old, nn.Parameter) else made
@@ -247,20 +247,20 @@ class _Work:
         self.nodes[name_of(node)] = self.nodes[name] = self.values[value] = made
 
 
-_HOW: Mapping[type, Callable[[_Work, fx.Node, Any], None]] = {
-    AlignConstants: _Work._align,
-    ChannelsLast: _Work._channels_last,
-    FixWindow: _Work._fix_window,
-    FreeShape: _Work._free_shape,
-    FromChannelsFirst: _Work._from_channels_first,
-    GlobalToLocal: _Work._pool_around,
-    GlobalToSliding: _Work._slide,
-    LinearToConv: _Work._convolve,
-    RemoveLayout: _Work._remove,
-    SampleGate: _Work._sample,
-    SetAxis: _Work._set_axis,
-    SetOrder: _Work._set_order,
-    ToChannelsFirst: _Work._channels_first,
+_HOW: Mapping[type, Callable[[Work, fx.Node, Any], None]] = {
+    AlignConstants: Work._align,
+    ChannelsLast: Work._channels_last,
+    FixWindow: Work._fix_window,
+    FreeShape: Work._free_shape,
+    FromChannelsFirst: Work._from_channels_first,
+    GlobalToLocal: Work._pool_around,
+    GlobalToSliding: Work._slide,
+    LinearToConv: Work._convolve,
+    RemoveLayout: Work._remove,
+    SampleGate: Work._sample,
+    SetAxis: Work._set_axis,
+    SetOrder: Work._set_order,
+    ToChannelsFirst: Work._channels_first,
 }
 EDITS = frozenset(_HOW)
 # The axis of an operator is its argument ``dim``; a convolution of a vector's channels becomes one of a map's.
@@ -283,7 +283,8 @@ def _is_max(node: fx.Node) -> bool:
     return "max" in str(node.target)
 
 
-def _fetch(module: nn.Module, name: str) -> torch.Tensor:
+def fetch(module: nn.Module, name: str) -> torch.Tensor:
+    """A tensor of a module by its name."""
     path, _, leaf = name.rpartition(".")
     found: torch.Tensor = getattr(module.get_submodule(path), leaf)
     return found

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from fullconv.errors import BadInput
+from fullconv.formats.finer import as_onnx
 from fullconv.formats.format import Framework, Reading
 from fullconv.formats.head import FittedHead
+from fullconv.formats.torch import head
 from fullconv.formats.torch.apply import EDITS, SETS_AXIS, apply
 from fullconv.formats.torch.lower import lower
 from fullconv.formats.torch.module import module_like
@@ -89,10 +91,10 @@ class Torch:
                 )
 
     def adapt(self, native: TorchNet, fitted: FittedHead) -> TorchNet | None:
-        return None
+        return head.adapt(native, fitted)
 
     def unadapted(self, native: TorchNet) -> tuple[TorchNet, tuple[FittedHead, ...]] | None:
-        return None
+        return head.unadapted(native)
 
     def trainable(self, native: TorchNet) -> Trainable:
         raise NotImplementedError("its framework has the module")
@@ -110,6 +112,10 @@ class Torch:
         return native  # height and width are free
 
     def write(self, native: TorchNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
+        if path.suffix == ".onnx" and (head.unadapted(native) or (native, ()))[1]:
+            from fullconv.formats.onnx.format import Onnx
+
+            return Onnx().write(as_onnx(Torch(), native, native.graph, native.source)[0], path, weights, approve)
         return write(native, path, weights, approve)
 
     def preprocess(self, native: TorchNet) -> Preprocess | None:

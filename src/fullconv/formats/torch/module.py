@@ -119,7 +119,7 @@ class _Build:
                 holder.register_parameter(leaf, value if isinstance(value, nn.Parameter) else nn.Parameter(value))
             else:
                 holder.register_buffer(leaf, value.detach() if not persistent else value, persistent=persistent)
-        return _get(self.graph, name)
+        return get(self.graph, name)
 
     def _call(self, node: fx.Node) -> None:
         if node.target is torch.ops.higher_order.wrap_with_set_grad_enabled or "autocast" in str(node.target):
@@ -160,13 +160,13 @@ class _Build:
             tracked = f"{path}.num_batches_tracked" if path else "num_batches_tracked"
             with self.graph.inserting_before(node):
                 count = self._tensor(tracked, False) if tracked in self.program.state_dict else None
-                flag = _get(self.graph, f"{path}.training" if path else "training")
+                flag = get(self.graph, f"{path}.training" if path else "training")
             node.target = batch_norm
             node.args = (x, weight, bias, mean, var, count, flag, momentum, eps)
         place = _TRAINING.get(_without_underscore(node.target))
         if place is not None and node.args[place] is not True:  # what drops at inference too is no part of training
             with self.graph.inserting_before(node):
-                flag = _get(self.graph, "training")
+                flag = get(self.graph, "training")
             node.target = _without_underscore(node.target)
             node.args = (*node.args[:place], flag)
 
@@ -256,7 +256,7 @@ def _holder(root: nn.Module, name: str) -> tuple[nn.Module, str]:
     return root, leaf
 
 
-def _get(graph: fx.Graph, name: str) -> fx.Node:
+def get(graph: fx.Graph, name: str) -> fx.Node:
     """One get_attr node a name: fx warns of attributes that are no tensors, which ``training`` is on purpose."""
     return graph.create_node("get_attr", name, (), {}, name=name.replace(".", "_"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from math import lcm
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config
 
 from fullconv.errors import BadInput
+from fullconv.formats.adapted import KEY
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import quiet, told
+from fullconv.geometry.field import receptive_fields
 from fullconv.graph.axes import SPACE, Axes
 
 Shapes = list[tuple[int, ...]]
@@ -31,7 +34,8 @@ def export_free(net: TorchNet) -> ExportedProgram:
     free = [_free(net, axes) for axes in net.inputs.values()]
     shapes = _shapes(net, free, 2, lambda size: size)
     args = tuple(torch.zeros(shape, dtype=first.dtype, device=first.device) for shape in shapes)
-    dims: Any = tuple(dict.fromkeys(axes, Dim.AUTO) for axes in free)
+    step = _step(net)
+    dims: Any = tuple(_dims(axes, arg.shape, step) for axes, arg in zip(free, args, strict=True))
     try:
         # Oblivious of sizes: else what is exported where the map has one cell takes images of one cell alone.
         with warnings.catch_warnings(), torch.no_grad(), _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
@@ -41,8 +45,26 @@ def export_free(net: TorchNet) -> ExportedProgram:
         raise BadInput(f"{net.source}: PyTorch cannot export it ({told(error)}); write it as .onnx") from None
     if 0 in free[0] and _free_of_one(program):
         _hold_one(net, program, args)
-    _hold(net, program, free, args)
+    _hold(net, program, free, args, step)
     return program
+
+
+def _step(net: TorchNet) -> int:
+    """Pixels that another size differs by: one, or of a network with a head, whose branches meet at others only, a common multiple of steps."""
+    if KEY not in net.module.meta:
+        return 1
+    fields = receptive_fields(net.graph).values()
+    return lcm(*(int(side) for field in fields for side in field.stride if side.denominator == 1))
+
+
+def _dims(axes: Sequence[int], shape: Sequence[int], step: int) -> dict[int, Any]:
+    """What an export is told of the axes that are free."""
+    found: dict[int, Any] = dict.fromkeys(axes, Dim.AUTO)
+    for axis in axes if step > 1 else ():
+        if axis:
+            times, rest = divmod(shape[axis], step)
+            found[axis] = step * Dim(f"side{axis}", min=times) + rest if rest else step * Dim(f"side{axis}", min=times)
+    return found
 
 
 def _free_of_one(program: ExportedProgram) -> bool:
@@ -83,14 +105,17 @@ def _shapes(net: TorchNet, free: Sequence[Sequence[int]], batch: int, grow: Any)
     ]
 
 
-def _hold(net: TorchNet, program: ExportedProgram, free: Sequence[Sequence[int]], args: Sequence[torch.Tensor]) -> None:
+def _hold(
+    net: TorchNet, program: ExportedProgram, free: Sequence[Sequence[int]], args: Sequence[torch.Tensor], step: int
+) -> None:
     """Hold a program to sizes that the network takes, without numbers: an export may fix or bound, silently, what was to be free.
 
     Raises:
         BadInput: it takes fewer, or answers in other shapes.
     """
     exported = program.module()
-    for batch, grow in ((1, lambda size: size), (2, lambda size: 2 * size), (3, lambda size: size + 1)):
+    grown = (lambda size: size), (lambda size: size + step * -(-size // step)), (lambda size: size + step)
+    for batch, grow in zip((1, 2, 3), grown, strict=True):
         images = [args[0].new_zeros(shape) for shape in _shapes(net, free, batch, grow)]
         wanted, _ = _answers(net.module, images)
         if wanted is None:

@@ -12,9 +12,12 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from fullconv.errors import BadInput, FullconvError
+from fullconv.formats.adapted import KEY, LONGEST
 from fullconv.formats.format import Reading
+from fullconv.formats.torch.archive import extra
 from fullconv.formats.torch.compose import compose
 from fullconv.formats.torch.export import export_module, inputs_of, made_floats, open_program
+from fullconv.formats.torch.head import recognised
 from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.quiet import told
@@ -33,7 +36,8 @@ def read_network(source: Any, reading: Reading) -> TorchNet:
     if Path(str(source)).suffix == ".pt2":
         if reading.weights is not None:
             raise BadInput(f"{source}: a .pt2 file holds its weights; leave out --weights")
-        return _of_program(open_program(Path(source)), str(source), reading)
+        net = _of_program(open_program(Path(source)), str(source), reading)
+        return recognised(net, extra(Path(source), KEY, LONGEST))
     return _of_module(build(str(source), reading.weights), reading)
 
 
@@ -49,7 +53,8 @@ def _of_module(source: Source, reading: Reading) -> TorchNet:
     )
     left_out = _left_out(source.module, net.module)
     notes = (*source.notes, *([left_out] if left_out else []))
-    return replace(net, preprocess=source.preprocess, notes=notes)
+    net = replace(net, preprocess=source.preprocess, notes=notes)
+    return recognised(net, getattr(source.module, "meta", {}).get(KEY))
 
 
 def _of_program(program: ExportedProgram, source: str, reading: Reading) -> TorchNet:

@@ -9,6 +9,7 @@ import onnx
 import torch
 
 from fullconv.errors import BadInput, BrokenPromise
+from fullconv.formats.adapted import KEY as HEADS
 from fullconv.formats.onnx.mark import marked
 from fullconv.formats.onnx.sampled import KEY, described
 from fullconv.formats.torch.lower import lower, output_names
@@ -34,14 +35,15 @@ def write(net: TorchNet, path: Path, weights: Path | None, approve: Approve = un
         return _write_recipe(net, path, weights, approve)
     program = export_free(net)
     with written_whole(path, approve=approve) as (part,):
-        _save(program, part)
+        _save(program, part, net.module.meta.get(HEADS))
     return [path]
 
 
-def _save(program: torch.export.ExportedProgram, path: Path) -> None:
+def _save(program: torch.export.ExportedProgram, path: Path, heads: str | None) -> None:
+    extra = {MARK: ""} if heads is None else {MARK: "", HEADS: heads}
     with warnings.catch_warnings(), path.open("wb") as file:
         warnings.simplefilter("ignore")
-        torch.export.save(program, file, extra_files={MARK: ""})
+        torch.export.save(program, file, extra_files=extra)
 
 
 def _write_onnx(net: TorchNet, path: Path, approve: Approve) -> Path:
