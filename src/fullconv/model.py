@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
-from fullconv.formats.adapted import UNREAD
+from fullconv.formats.adapted import NO_CLASSIFIER, UNREAD
 from fullconv.formats.format import Format
 from fullconv.formats.head import FittedHead
 from fullconv.formats.registry import read_back
@@ -111,7 +111,7 @@ class Model:
     def adapted(self, fitted: FittedHead) -> Model:
         """The cast network with a head behind it, which moves every cell's logits towards its crop's; ``classifier`` is this one.
 
-        A network of ONNX stays one; one of another format is of ONNX where its own has no such layers.
+        It is one of the same format, or of ONNX where that cannot say it.
 
         Raises:
             BadInput: the head does not fit the cast network.
@@ -141,12 +141,11 @@ class Model:
     @property
     def notes(self) -> Sequence[str]:
         """What the reader left out or changed, in words."""
-        unread = () if self._named is None or self._named[1] else (UNREAD,)
-        return (*self.format.notes(self.native), *unread)
+        return (*self.format.notes(self.native), *((UNREAD,) if self._is_unread else ()))
 
     @property
     def recorded(self) -> Mapping[str, Sampling]:
-        """How a file that fullconv wrote says itself that its outputs sample an image (ONNX metadata ``fullconv.outputs``), by output."""
+        """How its file says that outputs sample an image (ONNX metadata ``fullconv.outputs``), by output."""
         return self.format.recorded(self.native)
 
     @property
@@ -226,8 +225,18 @@ class Model:
 
     @property
     def classifier(self) -> Model:
-        """The network whose answers for crops are the map's measure: itself; of an adapted network the one that it was adapted from."""
+        """The network whose answers for crops are the map's measure: itself; of an adapted network the one that it was adapted from.
+
+        Raises:
+            BadInput: its file names a head, and its nodes are others.
+        """
+        if self._is_unread:
+            raise BadInput(f"{self._name}: {NO_CLASSIFIER}")
         return self if self._adaptation is None else self._adaptation.classifier
+
+    @property
+    def _is_unread(self) -> bool:
+        return self._named is not None and not self._named[1]
 
     @property
     def refinements(self) -> Sequence[SetWindow]:

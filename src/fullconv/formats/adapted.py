@@ -24,8 +24,12 @@ from fullconv.surgery.head import Head, Level, Part
 
 KEY = "fullconv.adapted"
 UNREAD = (
-    f"its metadata ({KEY}) names a head, and its nodes are others, as another tool leaves them: it is taken for a network of its own, whose "
-    "crops are its own too"
+    f"it names a head ({KEY}), and its nodes are others: another tool changed it, another version wrote it, or it was trained on. It is mapped as "
+    "it is; what needs its classifier's answers for crops is refused"
+)
+NO_CLASSIFIER = (
+    "it was adapted, and the classifier that it was adapted from cannot be told from it: another tool changed it, another version wrote it, or it "
+    "was trained on. Give that classifier instead, or adapt it again (fullconv adapt)"
 )
 _NUMBER = re.compile(r"[0-9]{1,9}(/[0-9]{1,9})?")
 LONGEST = 1 << 20  # characters that are read of a stranger's

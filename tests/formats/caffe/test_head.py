@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 
 import fullconv
+from fullconv.errors import BadInput
 from fullconv.model import Model
 from fullconv.surgery.head import Head
 from tests import helpers as h
@@ -124,4 +125,8 @@ def test_a_comment_that_does_not_fit_is_no_head(tmp_path: Path, how: str) -> Non
     found = fullconv.load(path, weights)
     assert not found.heads
     assert any("names a head" in note for note in found.notes) == (how != "no comment")
-    assert found.classifier is found
+    if how == "no comment":
+        assert found.classifier is found
+        return
+    with pytest.raises(BadInput, match="cannot be told from it"):
+        _ = found.classifier

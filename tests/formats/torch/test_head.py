@@ -69,6 +69,16 @@ def test_a_module_with_a_head(tmp_path: Path, ends: str, mixes: bool) -> None:
         assert rows_of(made.run(image, runtime=runtime)[output], cells) == pytest.approx(want, abs=2e-6)
     with torch.no_grad():
         assert rows_of(made.module(torch.from_numpy(image)).numpy(), cells) == pytest.approx(want, abs=2e-6)
+
+
+def test_a_file_is_read_as_it_was(tmp_path: Path) -> None:
+    model = load("logits")
+    full = model.cast()
+    head = head_of(full, mixes=False)
+    made = model.adapted(head)
+    image = np.random.default_rng(1).standard_normal((1, 3, 24, 36)).astype(np.float32)
+    cells = [(row, col) for row in range(3) for col in range(6)]
+    want = expected(full, head, image, cells)
     (path,) = made.save(tmp_path / "adapted.pt2")
     again = fullconv.load(path, input_shape=(3, 16, 16))
     (read,) = again.heads
@@ -87,7 +97,7 @@ def test_a_module_with_a_head(tmp_path: Path, ends: str, mixes: bool) -> None:
     finer = again.refined(2)
     assert finer.classifier is again.classifier
     assert next(iter(finer.run(image).values()))[:, :, ::2, ::2][:, :, :3, :6] == pytest.approx(
-        made.run(image)[output][:, :, :3, :6], abs=2e-6
+        made.run(image)["fc"][:, :, :3, :6], abs=2e-6
     )
 
 
