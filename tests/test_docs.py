@@ -42,6 +42,7 @@ def folder(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
             ("digits.caffemodel", "net.caffemodel"),
             ("page.png", "photo.png"),
             ("labels.txt", "labels.txt"),
+            ("padded.onnx", "padded.onnx"),
         ):
             shutil.copy(data / source, tmp_path / name)
     if document.name in BIG:
