@@ -9,7 +9,6 @@ from scipy.special import log_softmax, rel_entr, softmax
 from fullconv.adaptation.folds import Folds
 from fullconv.adaptation.ladder import Rung, Samples, chosen, climb, weights_of
 from fullconv.adaptation.measure import Measure
-from fullconv.adaptation.sample import spread
 
 STEPS = [("mixing", 0), ("last", 1), ("all", 2)]
 
@@ -79,20 +78,3 @@ def test_agreement_is_of_winners_labels_or_near_numbers() -> None:
     assert list(Measure("softmax").agreements(crops, own)) == [1, 0]
     np.testing.assert_allclose(Measure("sigmoid").agreements(crops, own), [2 / 3, 2 / 3])
     np.testing.assert_allclose(Measure("regression", 2.0).agreements(crops, own), [1, 2 / 3])
-
-
-def test_cells_are_spread_over_winners_and_weigh_what_they_stand_for() -> None:
-    rng = np.random.default_rng(0)
-    cells = [(i // 40, i % 40) for i in range(1600)]
-    winners = np.where(np.arange(1600) < 20, 2, (rng.random(1600) < 0.1).astype(int))
-    rng.shuffle(winners)
-    logits = np.eye(3, dtype=np.float32)[winners]
-    taken, weight = spread(cells, logits, 400, 0)
-    assert len(taken) == 400
-    assert len(set(taken)) == len(taken)
-    counts = np.bincount(winners[taken])
-    assert counts[2] > 2.5 * 20 * 400 / 1600  # the rare class has more than its share
-    shares = np.bincount(winners[taken], weights=weight) / weight.sum()
-    np.testing.assert_allclose(shares, np.bincount(winners) / 1600, atol=1e-6)  # and counts for no more
-    rows = np.array(cells)[taken][:, 0]
-    assert np.histogram(rows, bins=4)[0].min() > 80

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fullconv
+from fullconv.adaptation.claim import falls_short
 from tests.cli.conftest import Run
 
 DATA = Path(fullconv.__file__).parent / "data"
@@ -56,3 +58,70 @@ def test_what_cannot_be_fitted_is_told_in_one_message(run: Run, tmp_path: Path, 
     assert found.status == 2
     assert found.err.count("fullconv:") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_map_is_fitted_to_the_images_that_it_is_of(run: Run, tmp_path: Path) -> None:
+    how = (*HOW[:4], "--adapt", 250)
+    found = run("map", *how, "-o", tmp_path / "maps")
+    assert found.status == 0, found.err
+    assert "fitted on 250 crops" in found.out
+    assert "of 100 random cells" in found.out
+    scores = np.load(tmp_path / "maps" / "page.npz")["scores"]
+    out = tmp_path / "adapted.onnx"
+    assert run("adapt", *HOW, "-o", out).status == 0
+    again = fullconv.map(fullconv.load(out), DATA / "page.png", preprocess="unit")
+    np.testing.assert_allclose(scores, again.scores, atol=1e-6)
+
+
+def test_a_store_goes_on_with_the_network_beside_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, beside = tmp_path / "x.zarr", tmp_path / "x.adapted.onnx"
+    how = ("map", *HOW[:4], "-o", store, "--no-verify")
+    with monkeypatch.context() as patch:
+        patch.setattr("fullconv.stream.run.Store.finish", stopped)
+        assert run(*how, "--adapt", 250).status == 130
+    made = beside.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("fullconv.adaptation.adapt.adapt", None)  # is not fitted again
+        found = run(*how, "--adapt", 250)
+        assert found.status == 0, found.err
+        assert f"maps with {beside}" in found.err
+        whole = fullconv.ClassMap.load(store).scores[:]
+        other = run(*how, "--adapt", 251)
+        assert other.status == 2
+        assert "fitted on other crops" in other.err
+    assert beside.read_bytes() == made
+    expected = fullconv.map(fullconv.load(beside), DATA / "page.png", preprocess="unit").scores
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+
+
+def stopped(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"), [(("--by", "crops"), "--by crops"), (("--scales", "1,2"), "--scales"), (("-o", "s3://b/x.zarr"), "beside")]
+)  # fmt: skip
+def test_what_has_nothing_to_adapt_is_told(run: Run, tmp_path: Path, wrong: tuple[str, str], told: str) -> None:
+    found = run("map", *HOW[:4], "--adapt", 250, "-o", tmp_path / "m", *wrong)
+    assert found.status == 2
+    assert told in found.err
+
+
+def test_an_exact_map_is_made_as_it_is(run: Run, tmp_path: Path, net: tuple[Path, Path], image: Path) -> None:
+    found = run("map", net[0], "-w", net[1], image, "-o", tmp_path / "m", "--adapt", 200)
+    assert found.status == 0, found.err
+    assert "maps with the network as it is" in found.err
+
+
+def test_images_of_another_kind_are_told() -> None:
+    about = {"kind": "softmax", "crops": 1000, "agreement": {"after": 0.97}}
+    assert falls_short(about, 95, 100) is None
+    assert "97.0%" in str(falls_short(about, 85, 100))
+    for odd in (
+        {},
+        {**about, "kind": "sigmoid"},
+        {**about, "agreement": 3},
+        {**about, "agreement": {"after": "x"}},
+        {**about, "crops": -1},
+    ):
+        assert falls_short(odd, 10, 100) is None

@@ -14,7 +14,8 @@ import numpy as np
 
 from fullconv import fingerprint, version
 from fullconv.adaptation import cost
-from fullconv.adaptation.features import Featured
+from fullconv.adaptation.asked import asked
+from fullconv.adaptation.features import NAME, Featured
 from fullconv.adaptation.folds import folds_of
 from fullconv.adaptation.ladder import Rung, Samples, chosen, climb, weights_of
 from fullconv.adaptation.levels import levels_of
@@ -22,16 +23,17 @@ from fullconv.adaptation.logits import Logits, logits_of
 from fullconv.adaptation.measure import Measure
 from fullconv.adaptation.report import Edge, Report
 from fullconv.adaptation.sample import Sample
-from fullconv.errors import BadInput, NothingToAdapt
+from fullconv.errors import BadInput, BrokenPromise, NothingToAdapt
 from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
 from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
 from fullconv.stream.job import Job
-from fullconv.surgery.head import Head
+from fullconv.surgery.head import Head, misplaced
 
 FEWEST = 100  # crops that a head is fitted on
 _MANY_CLASSES = 200  # from which on only the last level is taken: every level's means are weighed for each class
+_ALIKE = 1e-3  # of the largest logit: far above rounding
 _NAMED = 20  # images that a file names
 
 
@@ -56,20 +58,40 @@ class Fitting:
     def of(model: Model, job: Job, notes: Callable[[str], None]) -> Fitting:
         """Raises what ``adapt`` does of the network."""
         name = model.path or "the network"
-        if model.classifier is not model:
-            raise BadInput(f"{name}: is adapted already; adapt the network that it was adapted from")
         way = way_over(model, output=job.output, notes=notes, activation=job.activation)
-        if not model.plan.inexact:
-            raise NothingToAdapt(
-                f"{name}: nothing to adapt: every cell equals its crop's answer ({model.plan.exactness})"
+        cast, classifier = model.cast(), model.classifier
+        if any(fitted.head.output == way.output for fitted in model.heads):
+            raise BadInput(
+                f"{name}: output {way.output!r} is adapted already; adapt the network that it was adapted from"
             )
-        cast = model.cast()
+        if not classifier.plan.inexact:
+            raise NothingToAdapt(
+                f"{name}: nothing to adapt: every cell equals its crop's answer ({classifier.plan.exactness})"
+            )
         full = logits_of(cast, way.output, job.activation)
-        own = logits_of(model, model.plan.untouched(way.output), job.activation)
-        levels = levels_of(cast.graph, full.value)
+        own = logits_of(classifier, classifier.plan.untouched(way.output), job.activation)
+        why = misplaced(cast.graph, Head(way.output, full.value, full.classes))
+        if why is not None:
+            raise BadInput(f"{name}: has no place for a head: {why}; choose another output with --head (output=)")
+        levels = tuple(
+            level
+            for level in levels_of(cast.graph, full.value)
+            if misplaced(cast.graph, Head(way.output, full.value, full.classes, (level,))) is None
+        )
         if full.classes >= _MANY_CLASSES:
             levels = levels[-1:]
-        return Fitting(model, way, full, own, Featured(cast, way.output, full.value, levels))
+        found = Fitting(model, way, full, own, Featured(cast, way.output, full.value, levels))
+        found.require_same()
+        return found
+
+    def require_same(self) -> None:
+        """BrokenPromise where the two networks' logits of one crop are not the same numbers."""
+        crop = np.random.default_rng(0).uniform(0, 2, (1, *self.model.image_shape)).astype(np.float32)
+        classes = self.full.classes
+        cast = self.featured.run(crop, outputs=[NAME], runtime="onnxruntime")[NAME][:, :classes, 0, 0]
+        own = self.model.classifier.run(crop, outputs=[self.own.value], runtime="onnxruntime")[self.own.value]
+        if not np.allclose(own.reshape(1, -1), cast, rtol=0, atol=_ALIKE * max(1e-6, float(np.abs(cast).max()))):
+            raise BrokenPromise(f"{self.name}: {self.own.value!r} of a crop and {self.full.value!r} of its cast differ")
 
     @property
     def name(self) -> str:
@@ -163,7 +185,7 @@ class Fitting:
         before, after = report.before, report.after
         return {
             "classifier": {"name": self.model.path.name if self.model.path else "a network in memory", "fingerprint": fingerprint.of_model(self.model)},
-            "images": names[:_NAMED], "image_count": len(names), "preprocess": str(job.preprocess), "crops": report.crops, "asked": crops, "seed": seed,
+            "images": names[:_NAMED], "image_count": len(names), "preprocess": str(job.preprocess), "crops": report.crops, "asked": asked(self.model, images, job, crops, seed), "seed": seed,
             "kind": report.kind, "step": after.name, "strength": after.strength, "validated_by": report.by,
             "agreement": {"before": before.agreement, "after": after.agreement, "itself": report.itself},
             "divergence": {"is": report.divergence, "before": before.divergence, "after": after.divergence},

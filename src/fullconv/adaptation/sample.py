@@ -1,7 +1,7 @@
 """Cells of images: which are taken, and what is known of each.
 
 Of twice as many random ones as are asked for, those are taken that spread best: each image its share, each class that wins somewhere its own
-part, and within these evenly over the image. Cells near an image's border are drawn apart.
+part, half of it where the map is least sure, and within these evenly over the image. Cells near an image's border are drawn apart.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.adaptation.logits import Kind
+
 Array = npt.NDArray[np.float32]
+_UNSURE, _OF_UNSURE = 4, 0.5  # one cell in so many counts as unsure, and such a share of those taken are
 _LEAST_SHARE = 4  # a class that wins somewhere gets at least one part in so many of an even share
 
 
@@ -51,33 +54,57 @@ class Sample:
         return Sample(*(np.concatenate([getattr(part, name) for part in parts]) for name in Sample.__slots__))
 
 
+def strata(logits: Array, kind: Kind) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64] | None]:
+    """What a map says of cells (cells, K): which class wins, and how sure it is of that; of numbers neither."""
+    if kind == "regression":
+        return np.zeros(len(logits), np.int64), None
+    if kind == "sigmoid":
+        return (logits >= 0).sum(axis=1), np.abs(logits).min(axis=1).astype(np.float64)
+    highest = np.sort(logits, axis=1)[:, -2:].astype(np.float64)
+    return logits.argmax(axis=1), highest[:, -1] - highest[:, 0]
+
+
 def spread(
-    cells: Sequence[tuple[int, int]], logits: Array, wanted: int, seed: int
+    winners: npt.NDArray[np.int64], sure: npt.NDArray[np.float64] | None, wanted: int, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Of candidates the numbers of those that spread best, and how many candidates each stands for (1 on average).
+    """Of candidates, in the order of the map, the numbers of those that spread best, and how many each stands for (1 on average).
 
     Args:
-        cells: in the order of the map.
-        logits: (cells, K), of the map.
+        winners: (cells,), the class that wins.
+        sure: (cells,), how sure that is; None where nothing says it.
     """
-    if len(cells) <= wanted:
-        return np.arange(len(cells)), np.ones(len(cells))
+    if len(winners) <= wanted:
+        return np.arange(len(winners)), np.ones(len(winners))
     rng = np.random.default_rng(seed)
-    winners = logits.argmax(axis=1)
-    classes, counts = np.unique(winners, return_counts=True)
-    even = wanted / len(classes)
-    aims = np.minimum(counts, np.maximum(counts * wanted / len(cells), even / _LEAST_SHARE))
-    aims = np.maximum(1, np.floor(aims * min(1.0, wanted / aims.sum()))).astype(np.int64)
-    while aims.sum() < wanted:
-        aims[np.argmax(counts - aims)] += 1
-    while aims.sum() > max(wanted, len(classes)):
-        aims[np.argmax(aims)] -= 1
+    parts, aims = _parts(winners, sure, wanted)
     taken, weight = [], []
-    for winner, count, aim in zip(classes, counts, aims, strict=True):
-        own = np.flatnonzero(winners == winner)
-        picked = own[((np.arange(aim) + rng.random()) * count / aim).astype(np.int64)]  # every so-manieth, row by row
-        taken.append(picked)
-        weight.append(np.full(aim, count / aim))
+    for part, aim in zip(parts, aims, strict=True):
+        own = np.sort(part)
+        taken.append(own[((np.arange(aim) + rng.random()) * len(own) / aim).astype(np.int64)])  # evenly, row by row
+        weight.append(np.full(aim, len(own) / aim))
     numbers, weights = np.concatenate(taken), np.concatenate(weight)
     order = np.argsort(numbers)
     return numbers[order], (weights / weights.mean())[order]
+
+
+def _parts(
+    winners: npt.NDArray[np.int64], sure: npt.NDArray[np.float64] | None, wanted: int
+) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """The cells of each class, the least sure apart, and how many of each part are taken."""
+    classes, counts = np.unique(winners, return_counts=True)
+    shares = np.maximum(counts / len(winners), 1 / (_LEAST_SHARE * len(classes)))
+    parts, wants = [], []
+    for winner, share in zip(classes, shares / shares.sum(), strict=True):
+        own = np.flatnonzero(winners == winner)
+        few = len(own) // _UNSURE if sure is not None else 0
+        ordered = own if sure is None else own[np.argsort(sure[own], kind="stable")]
+        for part, of_it in ((ordered[:few], _OF_UNSURE), (ordered[few:], 1 - _OF_UNSURE)) if few else ((ordered, 1.0),):
+            parts.append(part)
+            wants.append(wanted * share * of_it)
+    sizes = np.array([len(part) for part in parts])
+    aims = np.minimum(sizes, np.maximum(1, np.floor(wants))).astype(np.int64)
+    while aims.sum() < wanted:
+        aims[np.argmax(np.where(aims < sizes, np.array(wants) / aims, -1))] += 1
+    while aims.sum() > max(wanted, len(parts)):
+        aims[np.argmax(aims)] -= 1
+    return parts, aims

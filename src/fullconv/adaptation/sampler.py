@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fullconv.adaptation.asked import images_drawn
 from fullconv.adaptation.features import NAME, Featured
 from fullconv.adaptation.inside import Inside
 from fullconv.adaptation.logits import Logits
-from fullconv.adaptation.sample import Array, Sample, spread
+from fullconv.adaptation.sample import Array, Sample, spread, strata
 from fullconv.errors import TooSmall
 from fullconv.maps.crops import Progress
 from fullconv.maps.ways import Way
@@ -69,16 +70,13 @@ class Sampler:
         Raises:
             BadInput: an image cannot be read or preprocessed.
         """
-        rng = np.random.default_rng(self.seed)
-        if len(images) > crops:
-            chosen = np.sort(rng.choice(len(images), crops, replace=False))
+        chosen = images_drawn(len(images), crops, self.seed)
+        if len(chosen) < len(images):
             self.notes(f"crops are of {crops} of the {len(images)} images, chosen at random")
-        else:
-            chosen = np.arange(len(images))
         parts, left = [], crops
         for done, number in enumerate(chosen):
             share = -(-left // (len(chosen) - done))
-            part = self._tried(images, int(number), share)
+            part = self._tried(images, number, share)
             if part is not None:
                 parts.append(part)
                 left -= int((~part.border).sum())
@@ -115,7 +113,7 @@ class Sampler:
             inside = Inside.of(way, tiles.plan.read_grid, where_of(job.where, view.about))
             seed = self.seed + number
             away, read = _features(tiles, inside, _CANDIDATES * crops, seed)
-            taken, weight = spread(away, read[:, : self.own.classes], crops, seed)
+            taken, weight = spread(*strata(read[:, : self.own.classes], self.own.kind), crops, seed)
             near, read_near = _features(tiles, replace(inside, near=True), -(-crops // _BORDER), seed)
             cells = [*(away[int(i)] for i in taken), *near]
             if not cells:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fullconv.cli.adapting import require_adaptable
 from fullconv.cli.batch import Batch, table_at
 from fullconv.cli.help import MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.images import images_of
@@ -38,7 +39,12 @@ from fullconv.cli.outputs import targets
 )  # fmt: skip
 @option(
     "--no-verify", "verify", group=MAP, flag_value=False, is_flag=True, default=True,
-    help="Do not compare 50 cells with their crops after a map that is not exact. What is written is the same.",
+    help="Do not compare some cells with their crops after a map that is not exact. What is written is the same.",
+)  # fmt: skip
+@option(
+    "--adapt", group=MAP, type=click.IntRange(1), metavar="N",
+    help="Bring a padded network's map nearer to its crops first, by a head that is fitted to N crops of these images, as fullconv adapt does. Beside "
+    "a store x.zarr the network is kept as x.adapted.onnx, and the same command goes on with it.",
 )  # fmt: skip
 @mapping_options
 def command(
@@ -49,6 +55,7 @@ def command(
     as_json: bool,
     dry_run: bool,
     summary: str | None,
+    adapt: int | None,
     **options: Any,
 ) -> None:
     """Map images: where the classifier sees what.
@@ -71,10 +78,14 @@ def command(
     mapper = Mapper(options, name, threshold, as_json)
     for target in aims.values():
         mapper.require(target)
+    if adapt is not None:
+        require_adaptable(options, aims)
     if dry_run:
         for image, target in aims.items():
             mapper.plan(image, target)
         return
+    if adapt is not None:
+        mapper.adapt(aims, adapt)
     batch = Batch(mapper, table_at(summary, mapper), as_json)
     for image, target in aims.items():
         batch.map(image, target, alone=len(aims) == 1)

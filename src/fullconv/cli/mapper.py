@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fullconv.cli.compared import compared
 from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
 from fullconv.cli.places import peaks_of, require_numbers, tell_map, tell_peaks
@@ -129,6 +130,19 @@ class Mapper:
                 )
         if any(test.measure == "score" for test in tests) and (kept == "top1" or self._options["stored"] != "float32"):
             raise BadInput("--fail-if holds scores as they are: leave --keep top1 and --dtype out")
+
+    def adapt(self, aims: Mapping[str, Target], crops: int) -> None:
+        """``--adapt``: map with a network that is fitted to crops of these images first."""
+        from fullconv.cli.adapting import adapted_for
+
+        self.model, report = adapted_for(self.model, aims, crops, self._options, self._memory, self._notes)
+        self._print = None
+        if self.model.heads:
+            self._options = {**self._options, "output": self.model.heads[-1].head.output}
+        if report is not None:
+            self._event("adapted", report.to_json())
+            if not self._as_json:
+                tell(str(report))
 
     def pictures(self, path: Path | None, labels: Sequence[str] | None = None) -> dict[Path, int | None]:
         """Each picture with its class: of several classes one each, by the class's number, since names may be no file names."""
@@ -259,21 +273,11 @@ class Mapper:
         return Mapped(image, result, self._kept_classes(result), files, perf_counter() - start, again, agreement)
 
     def _compared(self, image: str, result: ClassMap) -> Agreement | None:
-        """Some cells held against their crops, where the map is not exact: of the first image, and where that is less work than the map."""
-        from fullconv.trust.agreement import CELLS, agreement
-
-        options, first, self._first = self._options, self._first, False
-        exact = not self.model.plan.inexact and options["precision"] == "fp32"
-        if exact or result.by != "cast" or result.scales or not options.get("verify", False):
+        """Some cells held against their crops: of the first image, and where that is less work than the map."""
+        first, self._first = self._first, False
+        if not self._options.get("verify", False):
             return None
-        height, width = result.grid.image
-        if not first and CELLS * float(result.grid.crop[0] * result.grid.crop[1]) > height * width:
-            return None
-        try:
-            return agreement(self.model, image, result, memory=self._memory, **self._how())
-        except FullconvError as error:  # the map is made, whatever can be said of it
-            note(f"{image}: not compared with crops ({error})")
-            return None
+        return compared(self.model, image, result, self._memory, self._how(), always=first)
 
     @staticmethod
     def _tell_agreement(found: Agreement | None) -> None:
