@@ -185,7 +185,7 @@ def test_detections(model: Model, image: Path, crops: np.ndarray, more: dict, tm
 
 def test_detections_that_are_too_rare_are_said(model: Model, tmp_path: Path) -> None:
     how = {"confirm_class": "1", "confirm_threshold": 0.9, **HOW}
-    told = r"0\.99 cannot be certified: \d+ of 512 random cells are found by their crops, and it takes 299 of them \(0\.9\d+ could be"
+    told = r"0\.99 cannot be certified by fewer crops than all: \d+ of 256 random cells are found by their crops, and it takes 299 of them \(0\.9\d+ could be"
     with pytest.raises(BadInput, match=told):
         map_raster(model, colours.patches(120, 120), tmp_path / "x.zarr", confirm="detections", **how)
     assert not (tmp_path / "x.zarr").exists()
@@ -302,3 +302,14 @@ def test_a_damaged_statement(damage: dict, found: ClassMap, folder: Path, tmp_pa
     group.attrs["fullconv"] = about
     with pytest.raises(BadInput, match="attributes are damaged"):
         ClassMap.load(tmp_path / "x.zarr")
+
+
+def test_an_adapted_network_is_confirmed_by_its_classifier(
+    model: Model, image: Path, crops: np.ndarray, tmp_path: Path
+) -> None:
+    adapted = fullconv.adapt(model, [image], crops=200, preprocess="unit").model
+    adapted.save(tmp_path / "adapted.onnx")
+    read = load(tmp_path / "adapted.onnx")
+    found = map_raster(read, image, tmp_path / "x.zarr", confirm=0.995, **HOW)
+    require_own(found, crops)
+    assert agreement(found, crops) >= 0.995

@@ -143,10 +143,10 @@ class _Budget:
                 f"without an error{self._could(self.cells // 2)}; {_WAY_OUT}"
             )
 
-    def is_hopeless(self, counted: int, drawn: int) -> bool:
-        """Whether so many cells must be drawn that crops of all cost less, however many of those drawn counted by chance."""
-        needed = self.confirm.least / upper_bound(counted, drawn, CONFIDENCE)
-        return needed / self.cells + self.map_cost >= 1
+    def is_hopeless(self, counted: int, drawn: int, expected: float) -> bool:
+        """Whether crops of all cells will cost less: what must be drawn, however many of those drawn counted by chance, and what is run as crops."""
+        needed = max(drawn, self.confirm.least / upper_bound(counted, drawn, CONFIDENCE))
+        return needed / self.cells + self.map_cost + expected >= 1
 
     def require_certain(self, counted: int, drawn: int) -> None:
         """BadInput where too few cells count for the level."""
@@ -155,7 +155,7 @@ class _Budget:
         which = "have an answer" if self.confirm.what == "winners" else "are found by their crops"
         could = counted if self.confirm.what == "winners" else self.cells // 2 * counted // max(1, drawn)
         raise BadInput(
-            f"{self.name}: {self.confirm.level:g} cannot be certified: {counted:,} of {drawn:,} random cells {which}, and it takes "
+            f"{self.name}: {self.confirm.level:g} cannot be certified by fewer crops than all: {counted:,} of {drawn:,} random cells {which}, and it takes "
             f"{self.confirm.least:,} of them{self._could(could)}; {_WAY_OUT}"
         )
 
@@ -221,16 +221,23 @@ class _Sample:
         while self.drawn < wanted and (more := draw.next(wanted - self.drawn)):
             self._add(more, wanted)
 
-    def detections(self, admitted: Admitted, confirm: Confirm, is_hopeless: Callable[[int, int], bool]) -> None:
-        """Cells until enough of them count; when to stop must not depend on what the map has wrong."""
+    def detections(self, admitted: Admitted, confirm: Confirm, is_hopeless: Callable[[int, int, float], bool]) -> None:
+        """Cells until enough of them count. What the map has wrong may say when to give up, and never when there is enough."""
         draw = Draw(admitted, len(admitted), _SEED)
         while more := draw.next(_AT_ONCE):
             self._add(more, len(admitted))
             drawn, counted = self.drawn, self.counted
             if counted >= confirm.enough or (counted >= confirm.least and drawn * _SHARE >= len(admitted)):
                 return
-            if drawn and counted < confirm.least and is_hopeless(counted, drawn):
+            if drawn and counted < confirm.least and is_hopeless(counted, drawn, self._expected(drawn, len(admitted))):
                 return
+
+    def _expected(self, drawn: int, cells: int) -> float:
+        """The share of cells that will be run as crops at least, once many are drawn; before that anything may come."""
+        if drawn * _SHARE < cells:
+            return 0.0
+        sure, wrong = np.concatenate(self.sure), np.concatenate(self.wrong)
+        return float((sure <= max(0.0, threshold(sure, wrong, 0))).mean())
 
     def _add(self, cells: list[Cell], wanted: int) -> None:
         self.looked_at += len(cells)
