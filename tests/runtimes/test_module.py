@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests import helpers as h
 from tests.formats.onnx.nets import ints, weights, write
 
 torch = pytest.importorskip("torch")
+os.environ["KERAS_BACKEND"] = "torch"
 
 from tests.formats.torch.real import resnet20  # noqa: E402
 
@@ -59,7 +61,7 @@ def residual(folder: Path, shared: Path) -> Model:
 
 def xception(folder: Path, shared: Path) -> Model:
     pytest.importorskip("keras")
-    return load(next((shared / "keras/face_classification").glob("*.hdf5")))
+    return load(next((shared / "keras/face_classification").glob("*.hdf5"))).checking(False)
 
 
 NETS: dict[str, Callable[[Path, Path], Model]] = {
@@ -68,7 +70,7 @@ NETS: dict[str, Callable[[Path, Path], Model]] = {
     "torch": residual,
     "keras": xception,
 }
-SAVED = {"caffe": "net.prototxt", "onnx": "net.onnx", "torch": "net.pt2", "keras": "net.pt2"}
+SAVED = {"caffe": "net.prototxt", "onnx": "net.onnx", "torch": "net.pt2", "keras": "net.onnx"}
 
 
 def images(model: Model, count: int = 4, grow: int = 0) -> np.ndarray:
@@ -77,9 +79,10 @@ def images(model: Model, count: int = 4, grow: int = 0) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
 
 
-def answer(module: torch.nn.Module, image: np.ndarray) -> np.ndarray:
+def answer(module: torch.nn.Module, image: np.ndarray, last: bool = False) -> np.ndarray:
+    """A module takes what its file does: channels last, for one of Keras."""
     with torch.no_grad():
-        return np.asarray(module(torch.from_numpy(image)))
+        return np.asarray(module(torch.from_numpy(image.transpose(0, 2, 3, 1) if last else image)))
 
 
 def worst(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -94,14 +97,14 @@ def run(model: Model, image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", NETS)
 def test_a_module_answers_trains_and_goes_back(name: str, tmp_path: Path, shared: Path) -> None:
     model = NETS[name](tmp_path, shared)
-    full = model.cast()
-    assert worst(answer(model.module, images(model)), run(model, images(model))) < TIGHT
-    assert worst(answer(full.module, images(model, 1, 24)), run(full, images(model, 1, 24))) < TIGHT
+    full, last = model.cast(), name == "keras"
+    assert worst(answer(model.module, images(model), last), run(model, images(model))) < TIGHT
+    assert worst(answer(full.module, images(model, 1, 32), last), run(full, images(model, 1, 32))) < TIGHT
     module = model.module
-    losses = fine_tuned(module, images(model, 4))
+    losses = fine_tuned(module, images(model).transpose(0, 2, 3, 1) if last else images(model))
     assert losses[-1] < 0.8 * losses[0]
     trained = model.with_weights(module.state_dict())
-    after = answer(module, images(model))
+    after = answer(module, images(model), last)
     assert worst(after, run(model, images(model))) > 100 * TIGHT  # it did learn
     assert worst(run(trained, images(model)), after) < TIGHT
     written = trained.save(tmp_path / SAVED[name])
