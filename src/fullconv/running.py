@@ -15,9 +15,9 @@ from fullconv.geometry.lengths import fitting, misfit
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph
 from fullconv.runtimes.activation import ActivatedSession, Activation
-from fullconv.runtimes.engine import Engine, with_device
+from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.lowered import Lowered
-from fullconv.runtimes.runtime import Precision, Session, compiler
+from fullconv.runtimes.runtime import Precision, Session, chosen, compiler
 
 Array = npt.NDArray[Any]
 _MOST_SESSIONS = 3  # compiled networks kept; each may hold its own copy of the weights
@@ -117,7 +117,7 @@ class Runner:
         try:
             lowered = self._format.lower(self._native, shapes)
         except CannotRun:
-            own = None if double else self._own_session("torch", "fp32", bare=True)
+            own = None if double else self._own_session("fp32", None, bare=True)
             if own is None:
                 raise
             wanted = list(names or self._graph.outputs)
@@ -193,10 +193,6 @@ class Runner:
     def _session(
         self, shapes: Mapping[str, tuple[int, ...]], names: tuple[str, ...], runtime: str, precision: Precision
     ) -> Session:
-        own = self._own_session(runtime, precision)
-        if own is not None:
-            self._check(shapes)
-            return own
         compile_, any_size = compiler(runtime, precision)
         exact = (runtime, precision, names, tuple(shapes.items()))
         general = (runtime, precision, names, None)
@@ -207,14 +203,24 @@ class Runner:
                 return self._sessions[key]
         try:
             lowered = self.lowered(shapes)
+            session = compile_(lowered, names, precision)
         except CannotRun:
-            asked = Engine.of(runtime)
-            own = self._own_session(with_device("torch", asked.device), precision) if asked.engine == "auto" else None
-            if own is None:
+            instead = self._instead(Engine.of(runtime), precision, names, shapes)
+            if instead is None:
                 raise
-            return own  # what has no form for other engines, its own framework runs
-        session = compile_(lowered, names, precision)
+            return instead
         return self._keep(general if any_size and lowered.any_size else exact, session)
+
+    def _instead(
+        self, asked: Engine, precision: Precision, names: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
+    ) -> Session | None:
+        """Another engine for what the one that was taken has no form for: the network's own framework; or, where any will do, the processor's."""
+        if asked.engine in ("auto", "torch") and self._format.framework is not None:
+            return self._own_session(precision, asked.device)
+        elsewhere = asked.engine == "auto" and asked.device is None and precision == "fp32"
+        if not elsewhere or chosen(asked, precision) != "torch":
+            return None
+        return self._session(shapes, names, "onnxruntime", precision)
 
     def _keep(self, key: Any, session: Session) -> Session:
         self._sessions[key] = session
@@ -244,21 +250,14 @@ class Runner:
                     f"an input of {size[0]}×{size[1]} does not go through the network: {why}; {near[0]}×{near[1]} does"
                 )
 
-    def _own_session(self, runtime: str, precision: Precision, *, bare: bool = False) -> Session | None:
-        """The session of the network's own framework, where it is asked for or the fastest; ``bare`` of any activation."""
-        framework, asked = self._format.framework, Engine.of(runtime)
+    def _own_session(self, precision: Precision, device: str | None, *, bare: bool = False) -> Session | None:
+        """The session of the network's own framework, where it has one; ``bare`` of any activation."""
+        framework = self._format.framework
         if framework is None:
-            if asked.is_accelerated:
-                raise BadInput(
-                    f"device {asked.device}: PyTorch alone computes there, and it runs networks of PyTorch and Keras; others run on the cpu"
-                )
             return None
-        fastest = asked.engine == "auto" and asked.device is None and framework.is_faster()
-        if asked.engine != "torch" and not asked.is_accelerated and not fastest:
-            return None
-        key = ("own", precision, asked.device)
+        key = ("own", precision, device)
         if key not in self._sessions:
-            self._sessions[key] = framework.session(self._native, precision, asked.device)
+            self._keep(key, framework.session(self._native, precision, device))
         session, activation = self._sessions[key], self._activation
         if bare or activation is None:
             return session

@@ -21,6 +21,7 @@ from tests import helpers as h
         ("torch:cuda:1", "torch", "cuda:1"),
         ("auto:cpu", "auto", "cpu"),
         ("torch:mps", "torch", "mps"),
+        ("torch:xpu:1", "torch", "xpu:1"),
     ],
 )
 def test_an_engine_and_a_device(text: str, engine: str, device: str | None) -> None:
@@ -32,7 +33,7 @@ def test_an_engine_and_a_device(text: str, engine: str, device: str | None) -> N
     ("text", "told"),
     [
         ("caffe", "runtime 'caffe'"),
-        ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N or mps"),
+        ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N, mps, xpu or xpu:N"),
         ("auto:cuda:x", "device 'cuda:x'"),
         ("onnxruntime:cuda", "onnxruntime computes on the cpu here"),
         ("openvino:mps", "openvino computes on the cpu here"),
@@ -43,11 +44,13 @@ def test_what_is_none(text: str, told: str) -> None:
         Engine.of(text)
 
 
-def test_only_networks_of_pytorch_run_elsewhere(tmp_path) -> None:
+def test_networks_of_any_format_go_to_the_device_that_is_named(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
     model = load(*h.model(h.LENET).save(tmp_path / "net.prototxt")).cast()
     image = np.zeros((1, 1, 28, 28), np.float32)
-    with pytest.raises(BadInput, match="device cuda: PyTorch alone computes there"):
-        model.run(image, runtime="auto:cuda")
+    if not torch.cuda.is_available():
+        with pytest.raises(BadInput, match="device cuda: PyTorch sees no CUDA device here"):
+            model.run(image, runtime="auto:cuda")
     np.testing.assert_array_equal(model.run(image, runtime="auto:cpu")["prob"], model.run(image)["prob"])
 
 

@@ -12,9 +12,9 @@ import click
 
 from fullconv.cli.help import IMAGE, MODEL, OUTPUT, SPEED, argument, option
 from fullconv.cli.terminal import note
-from fullconv.runtimes.engine import NAMES, with_device
+from fullconv.runtimes.engine import NAMES, PRECISIONS, with_device
 from fullconv.system.guard import allow_overwrite, reads
-from fullconv.system.parse import MOST_THREADS, limited_threads, whole_number
+from fullconv.system.parse import MOST_THREADS, compiling, limited_threads, whole_number
 
 if TYPE_CHECKING:
     from fullconv.model import Model
@@ -72,6 +72,11 @@ class Input(click.Path):
 def _allow(context: click.Context, parameter: click.Parameter, given: bool) -> None:
     if given:
         allow_overwrite()
+
+
+def _compile(context: click.Context, parameter: click.Parameter, given: bool | None) -> None:
+    if given is not None:
+        context.with_resource(compiling(given))
 
 
 def _limit(context: click.Context, parameter: click.Parameter, given: int | None) -> None:
@@ -180,20 +185,24 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped: Callable[..., Any] = with_engine
     for each in (
         option(
-            "--precision", group=SPEED, type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-            help="bf16 needs OpenVINO and a processor that has it.",
+            "--precision", group=SPEED, type=click.Choice(list(PRECISIONS)), default="fp32", show_default=True,
+            help="tf32 is of NVIDIA's GPUs; fp16 needs PyTorch, bf16 PyTorch or OpenVINO; how far each moves scores is said.",
         ),
         option(
             "--runtime", group=SPEED, type=click.Choice(list(NAMES)), default="auto", show_default=True, metavar="ENGINE",
-            help="Engine that computes: onnxruntime, openvino, or torch for networks of PyTorch and Keras; auto takes the fastest that runs it.",
+            help="Engine that computes: onnxruntime, openvino or torch; auto takes torch on a GPU, where there is one, else onnxruntime.",
         ),
         option(
             "--threads", group=SPEED, type=click.IntRange(1, MOST_THREADS), metavar="N", expose_value=False, callback=_limit,
             help="Threads that the engine takes, in each process; FULLCONV_THREADS or all processors by default.",
         ),
         option(
+            "--compile/--no-compile", group=SPEED, default=None, expose_value=False, callback=_compile,
+            help="Whether a network that PyTorch runs is compiled for the tiles' one size: some tens of seconds before the first; by default on CUDA.",
+        ),
+        option(
             "--device", group=SPEED, metavar="NAME",
-            help="Where the engine computes: cpu, or for networks of PyTorch and Keras cuda, cuda:1 or mps; by default CUDA where there is one.",
+            help="Where the engine computes: cpu, cuda, cuda:1, mps or xpu (by PyTorch); by default CUDA where there is one.",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)

@@ -17,7 +17,7 @@ from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
-from fullconv.runtimes.runtime import Session
+from fullconv.runtimes.runtime import Precision, Session
 from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
@@ -54,11 +54,8 @@ class Framework(Protocol):
     def with_weights(self, native: Any, state: Mapping[str, Array]) -> Any:
         """The same network with the numbers of its module's state_dict."""
 
-    def session(self, native: Any, precision: str, device: str | None = None) -> Session:
+    def session(self, native: Any, precision: Precision, device: str | None = None) -> Session:
         """The framework's own engine, on a device by its name; BadInput where that is not there."""
-
-    def is_faster(self) -> bool:
-        """Whether it is the faster engine on this machine."""
 
 
 class Format(Protocol):

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]  # done, of how many
 CROP_BATCH = 16
 # Of the largest score: far above the rounding of one batch size and another, far below another crop's answer.
-_ALIKE = {"fp32": 1e-3, "bf16": 5e-2}
+_ALIKE = {"fp32": 1e-3, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
 
 
 def no_crops(graph: Graph) -> str | None:

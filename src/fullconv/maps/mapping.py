@@ -190,8 +190,8 @@ def _map_seen(
     full, name, sampling = way.model, way.output, way.sampling
     grid = sampling.over((values.shape[2], values.shape[3]))
     require_room(grid, seen.name or None)
-    if precision == "bf16":
-        notes(_bf16_cost(full, values, name, grid, runtime))
+    if precision != "fp32":
+        notes(_rounding(full, values, name, grid, runtime, precision))
     if by == "cast":
         scores = run_shifted(full, values, name, grid, way.shifts, runtime, precision, progress)
     else:
@@ -320,13 +320,13 @@ def _room(grid: Grid, row: int, col: int, shifts: tuple[int, int]) -> tuple[int,
     return -(-(grid.rows - row) // shifts[0]), -(-(grid.cols - col) // shifts[1])
 
 
-def _bf16_cost(model: Model, values: Array, output: str, grid: Grid, runtime: str) -> str:
-    """What bf16 does to the first crop's answer, in words."""
+def _rounding(model: Model, values: Array, output: str, grid: Grid, runtime: str, precision: Precision) -> str:
+    """What a precision does to the first crop's answer, in words."""
     height, width = (int(side) for side in grid.crop)
     crop = np.ascontiguousarray(values[:, :, :height, :width])
-    rough = model.run(crop, outputs=[output], runtime=runtime, precision="bf16")[output]
+    rough = model.run(crop, outputs=[output], runtime=runtime, precision=precision)[output]
     exact = model.run(crop, outputs=[output])[output]
-    return f"bf16 moves the first crop's scores by up to {float(np.abs(rough - exact).max()):.1e}"
+    return f"{precision} moves the first crop's scores by up to {float(np.abs(rough - exact).max()):.1e}"
 
 
 def require_room(grid: Grid, image: Any) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fullconv.errors import BadInput
 
 NAMES = ("auto", "onnxruntime", "openvino", "torch")
-_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Engine:
 
     Attributes:
         engine: of ``NAMES``.
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; None where the engine chooses.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``; None where the engine chooses.
     """
 
     engine: str
@@ -27,10 +30,10 @@ class Engine:
         if self.engine not in NAMES:
             raise BadInput(f"runtime {self.engine!r}: not one of {', '.join(NAMES)}")
         if self.device is not None and not _DEVICE.fullmatch(self.device):
-            raise BadInput(f"device {self.device!r}: not cpu, cuda, cuda:N or mps")
+            raise BadInput(f"device {self.device!r}: not cpu, cuda, cuda:N, mps, xpu or xpu:N")
         if self.is_accelerated and self.engine in ("onnxruntime", "openvino"):
             raise BadInput(
-                f"device {self.device}: {self.engine} computes on the cpu here; --runtime torch runs networks of PyTorch and Keras there"
+                f"device {self.device}: {self.engine} computes on the cpu here; --runtime torch computes there"
             )
 
     @property

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from shutil import which
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.runtimes.engine import Engine
+from fullconv.runtimes.engine import PRECISIONS, Engine
+from fullconv.runtimes.engine import Precision as Precision
 from fullconv.runtimes.lowered import Lowered
+from fullconv.system.parse import compiles
 
 Array = npt.NDArray[Any]
-Precision = Literal["fp32", "bf16"]
 
 
 class Session(Protocol):
@@ -29,23 +34,62 @@ Compile = Callable[[Lowered, Sequence[str], Precision], Session]
 def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
     """The engine's compile function, and whether one session of it serves inputs of every size.
 
-    ``auto`` is ONNX Runtime, or OpenVINO where bf16 is asked for: it is the engine that has it.
+    ``auto`` is PyTorch on a GPU, where there is one or another device is asked for; on the processor ONNX Runtime, or OpenVINO for bf16, or PyTorch
+    for fp16 and where OpenVINO is not there.
     """
-    runtime = Engine.of(runtime).engine
-    if precision not in ("fp32", "bf16"):
-        raise BadInput(f"precision {precision!r}: not fp32 or bf16")
-    if runtime == "torch":
-        raise BadInput("runtime torch: PyTorch runs networks of PyTorch only; use onnxruntime or openvino")
-    if runtime == "auto":
-        runtime = "openvino" if precision == "bf16" else "onnxruntime"
-    if runtime == "openvino":
+    asked = Engine.of(runtime)
+    if precision not in PRECISIONS:
+        raise BadInput(f"precision {precision!r}: not {', '.join(PRECISIONS)}")
+    engine = chosen(asked, precision)
+    if engine == "torch":
+        if find_spec("torch") is None:
+            raise MissingExtra("PyTorch is not installed; install it with: pip install 'fullconv[torch]'")
+        from fullconv.runtimes.torch.session import LoweredSession
+
+        device = asked.device
+        compiled = compiles("cuda" if device is None and sees_cuda() else (device or "cpu").partition(":")[0])
+        return lambda lowered, names, how: LoweredSession(lowered, names, how, device), not compiled
+    if engine == "openvino":
         if find_spec("openvino") is None:
             raise MissingExtra("openvino is not installed; install it with: pip install 'fullconv[openvino]'")
+        if precision not in ("fp32", "bf16"):
+            raise BadInput(f"precision {precision}: openvino computes in fp32 and bf16 here; --runtime torch has it")
         from fullconv.runtimes.openvino import compile_openvino
 
         return compile_openvino, False
-    if precision == "bf16":
-        raise BadInput("onnxruntime computes in fp32 here; bf16 needs --runtime openvino")
+    if precision != "fp32":
+        raise BadInput(
+            f"onnxruntime computes in fp32 here; {precision} needs --runtime torch"
+            + (" or openvino" if precision == "bf16" else "")
+        )
     from fullconv.runtimes.onnxruntime import compile_onnxruntime
 
     return compile_onnxruntime, True
+
+
+def chosen(asked: Engine, precision: Precision) -> str:
+    """The engine that is asked for, or that ``auto`` takes."""
+    if asked.engine != "auto":
+        return asked.engine
+    if asked.is_accelerated or precision in ("tf32", "fp16") or (asked.device is None and sees_cuda()):
+        return "torch"
+    if precision == "bf16":
+        return "openvino" if find_spec("openvino") is not None else "torch"
+    return "onnxruntime"
+
+
+@cache
+def sees_cuda() -> bool:
+    """Whether PyTorch is there and sees a CUDA device; it is only loaded where there may be one."""
+    if "torch" not in sys.modules and not _may_have_cuda():
+        return False
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _may_have_cuda() -> bool:
+    """Whether the system has what comes with NVIDIA's driver."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists() or which("nvidia-smi") is not None

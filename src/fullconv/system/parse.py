@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from fullconv.errors import BadInput
 
@@ -34,15 +34,38 @@ def threads() -> int | None:
     return count
 
 
-@contextmanager
-def limited_threads(count: int) -> Iterator[None]:
+def compiles(device: str) -> bool:
+    """Whether PyTorch compiles networks for a device by ``FULLCONV_COMPILE``, 0 or 1: by default for GPUs, where it pays.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    text = os.environ.get("FULLCONV_COMPILE", "").strip()
+    if text not in ("", "0", "1"):
+        raise BadInput(
+            f"FULLCONV_COMPILE={text!r}: 1 compiles networks that PyTorch runs, 0 does not; unset it to compile for GPUs"
+        )
+    return text == "1" if text else device == "cuda"
+
+
+def limited_threads(count: int) -> AbstractContextManager[None]:
     """While it lasts, engines are made for so many threads, in processes that are started meanwhile too."""
-    before = os.environ.get("FULLCONV_THREADS")
-    os.environ["FULLCONV_THREADS"] = str(count)
+    return _said("FULLCONV_THREADS", str(count))
+
+
+def compiling(on: bool) -> AbstractContextManager[None]:
+    """While it lasts, networks that PyTorch runs are compiled, or none is."""
+    return _said("FULLCONV_COMPILE", "1" if on else "0")
+
+
+@contextmanager
+def _said(name: str, text: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = text
     try:
         yield
     finally:
         if before is None:
-            del os.environ["FULLCONV_THREADS"]
+            del os.environ[name]
         else:
-            os.environ["FULLCONV_THREADS"] = before
+            os.environ[name] = before

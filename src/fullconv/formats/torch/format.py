@@ -22,13 +22,13 @@ from fullconv.formats.torch.lower import lower
 from fullconv.formats.torch.module import module_like
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
-from fullconv.formats.torch.run import TorchSession, is_faster
+from fullconv.formats.torch.run import TorchSession
 from fullconv.formats.torch.write import write
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.runtimes.lowered import Lowered
-from fullconv.runtimes.runtime import Session
+from fullconv.runtimes.runtime import Precision, Session
 from fullconv.runtimes.trainable import Trainable
 from fullconv.surgery.dialect import Dialect
 from fullconv.surgery.plan import Plan
@@ -53,11 +53,8 @@ class PyTorch:
         # The same graph, whose nodes are what is known of it.
         return replace(native, module=module_like(native.module, native.module.graph, changed))
 
-    def session(self, native: TorchNet, precision: str, device: str | None = None) -> Session:
+    def session(self, native: TorchNet, precision: Precision, device: str | None = None) -> Session:
         return TorchSession(native, precision, device)
-
-    def is_faster(self) -> bool:
-        return is_faster()
 
 
 class Torch:

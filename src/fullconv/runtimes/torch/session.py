@@ -1,0 +1,140 @@
+"""PyTorch as the engine of any network: its lowered form on one device, in eval mode, with what can be folded folded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import fx
+
+from fullconv.errors import FullconvError
+from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.runtime import Precision
+from fullconv.runtimes.torch.device import computing, device_of, require
+from fullconv.runtimes.torch.fold import folded
+from fullconv.runtimes.torch.module import inferring
+from fullconv.system.parse import compiles, threads
+
+Array = npt.NDArray[Any]
+_log = logging.getLogger("fullconv")
+
+
+class LoweredSession:
+    """One network on one device; compiled, it is for the shape that it ran first."""
+
+    def __init__(self, lowered: Lowered, names: Sequence[str], precision: Precision, device: str | None = None) -> None:
+        self._device = device_of(device)
+        require(precision, self._device)
+        if (count := threads()) is not None:
+            torch.set_num_threads(count)
+        self._precision: Precision = precision
+        self._names = list(names)
+        self._inputs = list(lowered.inputs)
+        module = folded(inferring(lowered, names, "the network"))
+        self._module = module.to(self._device)
+        self._layout = torch.contiguous_format
+        if self._device.type != "cpu" and all(len(shape) == 4 for shape in lowered.inputs.values()):
+            self._layout = torch.channels_last  # GPUs' own order; on the processor weights stay where they are
+            self._module = self._module.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._compiled = torch.compile(self._module, **COMPILED) if compiles(self._device.type) else None
+        self._staging: dict[str, torch.Tensor] = {}
+
+    def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
+        """The named outputs; feeds are float32, by the network's input names."""
+        shapes = {name: value.shape for name, value in feeds.items()}
+        try:
+            given = [self._given(name, feeds[name]) for name in self._inputs]
+            with computing(self._precision, self._device):
+                found = self._answers(given)
+        except torch.OutOfMemoryError:
+            raise FullconvError(self._out_of_memory(shapes)) from None
+        except RuntimeError as error:
+            raise FullconvError(f"PyTorch failed on inputs of {shapes} ({self._device}): {_first(error)}") from error
+        answers = dict(zip(self._names, (array_of(value) for value in found), strict=True))
+        if self._precision == "fp16" and not all(_finite(answers[name]) for name in names):
+            self._blame(given)
+        return [answers[name] for name in names]
+
+    def _given(self, name: str, value: Array) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        if self._device.type != "cuda":
+            return tensor.to(self._device).contiguous(memory_format=self._layout)
+        if name not in self._staging or self._staging[name].shape != tensor.shape:
+            self._staging[name] = torch.empty(tensor.shape, pin_memory=True)  # one for all tiles of a map
+        pinned = self._staging[name].copy_(tensor)
+        return pinned.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
+
+    def _answers(self, given: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        if self._compiled is not None:
+            try:
+                return _tuple(self._compiled(*given))
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # the compiler's own, whatever it does not take
+                _log.warning("PyTorch cannot compile the network, which runs uncompiled: %s", _first(error))
+                self._compiled = None
+        return _tuple(self._module(*given))
+
+    def _blame(self, given: Sequence[torch.Tensor]) -> None:
+        """FullconvError with the layer whose numbers fp16 does not hold; nothing where they are too large in float32 too."""
+        with computing("fp32", self._device):
+            exact = _tuple(self._module(*given))
+        if not all(_finite(array_of(value)) for value in exact):
+            return
+        watch = _Watch(self._module)
+        with computing(self._precision, self._device):
+            watch.run(*given)
+        where = f" at {watch.first!r}" if watch.first else ""
+        raise FullconvError(
+            f"precision fp16: the network's numbers grow beyond what it holds (65504){where}; use --precision bf16, which has float32's range"
+        )
+
+    def _out_of_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        room = ""
+        if self._device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self._device)
+            room = f" ({free / 1e9:.1f} of its {total / 1e9:.1f} GB are free)"
+            torch.cuda.empty_cache()
+        sizes = " and ".join("×".join(map(str, shape)) for shape in shapes.values())
+        return f"{self._device} has not the memory{room} for inputs of {sizes}: give --memory less, which makes tiles smaller, or --device cpu"
+
+
+# Shapes are the same for all tiles of a map, so that the whole run is recorded once (a CUDA graph).
+COMPILED: dict[str, Any] = {"dynamic": False, "mode": "reduce-overhead"}
+
+
+class _Watch(fx.Interpreter):
+    """Runs a graph and remembers the first value that is not finite though all that it was made of were."""
+
+    first: str | None = None
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if self.first is None and isinstance(found, torch.Tensor) and found.is_floating_point():
+            computed = n.op == "call_function"
+            if computed and not bool(torch.isfinite(found).all()):
+                self.first = n.name
+        return found
+
+
+def array_of(value: torch.Tensor) -> Array:
+    """Floats as float32; whole numbers and truths as they are."""
+    numbers = value.float() if value.is_floating_point() else value
+    return np.ascontiguousarray(numbers.cpu().numpy())
+
+
+def _finite(array: Array) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _tuple(found: Any) -> tuple[torch.Tensor, ...]:
+    return tuple(found) if isinstance(found, tuple | list) else (found,)
+
+
+def _first(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
