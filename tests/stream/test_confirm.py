@@ -17,6 +17,7 @@ from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.model import Model
+from fullconv.results.record import Record
 from fullconv.stream import plan, sides
 from fullconv.stream.run import plan_raster
 from fullconv.stream.work import Worker
@@ -313,3 +314,10 @@ def test_an_adapted_network_is_confirmed_by_its_classifier(
     found = map_raster(read, image, tmp_path / "x.zarr", confirm=0.995, **HOW)
     require_own(found, crops)
     assert agreement(found, crops) >= 0.995
+
+
+def test_a_store_of_an_earlier_version_promises_nothing(found: ClassMap, folder: Path, tmp_path: Path) -> None:
+    about = found.record.to_json()
+    del about["statement"]
+    assert Record.from_json(about, "x").statement is None
+    assert Record.from_json(found.record.to_json(), "x").statement == found.statement

@@ -189,5 +189,7 @@ def _about(page: on.Canvas, found: Subject, y: float) -> None:
     ]
     if found.exactness:
         lines.append((found.exactness.split(" to floating")[0].split(" in ")[0], 13, on.FAINT))
+    if found.statement is not None:
+        lines.append((found.statement.short, 13, on.FAINT))
     y = on.text_lines(page, y + 8, lines)
     on.scale_bar(page, y + 10, found.place)

@@ -38,6 +38,13 @@ class Part(Protocol):
     def grid(self) -> Grid: ...
 
 
+class Promised(Protocol):
+    """What is promised of a map."""
+
+    @property
+    def short(self) -> str: ...
+
+
 class Subject(Part, Protocol):
     """A map: scores (classes, rows, cols) on a grid of cells."""
 
@@ -52,6 +59,9 @@ class Subject(Part, Protocol):
 
     @property
     def exactness(self) -> str: ...
+
+    @property
+    def statement(self) -> Promised | None: ...
 
     @property
     def scales(self) -> Sequence[float]: ...

@@ -64,6 +64,12 @@ class Statement:
             "crops do are there"
         )
 
+    @property
+    def short(self) -> str:
+        """In a few words, for pictures."""
+        of = "winners" if self.what == "winners" else "detections"
+        return f"{_percent(self.level)} of {of} by their crops (at {self.confidence:.0%} confidence)"
+
     def __str__(self) -> str:
         count = f"about {self.expected:.1%} of the cells" if self.cells is None else f"{self.cells:,} cells"
         which = "" if self.what == "winners" else f", of which their crops find {self.crops:,}"
