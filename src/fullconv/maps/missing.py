@@ -20,12 +20,12 @@ def share_of(
     mask: Mask, rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp], crop: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
     """Share of True pixels in each crop: rows and cols are the crops' first pixels; what lies outside the mask does not count."""
-    sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int32)
-    sums[1:, 1:] = mask
-    for axis in (0, 1):
-        np.cumsum(sums, axis=axis, out=sums)
     y0, x0 = np.clip(rows, 0, mask.shape[0]), np.clip(cols, 0, mask.shape[1])
     y1, x1 = np.clip(rows + crop[0], 0, mask.shape[0]), np.clip(cols + crop[1], 0, mask.shape[1])
-    inside = sums[np.ix_(y1, x1)] - sums[np.ix_(y0, x1)] - sums[np.ix_(y1, x0)] + sums[np.ix_(y0, x0)]
+    across = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int32)
+    np.cumsum(mask, axis=1, out=across[:, 1:])
+    down = np.zeros((mask.shape[0] + 1, len(cols)), np.int32)
+    np.cumsum(across[:, x1] - across[:, x0], axis=0, out=down[1:])
+    inside = down[y1] - down[y0]
     area = np.outer(y1 - y0, x1 - x0)
     return inside / np.maximum(area, 1)

@@ -12,6 +12,8 @@ from math import ceil
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.source import About
@@ -85,6 +87,8 @@ def fingerprint(given: str | None, rule: Where | None) -> str | None:
 
 def blank(pixels: Array) -> Mask:
     """Pixels (H, W, C) on 0..255 that show nothing, by the rule above."""
-    low, high = pixels.min(axis=2), pixels.max(axis=2)
+    low = high = pixels[:, :, 0]
+    for channel in range(1, pixels.shape[2]):  # whole planes: over a short last axis numpy takes 15 times as long
+        low, high = np.minimum(low, pixels[:, :, channel]), np.maximum(high, pixels[:, :, channel])
     found: Mask = ((low >= _BRIGHT) & (high - low <= _APART)) | (high <= _DARK)
     return found
