@@ -242,3 +242,85 @@ def test_a_head_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=why.replace("×", ".")):
             model.adapted(_bad(good, **changes))
+
+
+def test_channels_that_come_last(tmp_path: Path) -> None:
+    body = (
+        "i = Transpose <perm=[0,3,1,2]> (x)\nc1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (i, w1, b1)\nt1 = Transpose <perm=[0,2,3,1]> (c1)\n"
+        "r1 = Relu(t1)\nn1 = Transpose <perm=[0,3,1,2]> (r1)\nc2 = Conv <kernel_shape=[3,3], strides=[4,4], pads=[1,1,1,1]> (n1, w2, b2)\n"
+        "t2 = Transpose <perm=[0,2,3,1]> (c2)\nm = MatMul(t2, w)\nq = Add(m, b)\nn2 = Transpose <perm=[0,3,1,2]> (q)\n"
+        "g = GlobalAveragePool(n2)\nf = Flatten(g)\ny = Softmax <axis=1> (f)"
+    )
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w2=(6, 4, 3, 3), b2=(6,), w=(6, 5), b=(5,))
+    model = fullconv.load(write(tmp_path / "net.onnx", body, numbers, "float[1,16,16,3] x"))
+    full = model.cast()
+    image = np.random.default_rng(1).standard_normal((1, 3, 24, 28)).astype(np.float32)
+    cells = [(0, 0), (1, 2), (2, 3)]
+    for logits in ("g", "f"):
+        if logits not in full.graph.values:
+            continue
+        head = fitted(
+            Head("y", logits, 5, (level(full, "r1", (1, 2, 1), (1, 3)), level(full, "t2", (2, 2), (1, 2, 1))))
+        )
+        made = model.adapted(head)
+        assert any(node.op == "Transpose" and "level0_order" in node.name for node in made.graph)
+        (path,) = made.save(tmp_path / "adapted.onnx", overwrite=True)
+        again = fullconv.load(path)
+        assert [each.head for each in again.heads] == [head.head]
+        want = softmax(expected(full, head, image, cells))
+        seen = again.run(image)["y"]
+        assert np.array([seen[0, :, row, col] for row, col in cells]) == pytest.approx(want, abs=1e-5)
+        seen = plain(path, image.transpose(0, 2, 3, 1))
+        assert np.array([seen[0, :, row, col] for row, col in cells]) == pytest.approx(want, abs=1e-5)
+
+
+def test_a_finer_form_of_half_precision(tmp_path: Path) -> None:
+    model = network(tmp_path, kind="float16")
+    made = model.adapted(fitted(Head("y", "z", 5, levels(model.cast()))))
+    (path,) = made.refined(2).save(tmp_path / "finer.onnx")
+    again = fullconv.load(path)
+    assert again.heads
+    image = np.random.default_rng(1).standard_normal((1, 3, 24, 28)).astype(np.float32)
+    own = made.run(image)["y"]
+    assert again.run(image)["y"][:, :, ::2, ::2][:, :, :3, :4] == pytest.approx(own, abs=4e-3)
+
+
+def test_numbers_of_eight_bits(tmp_path: Path) -> None:
+    """Behind a DequantizeLinear are numbers that a head takes; whole numbers before it are none."""
+    body = (
+        "c1 = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w1, b1)\nr1 = Relu(c1)\nq1 = QuantizeLinear(r1, s, z0)\nd1 = DequantizeLinear(q1, s, z0)\n"
+        "c2 = Conv <kernel_shape=[3,3], strides=[4,4], pads=[1,1,1,1]> (d1, w2, b2)\ng = GlobalAveragePool(c2)\nf = Flatten(g)\nz = Gemm(f, w, b)\n"
+        "y = Softmax <axis=1> (z)"
+    )
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w2=(6, 4, 3, 3), b2=(6,), w=(6, 5), b=(5,))
+    numbers |= {"s": np.float32(0.05), "z0": np.uint8(0)}
+    model = fullconv.load(write(tmp_path / "net.onnx", body, numbers, outputs="float[1,5] y"))
+    full = model.cast()
+    head = fitted(Head("y", "z", 5, (level(full, "d1", (1, 2, 1), (1, 2, 1)),)))
+    made = model.adapted(head)
+    image = np.random.default_rng(1).standard_normal((1, 3, 24, 28)).astype(np.float32)
+    want = softmax(expected(full, head, image, [(1, 2)]))
+    assert made.run(image)["y"][0, :, 1, 2] == pytest.approx(want[0], abs=1e-5)
+    with pytest.raises(BadInput, match="'q1' holds uint8, whole numbers that a head does not take"):
+        model.adapted(fitted(Head("y", "z", 5, (level(full, "q1", (1, 2, 1), (1, 2, 1)),))))
+
+
+def test_a_batch_of_one_size(tmp_path: Path) -> None:
+    numbers = weights(**NUMBERS, w=(6, 5), b=(5,))
+    model = fullconv.load(
+        write(
+            tmp_path / "net.onnx",
+            TRUNK + GEMM + "y = Softmax <axis=1> (z)",
+            numbers,
+            "float[2,3,16,16] x",
+            "float[2,5] y",
+        )
+    )
+    full = model.cast()
+    head = fitted(Head("y", "z", 5, levels(full)))
+    (path,) = model.adapted(head).save(tmp_path / "adapted.onnx")
+    again = fullconv.load(path)
+    image = np.random.default_rng(1).standard_normal((1, 3, 24, 28)).astype(np.float32)
+    want = softmax(expected(full, head, image, [(1, 2)]))
+    assert again.run(image)["y"][0, :, 1, 2] == pytest.approx(want[0], abs=1e-5)
+    assert again.heads[0].head == head.head
