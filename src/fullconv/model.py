@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
-from fullconv.formats.adapted import NO_CLASSIFIER, UNREAD
+from fullconv.formats.adapted import NO_CLASSIFIER, OTHER_WEIGHTS, UNREAD
 from fullconv.formats.format import Format
 from fullconv.formats.head import FittedHead
 from fullconv.formats.registry import read_back
@@ -141,7 +141,7 @@ class Model:
     @property
     def notes(self) -> Sequence[str]:
         """What the reader left out or changed, in words."""
-        return (*self.format.notes(self.native), *((UNREAD,) if self._is_unread else ()))
+        return (*self.format.notes(self.native), *((UNREAD,) if self._named and not self._named[1] else ()))
 
     @property
     def recorded(self) -> Mapping[str, Sampling]:
@@ -230,13 +230,9 @@ class Model:
         Raises:
             BadInput: its file names a head, and its nodes are others.
         """
-        if self._is_unread:
+        if self._named and not self._named[1]:
             raise BadInput(f"{self._name}: {NO_CLASSIFIER}")
         return self if self._adaptation is None else self._adaptation.classifier
-
-    @property
-    def _is_unread(self) -> bool:
-        return self._named is not None and not self._named[1]
 
     @property
     def refinements(self) -> Sequence[SetWindow]:
@@ -266,9 +262,7 @@ class Model:
     def with_weights(self, state: Mapping[str, Any]) -> Model:
         """This network with the numbers of ``module.state_dict()``, in its own format; raises BadInput where they do not fit it."""
         if self.heads:
-            raise BadInput(
-                f"{self._name}: its head was fitted to the weights that it has; train its classifier, and adapt that again"
-            )
+            raise BadInput(f"{self._name}: {OTHER_WEIGHTS}")
         return self.making(with_weights(self.native, self.format, state, self._name), self.format)
 
     def sampling(self, output: str | None = None) -> Sampling:
@@ -395,8 +389,8 @@ class Model:
         if made is not None:
             kind, native = made
             again = Model(native, kind)
-            same_answers(self, again, str(parts[0].name))
-            same_heads(self.heads, again.heads, str(parts[0].name))
+            same_answers(self, again, parts[0].name)
+            same_heads(self.heads, again.heads, parts[0].name)
 
     def fitting(self, size: tuple[int, int], output: str) -> tuple[int, int]:
         """The least (height, width) from an image's own on that goes through and gives every cell of the image."""

@@ -31,6 +31,7 @@ NO_CLASSIFIER = (
     "it was adapted, and the classifier that it was adapted from cannot be told from it: another tool changed it, another version wrote it, or it "
     "was trained on. Give that classifier instead, or adapt it again (fullconv adapt)"
 )
+OTHER_WEIGHTS = "its head was fitted to the weights that it has; train its classifier, and adapt that again"
 _NUMBER = re.compile(r"[0-9]{1,9}(/[0-9]{1,9})?")
 LONGEST = 1 << 20  # characters that are read of a stranger's
 _ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
