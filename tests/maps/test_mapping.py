@@ -89,7 +89,7 @@ def test_the_engines_agree(lenet, cat: Path) -> None:
 def test_bf16_is_refused_where_it_is_not_to_be_had(lenet, cat: Path) -> None:
     from fullconv.runtimes.openvino import has_bf16
 
-    with pytest.raises(BadInput, match="bf16 needs --runtime openvino"):
+    with pytest.raises(BadInput, match="bf16 needs --runtime torch or openvino"):
         map_image(lenet, cat, runtime="onnxruntime", precision="bf16")
     if has_bf16():
         exact = map_image(lenet, cat, preprocess="unit").scores
