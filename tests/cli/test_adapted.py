@@ -90,7 +90,7 @@ def test_a_streamed_map_is_that_of_an_image_in_memory(
     model = fullconv.load(adapted[1])
     image = tmp_path / "large.npy"
     np.save(image, np.random.default_rng(0).integers(0, 256, (402, 520, 3), np.uint8))
-    monkeypatch.setattr(plan, "_planned_base", lambda model, now: 180 << 20)
+    monkeypatch.setattr(plan, "_planned_base", lambda *_: 180 << 20)
     found = fullconv.map_raster(model, image, tmp_path / "map.zarr", memory=184 << 20)
     assert found.record is not None
     assert len(list(found.record.tiles)) > 3
