@@ -104,7 +104,10 @@ def test_what_cannot_be_is_said(folder: Path, run: Run, tmp_path: Path) -> None:
         "--confirm",
     ]
     for words, told in (
-        (["sure"], "confirm 'sure': a level (0.99), detections, or detections with a level (detections:0.95)"),
+        (
+            ["sure"],
+            "confirm 'sure': a level (0.99), detections or reported, or one of these with a level (detections:0.95)",
+        ),
         (["detections"], "of which class? Name it with --class"),
         (["0.9999"], "0.9999 cannot be certified on 2,600 cells: that takes 29,956 random crops"),
         (["0.99", "--scales", "1,0.5"], "--scales maps images that fit in memory"),

@@ -186,10 +186,29 @@ def test_detections(model: Model, image: Path, crops: np.ndarray, more: dict, tm
 
 def test_detections_that_are_too_rare_are_said(model: Model, tmp_path: Path) -> None:
     how = {"confirm_class": "1", "confirm_threshold": 0.9, **HOW}
-    told = r"0\.99 cannot be certified by fewer crops than all: \d+ of 256 random cells are found by their crops, and it takes 299 of them \(0\.9\d+ could be"
+    told = (
+        r"detections:0\.99 cannot be certified by fewer crops than all: \d+ of 256 random cells are found by their crops, and it takes 299 such ones: "
+        r"about \d+ of 625 cells \(0\.9\d+ could be, with \d+\)\. For what is rare there is --confirm reported"
+    )
     with pytest.raises(BadInput, match=told):
         map_raster(model, colours.patches(120, 120), tmp_path / "x.zarr", confirm="detections", **how)
     assert not (tmp_path / "x.zarr").exists()
+
+
+def test_what_is_missed_is_a_share_of_all_cells(model: Model, image: Path, crops: np.ndarray, tmp_path: Path) -> None:
+    how = {"confirm_class": "0", "confirm_threshold": 0.5, **HOW}
+    there = crops[0] >= 0.5
+    for asked, most in (("reported", 0.035), ("reported:0.995", 0.005)):
+        found = map_raster(model, image, tmp_path / "x.zarr", confirm=asked, restart=True, **how)
+        scores, own = np.asarray(found.scores[0]), require_own(found, crops)
+        reported = scores >= 0.5
+        assert own[reported].all()
+        assert there[reported].all()
+        missed = (there & ~reported).mean()
+        said = found.statement
+        assert 0 < missed <= 1 - said.level <= most * 1.001
+        assert f"at most {(1 - said.level) * 100:.6g} % of all cells are others whose crops do" in str(said)
+        assert said.crops == said.drawn >= (299 if asked == "reported" else 598)
 
 
 def test_winners_are_those_that_are_stored(model: Model, image: Path, crops: np.ndarray, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ _MAPPING = (
         "--confirm", group=MAP, metavar="LEVEL",
         help="Run the cells that a padded network's map is least sure of as crops: with 95 % confidence so many of the winners (0.99, say) are those of "
         "the crops, by a random sample that is run first. Or detections (detections:0.95): every cell that scores --threshold for --class does so by its "
-        "crop, and so many of those whose crops do are there. Where it would cost more than --by crops, it says so and stops.",
+        "crop, and so many of those whose crops do are there; where they are rare, reported: the same, and what is missed is bounded as a share of all cells. Where it would cost more than --by crops, it says so and stops.",
     ),
     option("--scales", group=MAP, metavar="X,...", help="Map the image at each of these sizes, 0.5,0.71,1,1.41 say, and fuse the maps."),
     option(

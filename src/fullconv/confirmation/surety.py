@@ -43,7 +43,7 @@ class Surety:
 
     def of(self, scores: Array) -> Numbers:
         """(cells,) of (classes, cells): the lower, the less sure."""
-        if self.confirm.what == "detections":
+        if self.confirm.what != "winners":
             best = self._held(scores)[list(self.confirm.classes)].max(axis=0)
             return np.asarray(self._threshold - best.astype(np.float64))  # sure to be none
         step = max(1, _AT_ONCE // len(scores))
@@ -53,13 +53,13 @@ class Surety:
     def against(self, mapped: Array, crops: Array) -> tuple[Numbers, Mask, Mask]:
         """Of the same cells' two answers, (classes, cells) each: how sure the map is of each, which count, and which of those it has wrong.
 
-        Those that count are all of winners, and of detections the ones that the crops find. One whose crop's own answer is another once it is
-        stored is wrong whatever is done, and infinitely sure.
+        Of detections those count that the crops find, else all; a detection is wrong that is missed unless it is run as a crop. A winner
+        whose crop's own answer is another once it is stored is wrong whatever is done, and infinitely sure.
         """
         sure = self.of(mapped)
-        if self.confirm.what == "detections":
-            counts = self._finds(crops)
-            return sure, counts, counts
+        if self.confirm.what != "winners":
+            there = self._finds(crops)
+            return sure, there if self.confirm.what == "detections" else np.ones_like(there), there
         theirs = self._decided(self._chosen(crops))
         wrong = self._decided(self._chosen(self._held(mapped))) != theirs
         lost = self._decided(self._chosen(self._held(crops))) != theirs

@@ -17,7 +17,7 @@ class Statement:
     """What is promised, and by what.
 
     Attributes:
-        what: ``winners`` or ``detections``.
+        what: ``winners``, ``detections`` or ``reported``, see ``confirmation.asked``.
         level: the share that is promised.
         confidence: that the promise holds.
         labels: the classes of detections.
@@ -59,20 +59,22 @@ class Statement:
                 return f"{sure} at least {_percent(self.level)} of the cells lie on their crop's side of {self.threshold:g}"
             return f"{sure} at least {_percent(self.level)} of the cells have the class that wins their crop"
         of = ", ".join(self.labels)
-        return (
-            f"every cell that scores {self.threshold:g} or more for {of} does so by its crop; {sure} at least {_percent(self.level)} of those whose "
-            "crops do are there"
-        )
+        own = f"every cell that scores {self.threshold:g} or more for {of} does so by its crop; {sure}"
+        if self.what == "reported":
+            return f"{own} at most {_percent(1 - self.level)} of all cells are others whose crops do"
+        return f"{own} at least {_percent(self.level)} of those whose crops do are there"
 
     @property
     def short(self) -> str:
         """In a few words, for pictures."""
-        of = "winners" if self.what == "winners" else "detections"
-        return f"{_percent(self.level)} of {of} by their crops (at {self.confidence:.0%} confidence)"
+        sure = f"at {self.confidence:.0%} confidence"
+        if self.what == "reported":
+            return f"detections by their crops, {_percent(1 - self.level)} of the cells missed ({sure})"
+        return f"{_percent(self.level)} of {self.what} by their crops ({sure})"
 
     def __str__(self) -> str:
         count = f"about {self.expected:.1%} of the cells" if self.cells is None else f"{self.cells:,} cells"
-        which = "" if self.what == "winners" else f", of which their crops find {self.crops:,}"
+        which = "" if self.what != "detections" else f", of which their crops find {self.crops:,}"
         return f"{self.promise} ({count} by crops; from {self.drawn:,} random crops{which}, {self.date})"
 
     def to_json(self) -> dict[str, Any]:
@@ -98,11 +100,11 @@ class Statement:
         numbers += [] if self.threshold is None else [self.threshold]
         if not all(type(number) in (int, float) and isfinite(number) for number in numbers):
             raise ValueError("numbers that are none")
-        if self.what not in ("winners", "detections") or self.scale not in ("plain", "log", "odds"):
+        if self.what not in ("winners", "detections", "reported") or self.scale not in ("plain", "log", "odds"):
             raise ValueError(f"what {self.what!r}, scale {self.scale!r}")
         if not all(isinstance(label, str) for label in self.labels):
             raise ValueError("labels that are no names")
-        if self.what == "detections" and (self.threshold is None or not self.labels):
+        if self.what != "winners" and (self.threshold is None or not self.labels):
             raise ValueError("detections of nothing")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,8 @@ def calibrate(
     whole = replace(job, keep="all", stored="float32")
     tiles, crops = sides_of(model, view, whole, budget.wanted, memory, lambda note: None)
     sample = _Sample(tiles, replace(crops, batch=min(crops.batch, job.batch)), job, limit, progress)
-    if confirm.what == "winners":
-        sample.winners(admitted, budget.wanted, view.may_miss or auto_share(job.where) is not None)
+    if confirm.what != "detections":
+        sample.some(admitted, budget.wanted, view.may_miss or auto_share(job.where) is not None)
     else:
         sample.detections(admitted, confirm, budget.is_hopeless)
     budget.require_certain(sample.counted, sample.drawn)
@@ -80,22 +81,32 @@ def calibrate(
     sure, counts, wrong = (np.concatenate(part) for part in (sample.sure, sample.counts, sample.wrong))
     most = most_wrong(sample.counted, confirm.wrong, CONFIDENCE)
     least = threshold(sure[counts], wrong[counts], most)
-    if confirm.what == "detections":
-        least = max(0.0, least)
+    if confirm.what != "winners":  # what the map finds is run as crops in any case
+        least = 0.0 if confirm.level is None else max(0.0, least)
     stands = sure > least
     if not np.isfinite(least) and job.stored != "float32":
         raise BadInput(
-            f"{view.about.name}: {confirm.level:g} cannot be certified: too many of the crops' own answers are other ones once they are stored as "
+            f"{view.about.name}: {confirm} cannot be certified: too many of the crops' own answers are other ones once they are stored as "
             f"{job.stored}; store float32, or {_WAY_OUT}"
         )
     expected = float(1 - stands.mean())
     statement = Statement(
-        what=confirm.what, level=confirm.level, confidence=CONFIDENCE, labels=tuple(job.labels[i] for i in confirm.classes), threshold=limit,
+        what=confirm.what, level=_level(confirm, int((wrong & stands).sum()), sample.counted), confidence=CONFIDENCE, labels=tuple(job.labels[i] for i in confirm.classes), threshold=limit,
         scale=sample.surety.scale, surety=least, drawn=sample.drawn, crops=sample.counted, wrong=int((wrong & stands).sum()), expected=expected,
         cost=budget.cost(sample.looked_at, sample.share, expected), date=datetime.now(UTC).date().isoformat(),
     )  # fmt: skip
     budget.require_cheaper(statement)
     return statement
+
+
+def _level(confirm: Confirm, wrong: int, of: int) -> float:
+    """What is promised: as asked for, or as the sample has it, which may be since its cells were not chosen by what is wrong."""
+    if confirm.level is not None:
+        return confirm.level
+    bound = upper_bound(wrong, of, CONFIDENCE)
+    digits = 1 - floor(log10(bound))
+    step = 10.0**-digits
+    return float(round(1 - ceil(bound / step) * step, digits))
 
 
 def _threshold(confirm: Confirm, kind: str, classes: int) -> float | None:
@@ -123,7 +134,12 @@ class _Budget:
     @property
     def wanted(self) -> int:
         """Cells to look at, of winners; of detections that count."""
-        return max(self.confirm.least, min(self.confirm.enough, self.cells // _SHARE))
+        return max(self.least, min(self.confirm.enough, self.cells // _SHARE))
+
+    @property
+    def least(self) -> int:
+        """Cells that must be looked at, of winners; of detections that count."""
+        return min(self.confirm.least, self.cells // 2 + 1) if self.confirm.level is None else self.confirm.least
 
     @property
     def map_cost(self) -> float:
@@ -137,9 +153,9 @@ class _Budget:
 
     def require_room(self) -> None:
         """BadInput, before any work, where the least sample is as many cells as there are."""
-        if self.confirm.least >= self.cells:
+        if self.least >= self.cells:
             raise BadInput(
-                f"{self.name}: {self.confirm.level:g} cannot be certified on {self.cells:,} cells: that takes {self.confirm.least:,} random crops "
+                f"{self.name}: {self.confirm} cannot be certified on {self.cells:,} cells: that takes {self.least:,} random crops "
                 f"without an error{self._could(self.cells // 2)}; {_WAY_OUT}"
             )
 
@@ -150,20 +166,27 @@ class _Budget:
 
     def require_certain(self, counted: int, drawn: int) -> None:
         """BadInput where too few cells count for the level."""
-        if counted >= self.confirm.least:
+        least = self.confirm.least if self.confirm.level is not None else 1
+        if counted >= least:
             return
-        which = "have an answer" if self.confirm.what == "winners" else "are found by their crops"
-        could = counted if self.confirm.what == "winners" else self.cells // 2 * counted // max(1, drawn)
+        if self.confirm.what != "detections":
+            raise BadInput(
+                f"{self.name}: {self.confirm} cannot be certified: {counted:,} random cells have an answer, and it takes {least:,}"
+                f"{self._could(counted)}; {_WAY_OUT}"
+            )
+        takes = f"about {least * drawn // counted:,}" if counted else f"more than {least * drawn // 3:,}"
         raise BadInput(
-            f"{self.name}: {self.confirm.level:g} cannot be certified by fewer crops than all: {counted:,} of {drawn:,} random cells {which}, and it takes "
-            f"{self.confirm.least:,} of them{self._could(could)}; {_WAY_OUT}"
+            f"{self.name}: {self.confirm} cannot be certified by fewer crops than all: {counted:,} of {drawn:,} random cells are found by their crops, and "
+            f"it takes {least:,} such ones: {takes} of {self.cells:,} cells{self._could(self.cells // 2 * counted // max(1, drawn))}. For what is rare "
+            "there is --confirm reported (confirm='reported'): all that is found is its crop's own, and what is missed is bounded as a share of all "
+            f"cells; or {_WAY_OUT}"
         )
 
     def require_cheaper(self, statement: Statement) -> None:
         """BadInput where crops of all cells cost less."""
         if statement.cost >= 1:
             raise BadInput(
-                f"{self.name}: to confirm {self.confirm.level:g} costs {statement.cost:.2f} of what crops of all cells cost "
+                f"{self.name}: to confirm {self.confirm} costs {statement.cost:.2f} of what crops of all cells cost "
                 f"({statement.expected:.0%} of the cells would be run as crops): {_WAY_OUT}"
             )
 
@@ -211,7 +234,7 @@ class _Sample:
         """Of the tiles around the cells that were run, as a share of all."""
         return len(self.ran) / len(self.tiles.plan.tiles)
 
-    def winners(self, admitted: Admitted, wanted: int, may_miss: bool) -> None:
+    def some(self, admitted: Admitted, wanted: int, may_miss: bool) -> None:
         """As many cells as are wanted."""
         if not may_miss:
             self._add(Spread(admitted, self.tiles.plan.grid, wanted, _SEED).cells(), wanted)

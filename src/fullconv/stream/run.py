@@ -77,7 +77,7 @@ def job_of(
     kept = kept_classes(names, keep)
     asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, confirm_threshold)
     if asked is not None and not isinstance(kept, str) and not set(asked.classes) <= set(kept):
-        raise BadInput("confirm detections: of a class whose scores are not kept; keep it too (--keep, keep=)")
+        raise BadInput(f"confirm {asked.what}: of a class whose scores are not kept; keep it too (--keep, keep=)")
     given = preprocess if preprocess is not None else model.preprocess
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
@@ -134,7 +134,7 @@ def map_raster(
             above which missing pixels leave a cell without an answer), where (a mask, polygons, ``auto`` or ``auto:SHARE``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
             trust, allow_remote and subdataset as for ``fullconv.map``; confirm (a level: so many of the winners are to be those of the crops;
-            or ``detections``, with a level or without: ``detections:0.95``), with confirm_class and confirm_threshold of the detections.
+            or ``detections`` or ``reported``, with a level or without: ``detections:0.95``), with confirm_class and confirm_threshold of the detections.
 
     Returns:
         The map, read from the store piece by piece.
