@@ -206,7 +206,8 @@ def test_what_is_missed_is_a_share_of_all_cells(model: Model, image: Path, crops
         assert there[reported].all()
         missed = (there & ~reported).mean()
         said = found.statement
-        assert 0 < missed <= 1 - said.level <= most * 1.001
+        assert missed <= 1 - said.level <= most * 1.001
+        assert asked != "reported" or missed > 0.005
         assert f"at most {(1 - said.level) * 100:.6g} % of all cells are others whose crops do" in str(said)
         assert said.crops == said.drawn >= (299 if asked == "reported" else 598)
 
