@@ -324,3 +324,23 @@ def test_a_batch_of_one_size(tmp_path: Path) -> None:
     want = softmax(expected(full, head, image, [(1, 2)]))
     assert again.run(image)["y"][0, :, 1, 2] == pytest.approx(want[0], abs=1e-5)
     assert again.heads[0].head == head.head
+
+
+def test_metadata_of_strangers(tmp_path: Path) -> None:
+    model = network(tmp_path)
+    (path,) = model.adapted(fitted(Head("y", "z", 5, levels(model.cast())))).save(tmp_path / "adapted.onnx")
+    message = onnx.load(path)
+    entry = next(each for each in message.metadata_props if each.key == "fullconv.adapted")
+    good = entry.value
+    for old, new in (
+        ('"block": [4, 4]', '"block": [0, 4]'), ('"block": [4, 4]', '"block": [1e999, 4]'), ('"block": [4, 4]', '"block": [-4, 4]'),
+        ('"rows": [1, 2, 1]', '"rows": [1000000000, 2, 1]'), ('"rows": [1, 2, 1]', '"rows": []'), ('"classes": 5', '"classes": 7'),
+        ('"logits": "z"', '"logits": "nothing"'), ('"stem": "fullconv_head0"', '"stem": ""'), ('"mixes": true', '"mixes": false'),
+        ('"pixels": ["1", "1"]', '"pixels": ["1", "1/0"]'), ('"levels": [', '"levels": ['  + '{}, '), (good, "{}"), (good, "[[]]"), (good, "null"),
+    ):  # fmt: skip
+        assert old in good
+        entry.value = good.replace(old, new, 1)
+        found = fullconv.load(message)
+        assert not found.heads
+        with pytest.raises(BadInput, match="cannot be told from it"):
+            _ = found.classifier
