@@ -324,6 +324,41 @@ def test_a_module_that_was_cast_is_a_network_of_pytorch_again(tmp_path: Path) ->
     assert worst(run(again.cast(), large), run(model.cast(), large)) < TIGHT
 
 
+def test_numbers_that_are_the_lowerings_own_are_no_part_of_a_state() -> None:
+    """Caffe's LRN is a convolution with a band of ones; copies of a module keep it out too."""
+    text = (
+        h.data(1, 3, 8, 8)
+        + h.conv("c", "data", 6, 3)
+        + h.layer("n", "LRN", "c", "n", "lrn_param { local_size: 3 alpha: 0.5 }")
+    )
+    model = h.model(text)
+    module = copy.deepcopy(copy.deepcopy(model.module))
+    assert list(module.state_dict()) == ["c.weight", "c.bias"]
+    assert len(list(module.buffers())) > 0
+    assert worst(answer(module, images(model)), run(model, images(model))) < TIGHT
+
+
+def test_names_that_no_module_can_have_are_changed_and_found_again() -> None:
+    text = h.data(1, 3, 8, 8) + "".join(
+        h.conv(name, bottom, 3, 3) for name, bottom in (("a", "data"), ("a.weight", "a"), ("training", "a.weight"))
+    )
+    model = h.model(text)
+    module = copy.deepcopy(model.module)
+    assert list(module.state_dict()) == [
+        "a.weight",
+        "a.bias",
+        "a.weight_.weight",
+        "a.weight_.bias",
+        "training_.weight",
+        "training_.bias",
+    ]
+    assert worst(answer(module, images(model)), run(model, images(model))) < TIGHT
+    with torch.no_grad():
+        module.get_parameter("a.weight_.weight").mul_(2)
+    trained = model.with_weights(module.state_dict())
+    assert np.array_equal(trained.native.weights["a.weight"][0], 2 * model.native.weights["a.weight"][0])
+
+
 def test_a_network_of_one_batch_size_says_so(tmp_path: Path) -> None:
     path = write(
         tmp_path / "one.onnx", "c = Conv <kernel_shape=[16,16]> (x, w)\ny = Reshape(c, s)", weights(w=(5, 3, 16, 16)) | ints(s=[1, 5]), outputs="float[1,5] y"

@@ -21,6 +21,9 @@ torch = pytest.importorskip("torch")
 from fullconv.runtimes import runtime as runtimes  # noqa: E402
 from fullconv.runtimes.torch import device as devices  # noqa: E402
 from fullconv.runtimes.torch import session as sessions  # noqa: E402
+from tests.formats.caffe.random_nets import random_net  # noqa: E402
+from tests.formats.caffe.test_random_nets import image as noise  # noqa: E402
+from tests.formats.caffe.test_random_nets import loaded  # noqa: E402
 from tests.runtimes.test_module import PAIRS, TIGHT, images, mnist, normed, run, worst  # noqa: E402
 
 F = torch.nn.functional
@@ -223,3 +226,17 @@ def test_what_has_no_form_in_pytorch_is_refused_by_name_and_auto_goes_on(
         runtimes, "chosen", lambda asked, precision: "torch" if asked.engine == "auto" else asked.engine
     )
     assert np.array_equal(model.run(image)["y"], run(model, image))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_every_value_of_random_nets_of_caffe_is_onnx_runtimes(seed: int, tmp_path: Path) -> None:
+    net = random_net(seed)
+    model = loaded(net, tmp_path)
+    image = noise(net, *net.shape[2:])
+    names = [blob for blob in net.values if blob != "data"]
+    found = model.run({"data": image}, outputs=names, runtime="torch:cpu")
+    wanted = model.run({"data": image}, outputs=names, runtime="onnxruntime")
+    for name in names:
+        scale = max(1e-3, float(np.abs(wanted[name]).max()))
+        assert found[name].shape == wanted[name].shape
+        assert float(np.abs(found[name] - wanted[name]).max()) <= TIGHT * scale, (name, net.text)
