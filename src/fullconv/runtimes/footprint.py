@@ -19,6 +19,7 @@ from fullconv.runtimes.lowered import Lowered, by_sides
 from fullconv.tiling.memory import Step, run_bytes
 
 Shape = tuple[int, ...]
+_WINDOWS = ("Conv", "MaxPool", "AveragePool", "LpPool")
 _WHOLE_BLOCKS = 4  # channels of which a value must have a multiple to be laid in blocks
 
 
@@ -69,6 +70,12 @@ class _Layout:
         memory = OPERATORS[node.op_type].memory if node.op_type in OPERATORS else "own"
         if memory == "moved":
             self.alias[out] = self._plainly(maps[0])
+        elif not self.fuses and node.op_type in _WINDOWS:
+            # PyTorch lays a window's input out anew, or edges around it, for as long as the window runs.
+            laid = f"{out}:laid"
+            self._size(laid, maps[0], False)
+            self.steps.append(Step((maps[0],), (laid,)))
+            self._emit([maps[0], laid], [out])
         elif node.op_type == "Conv" and self._fits_blocks(maps[0]):
             self._emit([self._in_blocks(maps[0])], [out], blocked=True)
             self.convolved.add(out)
