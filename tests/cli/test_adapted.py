@@ -14,6 +14,7 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.model import Model
 from fullconv.stream import plan
 from fullconv.surgery.head import Head
+from fullconv.trust.blame import blame
 from tests.cli.conftest import Run
 from tests.heads import fitted, levels, network
 
@@ -82,6 +83,15 @@ def test_crops_are_the_classifiers(run: Run, adapted: tuple[Model, Path], scene:
     assert report["compared"] == moved.scores[0].size
     assert report["agree"] == agree
     assert report["largest"] == pytest.approx(float(np.abs(moved.scores - crops).max()), rel=1e-3)
+
+
+def test_shares_are_those_of_the_network_without_its_head(run: Run, adapted: tuple[Model, Path], scene: Path) -> None:
+    model, path = adapted
+    told = json.loads(run("verify", path, scene, "--cells", 5, "--blame", 3, "--json").out)
+    (found,) = told["blame"]
+    assert {share["node"] for share in found["shares"]} == {"Conv_0", "Conv_2", "Conv_4"}
+    assert any("fitted head" in each for each in found["left_out"])
+    assert found["total"] == pytest.approx(blame(model, scene, cells=3).total, rel=1e-3)
 
 
 def test_a_streamed_map_is_that_of_an_image_in_memory(

@@ -131,7 +131,7 @@ def blame(
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> Blame:
-    """Measure each layer's share in the difference between a map and its crops.
+    """Measure each layer's share in the difference between a map and its crops; of an adapted network, what the layers take without its head.
 
     Args:
         image: as for ``fullconv.verify``; what the cells see is read of it.
@@ -142,7 +142,8 @@ def blame(
         options: preprocess, output, activation, level, mpp, bands, nodata, missing, where, trust, allow_remote and subdataset as for
             ``fullconv.map_raster``.
     """
-    model = load(model)
+    opened = load(model)
+    model = opened.classifier
     if options.get("stride") is not None:
         raise BadInput("stride: the layers' shares are measured at the network's own")
     full = model.cast()
@@ -153,6 +154,9 @@ def blame(
         chosen = _chosen(tiles, view, job, cells, seed)
         activated, _ = with_probabilities(full, name, job.activation)
         net, causes, left_out = _switched(model, full, name, activated.activation)
+        left_out += tuple(
+            f"{cause}: told of the network without it" for cause in opened.plan.inexact if cause.kind == "fitted head"
+        )
         runs = 2 + 2 * len(causes)
         found = np.zeros((len(chosen), runs), np.float64)
         left = np.zeros(len(chosen))
