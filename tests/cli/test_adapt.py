@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +32,6 @@ def test_a_network_is_written_with_its_head(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "twice.onnx").exists()
 
 
-def test_json(run: Run, tmp_path: Path) -> None:
-    out = tmp_path / "adapted.onnx"
-    found = run("adapt", *HOW, "-o", out, "--json", "--seed", 2)
-    report = json.loads(found.out)
-    assert report["crops"] == 250
-    assert [rung["name"] for rung in report["rungs"]][:2] == ["nothing", "mixing of logits"]
-    assert report["after"]["agreement"] > report["before"]["agreement"]
-    assert report["written"] == [str(out)]
-
-
 def test_nothing_is_written_where_nothing_is_gained(run: Run, tmp_path: Path, shared: Path) -> None:
     folder = shared / "caffe" / "lenet_mnist_caffe_v1"
     how = ("-w", folder / "lenet_iter_10000.caffemodel", DATA / "page.png", "-o", tmp_path / "x.onnx")
@@ -60,38 +49,29 @@ def test_what_cannot_be_fitted_is_told_in_one_message(run: Run, tmp_path: Path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_map_is_fitted_to_the_images_that_it_is_of(run: Run, tmp_path: Path) -> None:
-    how = (*HOW[:4], "--adapt", 250)
-    found = run("map", *how, "-o", tmp_path / "maps")
+def test_a_map_is_fitted_to_the_images_that_it_is_of_and_a_store_goes_on_with_its_network(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = ("map", *HOW[:4])
+    found = run(*how, "--adapt", 250, "-o", tmp_path / "maps")
     assert found.status == 0, found.err
     assert "fitted on 250 crops" in found.out
     assert "of 100 random cells" in found.out
     scores = np.load(tmp_path / "maps" / "page.npz")["scores"]
-    out = tmp_path / "adapted.onnx"
-    assert run("adapt", *HOW, "-o", out).status == 0
-    again = fullconv.map(fullconv.load(out), DATA / "page.png", preprocess="unit")
-    np.testing.assert_allclose(scores, again.scores, atol=1e-6)
-
-
-def test_a_store_goes_on_with_the_network_beside_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, beside = tmp_path / "x.zarr", tmp_path / "x.adapted.onnx"
-    how = ("map", *HOW[:4], "-o", store, "--no-verify")
     with monkeypatch.context() as patch:
         patch.setattr("fullconv.stream.run.Store.finish", stopped)
-        assert run(*how, "--adapt", 250).status == 130
+        assert run(*how, "-o", store, "--no-verify", "--adapt", 250).status == 130
     made = beside.read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr("fullconv.adaptation.adapt.adapt", None)  # is not fitted again
-        found = run(*how, "--adapt", 250)
-        assert found.status == 0, found.err
-        assert f"maps with {beside}" in found.err
-        whole = fullconv.ClassMap.load(store).scores[:]
-        other = run(*how, "--adapt", 251)
-        assert other.status == 2
-        assert "fitted on other crops" in other.err
+    monkeypatch.setattr("fullconv.adaptation.adapt.adapt", None)  # is not fitted again
+    found = run(*how, "-o", store, "--no-verify", "--adapt", 250)
+    assert found.status == 0, found.err
+    assert f"maps with {beside}" in found.err
+    other = run(*how, "-o", store, "--no-verify", "--adapt", 251)
+    assert other.status == 2
+    assert "fitted on other crops" in other.err
     assert beside.read_bytes() == made
-    expected = fullconv.map(fullconv.load(beside), DATA / "page.png", preprocess="unit").scores
-    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    np.testing.assert_allclose(fullconv.ClassMap.load(store).scores[:], scores, atol=1e-5)
 
 
 def stopped(*args: object) -> None:

@@ -115,7 +115,7 @@ class Fitting:
                 f"{self.name}: one class wins all {len(inside)} crops, so that nothing tells how others are moved; give images that show more"
             )
         measure = Measure.of(self.full.kind, samples.crops)
-        folds = folds_of(inside.image, inside.at, self._gaps(self.way.sampling))
+        folds = folds_of(inside.image, inside.at, gaps(self.way.sampling))
         steps = [("mixing of logits", 0), ("last level", 1)]
         if len(self.featured.levels) > 1:
             steps.append((f"all {len(self.featured.levels)} levels", len(self.featured.levels)))
@@ -128,13 +128,6 @@ class Fitting:
         inside = sample.of(~sample.border)
         logits, means = self.featured.parted(inside.features)
         return Samples(logits, means, inside.crops, inside.weight), inside
-
-    @staticmethod
-    def _gaps(sampling: Sampling) -> list[tuple[int, int]]:
-        """Cells from one that is tested to the next that is fitted on: no pixel of their fields is shared, or none of their crops."""
-        sizes = [sampling.field.size, sampling.crop]
-        pairs = [[ceil(size / step) for size, step in zip(each, sampling.stride, strict=True)] for each in sizes]
-        return [(down, right) for down, right in pairs]
 
     def head(self, rung: Rung, weights: Any, bias: Any, about: Mapping[str, Any]) -> FittedHead:
         """A step's weights (features, K) as a head."""
@@ -191,3 +184,10 @@ class Fitting:
             "divergence": {"is": report.divergence, "before": before.divergence, "after": after.divergence},
             "date": datetime.now(UTC).strftime("%Y-%m-%d"), "fullconv": version.__version__,
         }  # fmt: skip
+
+
+def gaps(sampling: Sampling) -> list[tuple[int, int]]:
+    """Cells from one that is tested to the next that is fitted on: no pixel of their fields is shared, or none of their crops."""
+    sizes = [sampling.field.size, sampling.crop]
+    pairs = [[ceil(size / step) for size, step in zip(each, sampling.stride, strict=True)] for each in sizes]
+    return [(down, right) for down, right in pairs]
