@@ -10,15 +10,14 @@ import onnx
 import onnxruntime as ort
 
 HEAD = '<ir_version: 8, opset_import: ["" : {opset}]>\nnet ({inputs}) => ({outputs}) {{\n{body}\n}}'
-RNG = np.random.default_rng(0)
 
 
 def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Random numbers of sane size under these names."""
-    made = {}
+    """Random numbers of sane size under these names, the same for the same shapes whatever ran before."""
+    rng, made = np.random.default_rng(list(repr(shapes).encode())), {}
     for name, shape in shapes.items():
         fan = max(1, int(np.prod(shape[1:]))) if len(shape) > 1 else 4
-        made[name] = (RNG.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
+        made[name] = (rng.standard_normal(shape) / np.sqrt(fan)).astype(np.float32)
         if name.startswith("var"):
             made[name] = np.abs(made[name]) + 0.5
     return made
