@@ -23,8 +23,8 @@ from fullconv.surgery.head import Head, Level, Part
 
 KEY = "fullconv.adapted"
 UNREAD = (
-    f"it names a head ({KEY}), and its nodes are others: another tool changed it, another version wrote it, or it was trained on. It is mapped as "
-    "it is; what needs its classifier's answers for crops is refused"
+    f"it has a head's nodes or names a head ({KEY}), and the two do not fit together: another tool changed it, another version wrote it, or it was "
+    "trained on. It is mapped as it is; what needs its classifier's answers for crops is refused"
 )
 NO_CLASSIFIER = (
     "it was adapted, and the classifier that it was adapted from cannot be told from it: another tool changed it, another version wrote it, or it "

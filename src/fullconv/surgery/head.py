@@ -161,12 +161,12 @@ def put_behind(
         mixes: whether it mixes the logits.
         narrow: values whose numbers are of another type than the head's.
         ceils: levels whose averages take a last block that is cut off, as Caffe's pools do.
-        again: it was there before, whatever has become of the network since: whether it fits is not asked.
+        again: it was there before, whatever has become of the network since: whether its windows fit is not asked.
 
     Raises:
         BadInput: the head does not fit this network, with the reason.
     """
-    why = None if again else misplaced(graph, head)
+    why = _unmade(graph, head) if again else misplaced(graph, head)
     if why is not None:
         raise BadInput(f"a head that does not fit the network: {why}")
     work = _Writing(graph, stem, narrow, ceils)
@@ -285,6 +285,21 @@ def even(graph: Graph, head: Head) -> frozenset[int]:
 
 def misplaced(graph: Graph, head: Head) -> str | None:
     """Why a head does not fit a cast network, None where it does."""
+    why = _unmade(graph, head)
+    if why is not None:
+        return why
+    why = _no_map(graph, head.logits, head.classes)
+    try:
+        fields = receptive_fields(graph)
+    except Refused as error:
+        return str(error)
+    for level in head.levels:
+        why = why or _no_map(graph, level.value, level.channels) or _out_of_step(graph, fields, level, head.logits)
+    return why
+
+
+def _unmade(graph: Graph, head: Head) -> str | None:
+    """Which value a head names that is not where a head has it."""
     if head.output not in graph.outputs:
         return f"no output is named {head.output!r}; the network's outputs are {', '.join(graph.outputs)}"
     made = {value: i for i, node in enumerate(graph) for value in node.outputs}
@@ -292,16 +307,9 @@ def misplaced(graph: Graph, head: Head) -> str | None:
         return f"its logits {head.logits!r} are made by no node of the network"
     if not _leads(graph, head.logits, head.output):
         return f"the output {head.output!r} does not come from its logits {head.logits!r}"
-    why = _no_map(graph, head.logits, head.classes)
-    try:
-        fields = receptive_fields(graph)
-    except Refused as error:
-        return str(error)
-    for level in head.levels:
-        if why is None and made.get(level.value, len(made)) > made[head.logits]:
-            why = f"level {level.value!r} is made by no node before the logits"
-        why = why or _no_map(graph, level.value, level.channels) or _out_of_step(graph, fields, level, head.logits)
-    return why
+    late = (level.value for level in head.levels if made.get(level.value, len(made)) > made[head.logits])
+    value = next(late, None)
+    return None if value is None else f"level {value!r} is made by no node before the logits"
 
 
 def _leads(graph: Graph, value: str, output: str) -> bool:

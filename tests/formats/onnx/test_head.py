@@ -112,13 +112,23 @@ def _edited(path: Path, how: str) -> Path:
                 entry.value = "[" * 100_000
             if how == "another stem":
                 entry.value = entry.value.replace("head0", "head1")
+            if how == "another output":
+                entry.value = entry.value.replace('"output": "y"', '"output": "x"')
+            if how == "a level behind the logits":
+                entry.value = entry.value.replace('"r1"', '"y"')
+            if how == "no metadata":
+                entry.key = "someone.adapted"
     onnx.save(message, path)
     return path
 
 
 @pytest.mark.parametrize(
-    "how", ["another operator", "another window", "another weight", "another level", "another stem", "no JSON"]
-)
+    "how",
+    [
+        "another operator", "another window", "another weight", "another level", "another stem", "no JSON", "another output",
+        "a level behind the logits", "no metadata",
+    ],
+)  # fmt: skip
 def test_metadata_and_nodes_that_do_not_fit_are_no_head(tmp_path: Path, how: str) -> None:
     model = network(tmp_path)
     (path,) = model.adapted(fitted(Head("y", "z", 5, levels(model.cast())))).save(tmp_path / "adapted.onnx")

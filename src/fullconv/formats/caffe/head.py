@@ -48,7 +48,10 @@ def adapt(net: CaffeNet, fitted: FittedHead) -> CaffeNet | None:
 
 def unadapted(net: CaffeNet) -> tuple[CaffeNet, tuple[FittedHead, ...]] | None:
     """``Format.unadapted``."""
-    if net.adapted is None or net.weights is None:
+    if net.adapted is None:
+        named = any(layer.name.startswith(STEM) for layer in net.message.layer)
+        return (net, ()) if named else None
+    if net.weights is None:
         return None
     heads = read_described(net.adapted)
     found: tuple[CaffeNet, tuple[FittedHead, ...]] | None = believed(lambda: _taken_off(net, heads)) if heads else None

@@ -54,7 +54,8 @@ def unadapted(net: OnnxNet) -> tuple[OnnxNet, tuple[FittedHead, ...]] | None:
     """``Format.unadapted``."""
     text = net.model.metadata_props.get(KEY)
     if text is None:
-        return None
+        named = any(str(node.name).startswith(STEM) for node in net.model.graph)
+        return (net, ()) if named else None
     heads = read_described(text)
     found: tuple[OnnxNet, tuple[FittedHead, ...]] | None = believed(lambda: _taken_off(net, heads)) if heads else None
     return found or (net, ())
