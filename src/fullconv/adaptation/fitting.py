@@ -181,7 +181,7 @@ class Fitting:
             "images": names[:_NAMED], "image_count": len(names), "preprocess": str(job.preprocess), "crops": report.crops, "asked": asked(self.model, images, job, crops, seed), "seed": seed,
             "kind": report.kind, "step": after.name, "strength": after.strength, "validated_by": report.by,
             "agreement": {"before": before.agreement, "after": after.agreement, "itself": report.itself},
-            "divergence": {"is": report.divergence, "before": before.divergence, "after": after.divergence},
+            "divergence": {"is": report.divergence, "before": _rounded(before.divergence), "after": _rounded(after.divergence)},
             "date": datetime.now(UTC).strftime("%Y-%m-%d"), "fullconv": version.__version__,
         }  # fmt: skip
 
@@ -191,3 +191,8 @@ def gaps(sampling: Sampling) -> list[tuple[int, int]]:
     sizes = [sampling.field.size, sampling.crop]
     pairs = [[ceil(size / step) for size, step in zip(each, sampling.stride, strict=True)] for each in sizes]
     return [(down, right) for down, right in pairs]
+
+
+def _rounded(number: float) -> float:
+    """Without the last bits, which differ with the number of threads: a file is the same wherever it was fitted."""
+    return float(f"{number:.6g}")
