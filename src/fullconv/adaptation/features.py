@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import helper
+from onnx import TensorProto, helper
 
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Window
@@ -24,6 +24,7 @@ from fullconv.runtimes.lowered import Lowered
 from fullconv.surgery.head import Level
 
 NAME = "fullconv:features"
+_NARROW = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,19 @@ class Features(Activation):
     levels: tuple[Level, ...] = ()
 
     def behind(self, lowered: Lowered, axes: Axes) -> Lowered:
-        nodes, weights, parts = [], dict(lowered.weights), [lowered.outputs[self.logits]]
+        nodes, weights, parts = [], dict(lowered.weights), list[str]()
+
+        def wide(value: str, name: str) -> str:
+            """In float32, in which a head computes."""
+            if not _is_narrow(lowered):
+                return value
+            nodes.append(helper.make_node("Cast", [value], [name], name=name, to=TensorProto.FLOAT))
+            return name
+
+        parts.append(wide(lowered.outputs[self.logits], f"{NAME}:logits"))
         for i, level in enumerate(self.levels):
             blocks, means, kernel = (f"{NAME}:{i}:{what}" for what in ("blocks", "means", "kernel"))
-            source = lowered.outputs[level.value]
+            source = wide(lowered.outputs[level.value], f"{NAME}:{i}:wide")
             if level.block != (1, 1):
                 pool: dict[str, Any] = {"kernel_shape": list(level.block), "strides": list(level.block)}
                 nodes.append(helper.make_node("AveragePool", [source], [blocks], name=blocks, **pool))
@@ -58,6 +68,14 @@ class Features(Activation):
         nodes.append(helper.make_node("Concat", parts, [NAME], name=NAME, axis=1))
         outputs = {**lowered.outputs, self.output: NAME}
         return replace(lowered, nodes=[*lowered.nodes, *nodes], weights=weights, outputs=outputs)
+
+
+def _is_narrow(lowered: Lowered) -> bool:
+    """Whether a network computes in less than float32 somewhere."""
+    made = (
+        value.i for node in lowered.nodes if node.op_type == "Cast" for value in node.attribute if value.name == "to"
+    )
+    return not _NARROW.isdisjoint((*made, *(tensor.data_type for tensor in lowered.constants)))
 
 
 def _averages(level: Level) -> npt.NDArray[np.float32]:
