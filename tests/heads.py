@@ -66,9 +66,10 @@ def fitted(head: Head, seed: int = 0, mixes: bool = True, **about: Any) -> Fitte
     def numbers(*shape: int) -> np.ndarray:
         return (rng.standard_normal(shape) / np.sqrt(max(1, np.prod(shape[1:])))).astype(np.float32)
 
-    kernels = tuple(numbers(head.classes, each.channels, len(each.rows), len(each.cols)) for each in head.levels)
-    mixing = numbers(head.classes, head.classes) if mixes else None
-    return FittedHead(head, numbers(head.classes), mixing, kernels, about or {"crops": 1000})
+    kernels = tuple(numbers(head.width, each.channels, len(each.rows), len(each.cols)) for each in head.levels)
+    mixing = numbers(head.width, head.classes) if mixes else None
+    spread = None if head.rank is None else numbers(head.classes, head.rank)
+    return FittedHead(head, numbers(head.classes), mixing, kernels, about or {"crops": 1000}, spread)
 
 
 def expected(full: Model, head: FittedHead, image: np.ndarray, cells: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
@@ -34,9 +36,25 @@ def test_the_step_that_was_put_there_is_found_and_undone(depth: int) -> None:
     assert rung.levels >= depth - 1
     assert rung.agreement > 0.9 > rungs[0].agreement
     assert rung.divergence < 0.1 * rungs[0].divergence
-    weights, bias = weights_of(samples, Measure("softmax"), rung)
+    weights, bias, spread = weights_of(samples, Measure("softmax"), rung)
+    assert spread is None
     moved = samples.logits + samples.read(rung.levels) @ weights + bias
     assert Measure("softmax").agreements(samples.crops, moved).mean() > 0.9
+
+
+def test_moves_along_a_few_directions_lose_nothing_through_a_few_numbers() -> None:
+    samples, folds = made(2, noise=0)
+    directions = np.linalg.qr(np.random.default_rng(5).standard_normal((4, 2)))[0]
+    moves = (samples.crops - samples.logits) @ directions @ directions.T
+    samples = replace(samples, crops=(samples.logits + moves).astype(np.float32))
+    whole, through = (chosen(climb(replace(samples, rank=r), folds, Measure("softmax"), STEPS)) for r in (None, 2))
+    assert through.divergence == pytest.approx(whole.divergence, rel=0.05, abs=1e-6)
+    weights, bias, spread = weights_of(replace(samples, rank=2), Measure("softmax"), through)
+    assert weights.shape[1] == 2
+    moved = samples.logits + samples.read(through.levels) @ weights @ spread.T + bias
+    assert Measure("softmax").agreements(samples.crops, moved).mean() > 0.95
+    one = chosen(climb(replace(samples, rank=1), folds, Measure("softmax"), STEPS))
+    assert one.divergence > 2 * through.divergence
 
 
 def test_noise_is_no_step() -> None:

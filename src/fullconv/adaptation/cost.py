@@ -14,10 +14,11 @@ _STEPS = 16  # of the map, over which the network's own are counted, so that bor
 
 def of_head(head: Head, mixes: bool) -> int:
     """Multiply-adds of a head a cell: sums of blocks, and each block of a window by each class."""
-    total = head.classes**2 if mixes else 0
+    total = head.classes * head.width if mixes else 0
+    total += 0 if head.rank is None else head.classes * head.rank
     for level in head.levels:
         blocks = prod(level.step)  # new ones a cell
-        total += level.channels * (blocks * prod(level.block) + prod(level.window) * head.classes)
+        total += level.channels * (blocks * prod(level.block) + prod(level.window) * head.width)
     return total
 
 

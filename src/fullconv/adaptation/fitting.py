@@ -32,7 +32,10 @@ from fullconv.stream.job import Job
 from fullconv.surgery.head import Head, misplaced
 
 FEWEST = 100  # crops that a head is fitted on
-_MANY_CLASSES = 200  # from which on only the last level is taken: every level's means are weighed for each class
+_MANY_CLASSES = (
+    200  # from which on only the last level is taken, through a few numbers: its window is weighed for each of them
+)
+_RANK = 32  # these
 _ALIKE = 1e-3  # of the largest logit: far above rounding
 _NAMED = 20  # images that a file names
 
@@ -97,8 +100,13 @@ class Fitting:
     def name(self) -> str:
         return str(self.model.path or "the network")
 
-    def climbed(self, sample: Sample) -> tuple[list[Rung], Rung, str, tuple[Any, Any] | None]:
-        """The ladder, the step taken, what parted its cells, and its weights and bias (None: nothing is taken).
+    @property
+    def rank(self) -> int | None:
+        """Through how many numbers a head goes; None for none."""
+        return _RANK if self.full.classes >= _MANY_CLASSES else None
+
+    def climbed(self, sample: Sample) -> tuple[list[Rung], Rung, str, tuple[Any, Any, Any] | None]:
+        """The ladder, the step taken, what parted its cells, and its weights, bias and what spreads them (None: nothing is taken).
 
         Raises:
             BadInput: there are too few cells, or all are of one class.
@@ -127,20 +135,21 @@ class Fitting:
         """What is fitted, of cells away from borders, and these."""
         inside = sample.of(~sample.border)
         logits, means = self.featured.parted(inside.features)
-        return Samples(logits, means, inside.crops, inside.weight), inside
+        return Samples(logits, means, inside.crops, inside.weight, self.rank), inside
 
-    def head(self, rung: Rung, weights: Any, bias: Any, about: Mapping[str, Any]) -> FittedHead:
-        """A step's weights (features, K) as a head."""
+    def head(self, rung: Rung, weights: Any, bias: Any, spread: Any, about: Mapping[str, Any]) -> FittedHead:
+        """A step's weights (features, K or rank) as a head."""
         classes = self.full.classes
         levels = self.featured.levels[len(self.featured.levels) - rung.levels :] if rung.levels else ()
         ends = np.cumsum([classes, *(level.channels * level.regions for level in levels)])
         mixing, *means = np.split(np.asarray(weights, np.float32).T, ends[:-1], axis=1)
         kernels = tuple(
-            np.ascontiguousarray(part.reshape(classes, level.channels, len(level.rows), len(level.cols)))
+            np.ascontiguousarray(part.reshape(len(part), level.channels, len(level.rows), len(level.cols)))
             for level, part in zip(levels, means, strict=True)
         )
-        head = Head(self.way.output, self.full.value, classes, levels)
-        return FittedHead(head, np.asarray(bias, np.float32), np.ascontiguousarray(mixing), kernels, about)
+        head = Head(self.way.output, self.full.value, classes, levels, self.rank)
+        over = None if spread is None else np.asarray(spread, np.float32)
+        return FittedHead(head, np.asarray(bias, np.float32), np.ascontiguousarray(mixing), kernels, about, over)
 
     def measured(
         self, sample: Sample, rungs: Sequence[Rung], rung: Rung, by: str, start: float, fitted: FittedHead | None = None

@@ -51,12 +51,20 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """What is fitted: cells with the map's logits, each level's means, the crops' logits, and how many cells each stands for."""
+    """What is fitted.
+
+    Attributes:
+        logits, crops: (cells, K), of the map and of crops.
+        means: of each level, (cells, C, rows, cols).
+        weight: how many cells each stands for.
+        rank: through how many numbers a head goes; None for none.
+    """
 
     logits: Array
     means: Sequence[Array]
     crops: Array
     weight: Array
+    rank: int | None = None
 
     @property
     def classes(self) -> int:
@@ -96,13 +104,21 @@ def chosen(rungs: Sequence[Rung]) -> Rung:
 
 def weights_of(
     samples: Samples, measure: Measure, rung: Rung
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """A step fitted on all cells: weights (features, K) and a bias (K,)."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    """A step fitted on all cells: weights (features, K) and a bias (K,); of a rank R (features, R), and (K, R) that spreads them."""
     features = samples.read(rung.levels)
     target = measure.target(samples.crops, samples.logits)
     scaled, mean = Scaled(features, _weighing(samples, features)), target.mean(axis=0)
-    own = weights(scaled.of(features), target - mean, rung.strength * len(features)) * scaled.factor[:, None]
-    return own, mean - scaled.mean @ own
+    spread = _spread(target - mean, samples.rank)
+    fewer = target - mean if spread is None else (target - mean) @ spread
+    own = weights(scaled.of(features), fewer, rung.strength * len(features)) * scaled.factor[:, None]
+    start = scaled.mean @ own
+    return own, mean - (start if spread is None else spread @ start), spread
+
+
+def _spread(moves: npt.NDArray[np.float64], rank: int | None) -> npt.NDArray[np.float64] | None:
+    """(K, rank): the directions in which moves (cells, K) with a mean of 0 vary most."""
+    return None if rank is None else np.ascontiguousarray(np.linalg.svd(moves, full_matrices=False)[2][:rank].T)
 
 
 def _moved(
@@ -113,10 +129,10 @@ def _moved(
         return [np.asarray(samples.logits[tested], np.float64)] * len(STRENGTHS)
     target = measure.target(samples.crops[fitted], samples.logits[fitted])
     scaled, mean = Scaled(features[fitted], _weighing(samples, features)), target.mean(axis=0)
-    moves = Path(scaled.of(features[fitted]), target - mean).predictions(
-        scaled.of(features[tested]), STRENGTHS * len(fitted)
-    )
-    return [samples.logits[tested] + mean + move for move in moves]
+    spread = _spread(target - mean, samples.rank)
+    fewer = target - mean if spread is None else (target - mean) @ spread
+    moves = Path(scaled.of(features[fitted]), fewer).predictions(scaled.of(features[tested]), STRENGTHS * len(fitted))
+    return [samples.logits[tested] + mean + (move if spread is None else move @ spread.T) for move in moves]
 
 
 def _weighing(samples: Samples, features: Array) -> npt.NDArray[np.float64]:

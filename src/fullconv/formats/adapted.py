@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ LONGEST = 1 << 20  # characters that are read of a stranger's
 _ALIKE = 1e-6  # relative: a weight that was divided by its region's cells, and multiplied again
 
 Array = npt.NDArray[Any]
+Weighs = int | Literal["mixing", "spread"]  # which convolution of a head: a level's, or one of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +69,23 @@ class Described:
         steps = tuple(fields[level.value].stride for level in fitted.head.levels)
         return Described(stem, fitted.head, fitted.mixing is not None, fitted.about, steps, tuple(nodes))
 
-    def fitted(self, weights: Mapping[int | None, Array], bias: Array) -> FittedHead:
-        """The head with the weights of its convolutions, by level (None: the mixing).
+    @property
+    def weighing(self) -> dict[str, Weighs]:
+        """Its convolutions, by the names of their nodes."""
+        levels: dict[str, Weighs] = {f"{self.stem}_level{i}_weigh": i for i in range(len(self.head.levels))}
+        return {f"{self.stem}_mixing": "mixing", **levels, f"{self.stem}_spread": "spread"}
+
+    def fitted(self, weights: Mapping[Weighs, Array], bias: Array) -> FittedHead:
+        """The head with the weights of its convolutions.
 
         Raises:
             ValueError, Impossible: they are not a head's.
         """
-        mixing = weights.get(None)
+        mixing, spread = weights.get("mixing"), weights.get("spread")
         kernels = tuple(_regions(level, weights[i]) for i, level in enumerate(self.head.levels))
         square = None if mixing is None or not self.mixes else _float32(mixing.reshape(mixing.shape[:2]))
-        return FittedHead(self.head, _float32(bias), square, kernels, self.about)
+        over = None if spread is None else _float32(spread.reshape(spread.shape[:2]))
+        return FittedHead(self.head, _float32(bias), square, kernels, self.about, over)
 
 
 def described(heads: Sequence[Described]) -> str:
@@ -91,7 +99,7 @@ def _shown(each: Described) -> dict[str, Any]:
     levels = [{**level.to_json(), "pixels": [str(side) for side in step]} for level, step in steps]
     return {
         "stem": each.stem, "output": head.output, "logits": head.logits, "classes": head.classes, "mixes": each.mixes, "levels": levels,
-        "about": dict(each.about), "nodes": list(each.nodes),
+        "rank": head.rank, "about": dict(each.about), "nodes": list(each.nodes),
     }  # fmt: skip
 
 
@@ -113,7 +121,7 @@ def _read(parts: Mapping[str, Any]) -> Described:
         )
         for level in parts["levels"]
     )  # fmt: skip
-    head = Head(str(parts["output"]), str(parts["logits"]), int(parts["classes"]), levels)
+    head = Head(str(parts["output"]), str(parts["logits"]), int(parts["classes"]), levels, _whole(parts.get("rank")))
     steps = [[Fraction(side) for side in level["pixels"] if _NUMBER.fullmatch(side)] for level in parts["levels"]]
     return Described(
         str(parts["stem"]),
@@ -125,20 +133,27 @@ def _read(parts: Mapping[str, Any]) -> Described:
     )
 
 
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 def _pair(values: Sequence[Any]) -> tuple[int, int]:
     y, x = values
     return int(y), int(x)
 
 
 def kernels_of(fitted: FittedHead, parts: Sequence[Part]) -> dict[str, tuple[Array, Array | None]]:
-    """The weights (K, C, rows, cols) of each convolution, and of the first the bias (K,), by the part's name."""
+    """The weights (K, C, rows, cols) of each convolution, and of the first that gives classes the bias (K,), by the part's name."""
     made: dict[str, tuple[Array, Array | None]] = {}
-    classes = fitted.head.classes
+    head = fitted.head
     for part in parts:
         if part.kind == "weigh":
-            mixing = np.zeros((classes, classes), np.float32) if fitted.mixing is None else fitted.mixing
-            kernel = mixing[:, :, None, None] if part.level is None else fitted.window(part.level)
-            made[part.name] = np.ascontiguousarray(kernel), None if made else fitted.bias
+            mixing = np.zeros((head.width, head.classes), np.float32) if fitted.mixing is None else fitted.mixing
+            flat = fitted.spread if part.spreads else mixing
+            assert flat is not None, "a head of a rank has what spreads it"
+            kernel = flat[:, :, None, None] if part.level is None else fitted.window(part.level)
+            biased = part.spreads if head.rank is not None else not made
+            made[part.name] = np.ascontiguousarray(kernel), fitted.bias if biased else None
     return made
 
 

@@ -24,6 +24,7 @@ class FittedHead:
         bias: (K,), added to every cell's logits.
         mixing: (K, K), of which the product with a cell's logits is added to them; None for none.
         kernels: for each level (K, C, rows, cols), the weight of each region's mean.
+        spread: (K, R) of a head of rank R: by which the sum of all that, then of (R, K) and (R, C, rows, cols), is multiplied; else None.
         about: what it was fitted on, how, and what that gave; as JSON holds it.
     """
 
@@ -32,17 +33,20 @@ class FittedHead:
     mixing: Array | None = None
     kernels: tuple[Array, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    spread: Array | None = None
 
     def __post_init__(self) -> None:
-        classes = self.head.classes
+        classes, width = self.head.classes, self.head.width
         require(self.bias.shape == (classes,), f"a bias of {self.bias.shape} for {classes} classes")
-        mixes = self.mixing is None or self.mixing.shape == (classes, classes)
+        mixes = self.mixing is None or self.mixing.shape == (width, classes)
         require(mixes, f"a mixing of other than {classes} classes")
         require(len(self.kernels) == len(self.head.levels), "a kernel a level")
         for level, kernel in zip(self.head.levels, self.kernels, strict=True):
-            shape = (classes, level.channels, len(level.rows), len(level.cols))
+            shape = (width, level.channels, len(level.rows), len(level.cols))
             require(kernel.shape == shape, f"{level.value}: a kernel of {kernel.shape}, not {shape}")
-        arrays = [self.bias, *([] if self.mixing is None else [self.mixing]), *self.kernels]
+        spreads = None if self.spread is None else self.spread.shape
+        require(spreads == (None if self.head.rank is None else (classes, width)), f"a spread of {spreads}")
+        arrays = [self.bias, *(each for each in (self.mixing, self.spread) if each is not None), *self.kernels]
         require(
             all(a.dtype == np.float32 and np.isfinite(a).all() for a in arrays), "weights that are no float32 numbers"
         )
@@ -61,9 +65,11 @@ class FittedHead:
             means: for each level (cells, C, rows, cols), the mean of each region.
         """
         wide = np.asarray(logits, np.float64)
-        total = wide + self.bias
+        move = np.zeros((len(wide), self.head.width))
         if self.mixing is not None:
-            total = total + wide @ self.mixing.T.astype(np.float64)
+            move = move + wide @ self.mixing.T.astype(np.float64)
         for kernel, mean in zip(self.kernels, means, strict=True):
-            total = total + np.einsum("kcrs,ncrs->nk", kernel.astype(np.float64), np.asarray(mean, np.float64))
-        return total
+            move = move + np.einsum("kcrs,ncrs->nk", kernel.astype(np.float64), np.asarray(mean, np.float64))
+        if self.spread is not None:
+            move = move @ self.spread.T.astype(np.float64)
+        return np.asarray(wide + self.bias + move)

@@ -6,6 +6,9 @@ same features by their place in the crop, so a level's window is parted into reg
     level ──AveragePool(block)──Conv(window, step)──┐
     logits ──Conv(1×1, mixing)──────────────────────Add──Add──> logits, moved
 
+Where there are many classes, all of it goes through a few numbers, which one more 1×1 convolution spreads over the classes: a window's weights
+for each class would cost many times the network.
+
 Here is how it lies, and the graph that comes out; its weights are in ``formats.head``.
 """
 
@@ -74,17 +77,25 @@ class Head:
         logits: the value that it adds to: the output itself, or what its softmax or sigmoid reads.
         classes: channels of ``logits``.
         levels: from the first to the last.
+        rank: through how many numbers it goes, before they are spread over the classes; None for no such step.
     """
 
     output: str
     logits: str
     classes: int
     levels: tuple[Level, ...] = ()
+    rank: int | None = None
 
     def __post_init__(self) -> None:
         require(self.classes >= 1, f"{self.output}: a head of {self.classes} classes")
+        require(self.rank is None or self.rank >= 1, f"{self.output}: a head of rank {self.rank}")
         names = [level.value for level in self.levels]
         require(len(set(names)) == len(names), f"{self.output}: a head that takes a level twice")
+
+    @property
+    def width(self) -> int:
+        """Numbers that each of its convolutions over levels and logits gives."""
+        return self.classes if self.rank is None else self.rank
 
 
 Kind = Literal["wide", "order", "mean", "weigh", "add", "narrow"]
@@ -101,7 +112,8 @@ class Part:
         inputs, output: its values.
         touch: how it touches space.
         axes: of its output.
-        level: whose blocks a convolution weighs; None for the mixing of logits.
+        level: whose blocks a convolution weighs; None for the mixing of logits, and for what spreads.
+        spreads: it spreads a few numbers over the classes.
         order: the axes' new order.
     """
 
@@ -113,6 +125,7 @@ class Part:
     axes: Axes
     level: int | None = None
     order: tuple[int, ...] = ()
+    spreads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +195,19 @@ def put_behind(
                 "weigh",
                 (first,),
                 Window(Span(), Span()),
-                work.weighed(first, Span(), Span(), head.classes),
+                work.weighed(first, Span(), Span(), head.width),
             )
         )
     for i, level in enumerate(head.levels):
         source = bare if level.value == head.logits else level.value
         value = wide if source == bare else work.widened(source, source, f"level{i}")
-        terms.append(work.level(work.ordered(value, f"level{i}"), i, level, head.classes))
+        terms.append(work.level(work.ordered(value, f"level{i}"), i, level, head.width))
     total = terms[0]
     for i, term in enumerate(terms[1:]):
         total = work.add(("sum", str(i)), "add", (total, term), Pointwise(), work.axes[total])
+    if head.rank is not None:
+        axes = work.weighed(total, Span(), Span(), head.classes)
+        total = work.add(("spread",), "weigh", (total,), Window(Span(), Span()), axes, spreads=True)
     total = work.as_laid(total, work.axes[wide])
     moved = work.add(("moved",), "add", (wide, total), Pointwise(), work.axes[wide])
     if wide != bare:
@@ -220,9 +236,10 @@ class _Writing:
         axes: Axes,
         level: int | None = None,
         order: tuple[int, ...] = (),
+        spreads: bool = False,
     ) -> str:
         name = self.name(*words)
-        self.parts.append(Part(name, kind, inputs, name, touch, axes, level, order))
+        self.parts.append(Part(name, kind, inputs, name, touch, axes, level, order, spreads))
         self.axes[name] = axes
         return name
 

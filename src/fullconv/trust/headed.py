@@ -85,12 +85,14 @@ def means_of(level: Level, values: Array, cells: tuple[int, ...]) -> Array:
 
 def _largest(fitted: FittedHead, logits: Array, means: list[Array]) -> float:
     """The largest sum of magnitudes that goes into one number of the answer."""
-    total = np.abs(logits) + np.abs(fitted.bias)
+    move = np.zeros((len(logits), fitted.head.width))
     if fitted.mixing is not None:
-        total = total + np.abs(logits) @ np.abs(fitted.mixing.T)
+        move = move + np.abs(logits) @ np.abs(fitted.mixing.T)
     for kernel, mean in zip(fitted.kernels, means, strict=True):
-        total = total + np.einsum("kcrs,ncrs->nk", np.abs(kernel), np.abs(mean))
-    return float(total.max())
+        move = move + np.einsum("kcrs,ncrs->nk", np.abs(kernel), np.abs(mean))
+    if fitted.spread is not None:
+        move = move @ np.abs(fitted.spread.T)
+    return float((np.abs(logits) + np.abs(fitted.bias) + move).max())
 
 
 def _as_map(network: Checkable, name: str, values: Array) -> Array:

@@ -25,16 +25,17 @@ NETS = {
     "a softmax behind": (TRUNK + h.layer("prob", "Softmax", "z", "prob"), "prob", "z"),
     "a softmax in its place": (TRUNK + h.layer("prob", "Softmax", "z", "z"), "z", "z@1"),
     "logits alone": (TRUNK, "z", "z"),
+    "through two numbers": (TRUNK, "z", "z"),
 }
 
 
-def head_of(full: Model, output: str, logits: str, seed: int = 0):
+def head_of(full: Model, output: str, logits: str, seed: int = 0, rank: int | None = None):
     found = (
         level(full, "c1", (1, 2, 1), (1, 2, 1)),
         level(full, "c2", (1, 2, 1), (1, 3)),
         level(full, "c3", (1, 3, 1), (2, 3)),
     )
-    return fitted(Head(output, logits, 5, found), seed)
+    return fitted(Head(output, logits, 5, found, rank), seed)
 
 
 @pytest.mark.parametrize("name", list(NETS))
@@ -42,7 +43,7 @@ def test_a_prototxt_with_a_head(tmp_path: Path, name: str) -> None:
     text, output, logits = NETS[name]
     model = h.model(text)
     full = model.cast()
-    head = head_of(full, output, logits)
+    head = head_of(full, output, logits, rank=2 if name == "through two numbers" else None)
     made = model.adapted(head)
     assert made.format.name == "caffe"
     path, weights = made.save(tmp_path / "adapted.prototxt")

@@ -152,6 +152,9 @@ def test_metadata_and_nodes_that_do_not_fit_are_no_head(tmp_path: Path, how: str
 
 TAILS = {
     "levels alone": (GEMM + "y = Softmax <axis=1> (z)", "z", ("r1", "r3"), False),
+    "levels of a rank": (GEMM + "y = Softmax <axis=1> (z)", "z", ("r1", "r3"), False),
+    "all of a rank": (GEMM + "y = Softmax <axis=1> (z)", "z", ("r1", "r2"), True),
+    "a mixing of a rank, axes last": (GEMM + "u = Reshape(z, shape)\nv = Transpose <perm=[0,2,3,1]> (u)\nw2_ = Softmax <axis=3> (v)\ny = Flatten(w2_)", "v", (), True),
     "the mixing alone": (GEMM + "y = Softmax <axis=1> (z)", "z", (), True),
     "a bias alone": (GEMM + "y = Softmax <axis=1> (z)", "z", (), False),
     "behind no activation": (TRUNK[-13:] and "y = Gemm(f, w, b)", "y", ("r1", "r2"), True),
@@ -171,12 +174,14 @@ def test_heads_of_every_kind(tmp_path: Path, name: str) -> None:
     model = fullconv.load(path)
     full = model.cast()
     some = {"r1": (1, 2, 1), "r2": (1, 2, 1), "r3": (2, 2), "z": (1,)}
-    head = fitted(Head("y", logits, 5, tuple(level(full, v, some[v], some[v]) for v in values)), mixes=mixes)
+    rank = 2 if "rank" in name else None
+    head = fitted(Head("y", logits, 5, tuple(level(full, v, some[v], some[v]) for v in values), rank), mixes=mixes)
     made = model.adapted(head)
     (saved,) = made.save(tmp_path / "adapted.onnx")
     (read,) = fullconv.load(saved).heads
     assert read.head == head.head
     assert (read.mixing is None) == (head.mixing is None)
+    assert (read.spread is None) == (rank is None)
     image = np.random.default_rng(1).standard_normal((1, 3, 24, 28)).astype(np.float32)
     cells = [(0, 0), (1, 2), (2, 3)]
     want = expected(full, head, image, cells)

@@ -37,14 +37,14 @@ def load(ends: str = "softmax", dtype: torch.dtype = torch.float32) -> Model:
     return fullconv.load(Net(ends).to(dtype).eval(), input_shape=(3, 16, 16))
 
 
-def head_of(full: Model, mixes: bool = True):
+def head_of(full: Model, mixes: bool = True, rank: int | None = None):
     relu = [node.outputs[0] for node in full.graph if node.op == "relu"]
     logits = next(node.outputs[0] for node in full.graph if node.name == "fc")
     found = tuple(
         level(full, value, rows, cols)
         for value, rows, cols in zip(relu, ((1, 2, 1),) * 3, ((1, 2, 1), (1, 3), (2, 2)), strict=True)
     )
-    return fitted(Head(full.graph.outputs[-1], logits, 5, found), mixes=mixes)
+    return fitted(Head(full.graph.outputs[-1], logits, 5, found, rank), mixes=mixes)
 
 
 def rows_of(answers: np.ndarray, cells: list[tuple[int, int]]) -> np.ndarray:
@@ -71,10 +71,11 @@ def test_a_module_with_a_head(tmp_path: Path, ends: str, mixes: bool) -> None:
         assert rows_of(made.module(torch.from_numpy(image)).numpy(), cells) == pytest.approx(want, abs=2e-6)
 
 
-def test_a_file_is_read_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mixes", "rank"), [(False, None), (False, 2), (True, 3)])
+def test_a_file_is_read_as_it_was(tmp_path: Path, mixes: bool, rank: int | None) -> None:
     model = load("logits")
     full = model.cast()
-    head = head_of(full, mixes=False)
+    head = head_of(full, mixes, rank)
     made = model.adapted(head)
     image = np.random.default_rng(1).standard_normal((1, 3, 24, 36)).astype(np.float32)
     cells = [(row, col) for row in range(3) for col in range(6)]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.formats.adapted import Described, alike, believed, described, kernels_of, read_described
+from fullconv.formats.adapted import Described, Weighs, alike, believed, described, kernels_of, read_described
 from fullconv.formats.caffe.apply import set_kernel
 from fullconv.formats.caffe.network import CaffeNet
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
@@ -178,15 +178,15 @@ def _set_stride(param: Any, touch: Window) -> None:
 
 def _remove(net: CaffeNet, message: Any, weights: Arrays, each: Described) -> FittedHead:
     """Take a head out; what it was, by its weights."""
-    found: dict[int | None, Array] = {}
+    found: dict[Weighs, Array] = {}
     bias: Array | None = None
-    levels = {f"{each.stem}_mixing": None, **{f"{each.stem}_level{i}_weigh": i for i in range(len(each.head.levels))}}
+    weighing = each.weighing
     mine = [layer for layer in message.layer if layer.name.startswith(f"{each.stem}_")]
     for layer in mine:
         blobs = weights.pop(layer.name, ())
-        if layer.name in levels:
-            found[levels[layer.name]] = blobs[0]
-            bias = blobs[1] if bias is None else bias
+        if layer.name in weighing:
+            found[weighing[layer.name]] = blobs[0]
+            bias = blobs[1] if len(blobs) > 1 else bias
         message.layer.remove(layer)
     if bias is None:
         raise ValueError(f"{each.stem}: a head without a bias")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from fullconv.errors import BadInput, BrokenPromise
-from fullconv.formats.adapted import KEY, Described, alike, believed, described, kernels_of, read_described
+from fullconv.formats.adapted import KEY, Described, Weighs, alike, believed, described, kernels_of, read_described
 from fullconv.formats.head import FittedHead
 from fullconv.formats.onnx.editor import Editor
 from fullconv.formats.onnx.network import OnnxNet, understand
@@ -156,13 +156,13 @@ def _remove(work: Editor, each: Described) -> FittedHead:
     """Take a head out; what it was, by its weights."""
     logits, bare = work.values[each.head.logits], work.values[f"{each.stem}_bare"]
     mine = [node for node in work.graph if str(node.name).startswith(f"{each.stem}_")]
-    weights: dict[int | None, Array] = {}
+    weights: dict[Weighs, Array] = {}
     bias: Array | None = None
-    levels = {f"{each.stem}_mixing": None, **{f"{each.stem}_level{i}_weigh": i for i in range(len(each.head.levels))}}
+    weighing = each.weighing
     for node in mine:
-        if str(node.name) in levels:
-            weights[levels[str(node.name)]] = _numbers(node, 1)
-            bias = _numbers(node, 2) if bias is None else bias
+        if str(node.name) in weighing:
+            weights[weighing[str(node.name)]] = _numbers(node, 1)
+            bias = _numbers(node, 2) if len(node.inputs) > 2 else bias
     if bias is None or not mine:
         raise ValueError(f"{each.stem}: a head without a bias")
     fitted = each.fitted(weights, bias)

@@ -164,11 +164,10 @@ def _taken_off(net: TorchNet, heads: tuple[Described, ...]) -> tuple[TorchNet, t
 def _remove(work: Work, each: Described) -> FittedHead:
     """Take a head out; what it was, by its weights."""
     last, bare = work.values[each.head.logits], work.values[f"{each.stem}_bare"]
-    paths: dict[int | None, str] = {None: "mixing"} if f"{each.stem}_mixing" in work.nodes else {}
-    paths.update({i: f"level{i}" for i in range(len(each.head.levels))})
-    weights = {i: _array(fetch(work.net.module, f"{each.stem}.{word}.weight")) for i, word in paths.items()}
-    first = next(iter(paths.values()))
-    fitted = each.fitted(weights, _array(fetch(work.net.module, f"{each.stem}.{first}.bias")))
+    paths = {weighs: _path(name) for name, weighs in each.weighing.items() if name in work.nodes}
+    weights = {weighs: _array(fetch(work.net.module, f"{path}.weight")) for weighs, path in paths.items()}
+    biased = paths["spread"] if "spread" in paths else next(iter(paths.values()))
+    fitted = each.fitted(weights, _array(fetch(work.net.module, f"{biased}.bias")))
     last.replace_all_uses_with(bare)
     bare.meta[VALUE] = each.head.logits
     work.values[each.head.logits] = bare
@@ -223,6 +222,9 @@ def _name(module: fx.GraphModule, each: Described) -> Described:
     for i, term in enumerate(terms[1:]):
         (total,) = (user for user in total.users if user in term.users)
         found[f"sum_{i}"] = total
+    if "spread" in words:
+        (total,) = total.users
+        found["spread"] = total
     for word in [word for word in words if word in ("back", "moved", "narrow")]:
         (total,) = total.users
         found[word] = total
