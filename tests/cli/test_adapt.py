@@ -49,6 +49,15 @@ def test_what_cannot_be_fitted_is_told_in_one_message(run: Run, tmp_path: Path, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_that_no_file_can_have_is_told_before_the_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullconv.adaptation.adapt.adapt", lambda *_, **__: pytest.fail("it was fitted"))
+    found = run("adapt", *HOW, "-o", tmp_path / "x.prototxt")
+    assert found.status == 2
+    assert "a network of onnx is written as .onnx" in found.err
+
+
 def test_a_map_is_fitted_to_the_images_that_it_is_of_and_a_store_goes_on_with_its_network(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,15 +75,17 @@ def command(
       fullconv map adapted.onnx photo.jpg -p imagenet -o maps
     """
     from fullconv.adaptation.adapt import adapt
+    from fullconv.formats.format import require_suffix
     from fullconv.system.guard import require_writable
 
     for name in (out, out_weights):
         if name is not None:
             require_writable(Path(name))  # before the work
-    every, once = images_of(images), noted_once()
+    every, once, opened = images_of(images), noted_once(), model()
+    require_suffix(opened.format, Path(out))
     with progress(Path(out).name, "crops") as told:
         adapted = adapt(
-            model(), every, crops=crops, seed=seed, memory=bytes_of(memory), notes=once, progress=told, **options
+            opened, every, crops=crops, seed=seed, memory=bytes_of(memory), notes=once, progress=told, **options
         )
     written = adapted.model.save(out, out_weights)
     if as_json:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from fullconv.errors import BadInput
 from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
@@ -62,6 +63,7 @@ class Format(Protocol):
     """A format's functions over its own network object (``native``)."""
 
     name: str
+    suffixes: tuple[str, ...]  # of the files that it writes
     dialect: Dialect
     framework: Framework | None
 
@@ -112,3 +114,9 @@ class Format(Protocol):
 
     def recorded(self, native: Any) -> Mapping[str, Sampling]:
         """How its file says that outputs sample an image, by output: what fullconv wrote there, for who runs it elsewhere."""
+
+
+def require_suffix(kind: Format, path: Path) -> None:
+    """BadInput where no file of such a name is written of a network of this format: before the work that would be lost."""
+    if path.suffix not in kind.suffixes:
+        raise BadInput(f"{path}: a network of {kind.name} is written as {', '.join(kind.suffixes)}")

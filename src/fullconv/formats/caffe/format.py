@@ -31,6 +31,7 @@ class Caffe:
     """The Caffe format."""
 
     name = "caffe"
+    suffixes: tuple[str, ...] = (".prototxt", ".pbtxt", ".txt", ".onnx")
     dialect = surgery.DIALECT
     framework: Framework | None = None
 
@@ -95,7 +96,7 @@ class Caffe:
     def write(self, native: CaffeNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
         if path.suffix == ".onnx":
             return _write_onnx(native, path, weights, approve)
-        if path.suffix not in (".prototxt", ".pbtxt", ".txt"):
+        if path.suffix not in self.suffixes:
             raise BadInput(
                 f"{path}: a Caffe network is written as .prototxt (weights beside it as .caffemodel or .h5), or as .onnx"
             )

@@ -17,7 +17,7 @@ class Keras:
 
     def __init__(self) -> None:
         torch = Torch()
-        self.dialect, self.framework = torch.dialect, torch.framework
+        self.suffixes, self.dialect, self.framework = torch.suffixes, torch.dialect, torch.framework
         self.graph, self.batch, self.preprocess, self.notes = torch.graph, torch.batch, torch.preprocess, torch.notes
         self.recorded = torch.recorded
         self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write

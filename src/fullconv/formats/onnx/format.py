@@ -43,6 +43,7 @@ class Onnx:
     """The ONNX format."""
 
     name = "onnx"
+    suffixes: tuple[str, ...] = (".onnx",)
     dialect = Dialect(pools_locally=True, keeps_outputs=True, edits=EDITS, sets_axis=SETS_AXIS, aligns=ALIGNED)
     framework: Framework | None = None
 
@@ -119,7 +120,7 @@ class Onnx:
         return native  # height and width are free
 
     def write(self, native: OnnxNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
-        if path.suffix != ".onnx":
+        if path.suffix not in self.suffixes:
             raise BadInput(f"{path}: an ONNX network is written as .onnx")
         size = sum(v.const_value.nbytes for v in native.model.graph.initializers.values() if v.const_value is not None)
         model = fitted(native.model, native.graph)

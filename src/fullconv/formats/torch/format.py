@@ -23,7 +23,7 @@ from fullconv.formats.torch.module import module_like
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.read import read_network
 from fullconv.formats.torch.run import TorchSession
-from fullconv.formats.torch.write import write
+from fullconv.formats.torch.write import SUFFIXES, write
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph, Whole
 from fullconv.rasters.preprocess import Preprocess
@@ -61,6 +61,7 @@ class Torch:
     """The PyTorch format."""
 
     name = "torch"
+    suffixes = SUFFIXES
     # ``aligns`` is left at all: constants are operands of their own, which a reshape in the graph lays along any axis.
     dialect = Dialect(pools_locally=True, edits=EDITS, sets_axis=SETS_AXIS)
     framework: Framework | None = PyTorch()

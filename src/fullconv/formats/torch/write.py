@@ -19,14 +19,14 @@ from fullconv.formats.torch.recipe import recipe_of
 from fullconv.system.files import Approve, unseen, written_whole
 from fullconv.system.guard import MARK
 
-_SUFFIXES = (".pt2", ".onnx", ".safetensors")
+SUFFIXES: tuple[str, ...] = (".pt2", ".onnx", ".safetensors")
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
 def write(net: TorchNet, path: Path, weights: Path | None, approve: Approve = unseen) -> list[Path]:
     """Write a network as its file's suffix says; the paths written."""
-    if path.suffix not in _SUFFIXES:
-        raise BadInput(f"{path}: a PyTorch network is written as {', '.join(_SUFFIXES)}")
+    if path.suffix not in SUFFIXES:
+        raise BadInput(f"{path}: a PyTorch network is written as {', '.join(SUFFIXES)}")
     if weights is not None and path.suffix != ".safetensors":
         raise BadInput(f"{weights}: weights lie within a {path.suffix} file; leave out --out-weights")
     if path.suffix == ".onnx":
