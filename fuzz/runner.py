@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,9 @@ def _lines(process: subprocess.Popen[bytes]) -> queue.Queue[dict[str, Any] | Non
     def read() -> None:
         with stream:
             for line in stream:
-                if line.startswith(b"{") and line.endswith(b"\n"):  # the last of a worker that died may be half a one
-                    lines.put(json.loads(line))
+                if line.startswith(b"{"):
+                    with suppress(ValueError):  # the last of a worker that died may be half a one
+                        lines.put(json.loads(line))
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()

@@ -66,7 +66,7 @@ def test_every_one_is_named(tmp_path: Path) -> None:
         "polygons": (["map", *model, one, *maps, "--where", str(tmp_path / "where.geojson")], "geo"),
         "workers": (["map", *model, one, *maps, "--workers", "1"], "dask"),
         "openvino": (["map", *model, one, *maps, "--runtime", "openvino"], "openvino"),
-        "bf16": (["map", *model, one, *maps, "--precision", "bf16"], "openvino"),
+        "bf16": (["map", *model, one, *maps, "--precision", "bf16"], "torch"),
         "a program": (["inspect", str(tmp_path / "a.pt2")], "torch"),
         "a model by name": (["inspect", "timm:resnet18"], "torch"),
         "keras": (["inspect", str(tmp_path / "a.keras")], ""),

@@ -19,7 +19,6 @@ from fullconv.graph.nodes import Graph, Span, Window
 from fullconv.model import Model
 from fullconv.surgery.plan import Plan
 from fullconv.trust.check import Checked, check
-from tests.formats.onnx import nets
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
 
 HEAD = "f = Flatten(p)\ng = Gemm <transB=1> (f, w, b)\ny = Softmax <axis=-1> (g)"
@@ -27,12 +26,6 @@ PADDED = (
     "c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (x, w1, b1)\nr = Relu(c)\np = MaxPool <kernel_shape=[2,2], strides=[2,2]> (r)\n"
     "f = Flatten(p)\ng = Gemm <transB=1> (f, w, b)\ny = Softmax <axis=-1> (g)"
 )
-
-
-@pytest.fixture(autouse=True)
-def same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same networks whatever ran before."""
-    monkeypatch.setattr(nets, "RNG", np.random.default_rng(0))
 
 
 DATA = Path(fullconv.__file__).parent / "data"

@@ -15,6 +15,7 @@ from torch import nn
 import fullconv
 from fullconv.errors import BadInput
 from fullconv.model import Model
+from fullconv.stream.plan import default_budget
 from fullconv.trust.decisions import Decisions
 from fullconv.trust.intervals import Mean, Share
 from fullconv.trust.pictures import parting_picture
@@ -151,7 +152,7 @@ def test_about_so_many_are_moved(padded: Model, compared: Report) -> None:
     assert some.yardstick is not None
     assert some.yardstick.itself is not None
     assert 80 < (some.yardstick.itself.every.trials or 0) < 160
-    again = verify(padded, PIXELS, preprocess="unit", moved=120, memory=1 << 30)
+    again = verify(padded, PIXELS, preprocess="unit", moved=120, memory=default_budget() // 2)
     assert some == again
     none = verify(padded, PIXELS, preprocess="unit", moved=0)
     assert none.yardstick is not None

@@ -42,6 +42,7 @@ class Batch:
         self._mapper, self._table, self._as_json = mapper, table, as_json
         self.maps: list[dict[str, Any]] = []
         self.failed: list[dict[str, str]] = []
+        self.mapped = 0
         self.held: list[str] = []
 
     def map(
@@ -61,6 +62,7 @@ class Batch:
             if alone:
                 raise
             return None
+        self.mapped += 1  # before its row: whoever reads that, and stops this, finds it counted
         self._tell(made, verdicts)
         if self._table is not None:
             holding = "; ".join(each.rule for each in verdicts if each.holds)

@@ -134,7 +134,7 @@ class _Watcher:
         """
         self._mapper, self._out, self._as_json = mapper, out, as_json
         self.batch = Batch(mapper, table, as_json)
-        self.count = self.mapped = self.before = self.failed = 0
+        self.count = self.before = self.failed = 0
         self._done: dict[str, str] = {}  # image to the request that its result is of
         self._of: dict[str, str] = {}  # result to the image that it is of
         for row in () if anew else table.rows():
@@ -146,7 +146,7 @@ class _Watcher:
 
     def __str__(self) -> str:
         before = f", {self.before} done before" if self.before else ""
-        return f"{self.mapped} mapped{before}, {self.failed} failed"
+        return f"{self.batch.mapped} mapped{before}, {self.failed} failed"
 
     def map(self, path: Path) -> None:
         """One image."""
@@ -170,7 +170,6 @@ class _Watcher:
                 self.failed += 1
                 self._done.pop(plain(image), None)
                 return
-        self.mapped += 1
         self._done[plain(image)] = request
         self._of[plain(target.files[0])] = plain(image)
         if self._as_json:

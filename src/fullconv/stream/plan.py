@@ -148,7 +148,8 @@ def plan_stream(
     if crops is not None:
         held, own_seconds = _warm(crops, job, channels)
     base = held + _USUAL_THREADS
-    lines = [_line(way, view.size, side, read_grid) for side in (0, 1)]
+    # Not where the tiles are given: one that is the whole image holds networks too that no line can be cut for.
+    lines = [_line(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or crops is not None else []
     rims = (0, 0) if crops is None else (_rim(lines[0], way, 0), _rim(lines[1], way, 1))
     seconds = _seconds(way, crop_seconds)
     if crops is not None and job.statement is not None:

@@ -222,8 +222,3 @@ def test_answers_as_a_dictionary_or_several() -> None:
     full = fullconv.load(module, input_shape=SHAPE).cast()
     assert full.graph.outputs == ("a", "b")
     assert [part.shape for part in full.module(torch.zeros(1, *SHAPE))] == [(1, 2, 1, 1), (1, 5, 1, 1)]
-
-
-def test_a_caffe_network_is_no_module(lenet: fullconv.Model) -> None:
-    with pytest.raises(fullconv.BadInput, match="is no nn"):
-        _ = lenet.module
