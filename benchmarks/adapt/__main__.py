@@ -13,8 +13,9 @@ from time import perf_counter
 
 from benchmarks.adapt.measured import Ground, inside, itself, scores
 from benchmarks.adapt.networks import networks, pictures
+from benchmarks.adapt.norms import norms_set_anew
 from benchmarks.adapt.textures import accuracy, model_of, scene, trained
-from benchmarks.adapt.tried import blocks_of, border_of_its_own, kriged
+from benchmarks.adapt.tried import before_activation, blocks_of, border_of_its_own, kriged
 from fullconv.trust.bench import cores, processor
 
 
@@ -62,6 +63,12 @@ def row(name, model, preprocess, fit, held_out, options):
     if options.tried:
         print("   near borders:", {k: f"{v:.1%}" for k, v in border_of_its_own(ground, sample, whole).items()})
         print("   residuals:   ", {k: f"{v:.1%}" for k, v in kriged(ground, whole).items()}, flush=True)
+        both = {
+            "activation": before_activation(ground, fit, held_out, options.crops),
+            "norms": norms_set_anew(ground, fit, sample, held_out, whole, preprocess),
+        }
+        for what, found in both.items():
+            print(f"   {what + ':':13}", {k: f"{a:.1%}, KL {kl:.3f}" for k, (a, kl) in found.items()}, flush=True)
     return model if fitted is None else model.adapted(fitted)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from benchmarks.adapt.measured import Ground, inside, scores
+from fullconv.adaptation.features import Featured
 from fullconv.adaptation.fitting import gaps
 from fullconv.adaptation.folds import folds_of
 from fullconv.adaptation.measure import Measure
 from fullconv.adaptation.sample import Sample
+from fullconv.graph.nodes import Graph, Pointwise
 
 
 def border_of_its_own(ground: Ground, fit: Sample, test: Sample) -> dict[str, float]:
@@ -56,3 +62,29 @@ def blocks_of(ground: Ground, sample: Sample) -> tuple[float, float]:
         after.append(scores(rest, ground.moved(rest, fitted))[0])
         weight.append(rest.weight.sum())
     return float(np.average(before, weights=weight)), float(np.average(after, weights=weight))
+
+
+def before_activation(
+    ground: Ground, fit: Sequence[Any], held_out: Sequence[Any], crops: int
+) -> dict[str, tuple[float, float]]:
+    """Agreement and KL of held-out cells with heads that read levels behind their activation, and in front of it; the same cells for both."""
+    fitting = ground.fitting
+    own, graph = fitting.featured.levels, fitting.model.cast().graph
+    earlier = tuple(replace(level, value=_in_front(graph, level.value)) for level in own)
+    found = {}
+    for name, levels in (("behind", own), ("in front", earlier)):
+        featured = Featured(fitting.model.cast(), fitting.way.output, fitting.full.value, levels)
+        reading = replace(ground, fitting=replace(fitting, featured=featured))
+        fitted, _, rung = reading.fitted(reading.drawn(fit, crops))
+        test = inside(reading.drawn(held_out, crops, seed=1))
+        found[f"{name} ({rung.name})"] = scores(test, reading.moved(test, fitted))
+    return found
+
+
+def _in_front(graph: Graph, value: str) -> str:
+    """What a value was before the steps that read one cell of one map alone: activations, and norms, which do nothing to a linear head."""
+    node = graph.producer(value)
+    while node is not None and isinstance(node.touch, Pointwise) and len(node.inputs) == 1:
+        value = node.inputs[0]
+        node = graph.producer(value)
+    return value
