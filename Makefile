@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test fuzz check lint types imports wheel docs bench proto clean
+.PHONY: help install demo test long fuzz check lint types imports wheel docs bench proto clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,14 +28,17 @@ demo: $(VENV)/.installed  ## find the digits on the packaged page
 
 # Two processes, which take each other's tests when theirs are done; `make test JOBS=0` runs them in one, where a debugger works.
 JOBS ?= 2
-test: $(VENV)/.developer  ## all tests (JOBS=2 processes)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+test: $(VENV)/.developer  ## the tests (JOBS=2 processes)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
+
+long: $(VENV)/.developer  ## tests that take long: more families of networks, more random ones
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long
 
 # Damaged files for every reader and random networks for the cast: the same cases on every machine, on two processors at most eight minutes in all.
 fuzz: $(VENV)/.developer  ## a minute of every fuzzer (hours by hand: python -m fuzz TARGET --seconds 3600 --seed 7)
 	$(BIN)/python -m fuzz all --cases 150 --seconds 60 --budget 420 --jobs 2
 
-check: $(VENV)/.developer lint types imports test fuzz demo wheel  ## what CI runs
+check: $(VENV)/.developer lint types imports test long fuzz demo wheel  ## what CI runs
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .

@@ -66,6 +66,7 @@ def unpadded(draw: st.DrawFn) -> tuple[str, int, int]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(unpadded())
+@pytest.mark.long
 def test_random_unpadded_nets_equal_their_crops(case: tuple[str, int, int]) -> None:
     text, height, width = case
     try:

@@ -182,6 +182,7 @@ def test_a_threshold_is_held_against_what_scores_are(tmp_path: Path) -> None:
     np.testing.assert_allclose(fused.parts[0].scores.sum(axis=0), 1, atol=1e-5)
 
 
+@pytest.mark.long
 def test_verify_and_blame_see_probabilities() -> None:
     padded = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5)

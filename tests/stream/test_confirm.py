@@ -212,6 +212,7 @@ def test_what_is_missed_is_a_share_of_all_cells(model: Model, image: Path, crops
         assert said.crops == said.drawn >= (299 if asked == "reported" else 598)
 
 
+@pytest.mark.long
 def test_winners_are_those_that_are_stored(model: Model, image: Path, crops: np.ndarray, tmp_path: Path) -> None:
     small = map_raster(model, image, tmp_path / "x.zarr", confirm=0.98, stored="uint8", **HOW)
     assert agreement(small, crops) >= 0.98

@@ -123,6 +123,7 @@ def test_all_of_it_by_hand(compared: Report, net: nn.Sequential) -> None:
         assert bool(state & UNSURE) == any(other.argmax() != crop.argmax() for other in others)
 
 
+@pytest.mark.long
 def test_a_trained_padded_network(shared: Path) -> None:
     net = resnet20(shared)
     pixels = np.asarray(fullconv.rasters.view.read_image(shared / "images" / "caffe" / "cat.jpg"))[60:200, 130:290]

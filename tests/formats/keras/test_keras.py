@@ -140,7 +140,7 @@ class TestAnOldFile:
             assert worst(crops[:, row, col], said(original, values[:, :, y0:y1, x0:x1])[0]) < 1e-5
         assert map_image(model, np.zeros((150, 131), np.uint8)).scores.shape == crops.shape
 
-    @pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".safetensors"])
+    @pytest.mark.parametrize("suffix", [".onnx", pytest.param(".pt2", marks=pytest.mark.long), ".safetensors"])
     def test_it_is_written(self, old_full: fullconv.Model, tmp_path: Path, suffix: str) -> None:
         full = old_full
         written = full.save(tmp_path / f"net{suffix}")

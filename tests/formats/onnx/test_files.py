@@ -46,6 +46,7 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     assert "leave out --weights" in told(lambda m: None, path)
 
 
+@pytest.mark.long
 def test_a_flipped_bit_never_ends_in_a_foreign_error(tmp_path: Path) -> None:
     body, numbers, _ = EXACT["matmul and add"]
     raw = bytearray(write(tmp_path / "net.onnx", body, numbers).read_bytes())

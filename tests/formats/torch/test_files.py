@@ -343,6 +343,7 @@ class TestNames:
         with pytest.raises(BadInput, match=r"torch\.export cannot read it"):
             fullconv.load(net(), input_shape=(3, 20, 20))
 
+    @pytest.mark.long
     def test_torchvision_and_timm_know_size_and_preprocessing(self) -> None:
         model = fullconv.load("torchvision:squeezenet1_1")
         assert model.image_shape == (3, 224, 224)
@@ -352,6 +353,7 @@ class TestNames:
         assert model.image_shape == (3, 224, 224)
         assert model.preprocess.scale == pytest.approx(1 / 255)
 
+    @pytest.mark.long
     def test_auxiliary_heads_are_left_out_and_told(self) -> None:
         from torchvision.models import googlenet
 
@@ -411,11 +413,14 @@ class TestRealNetworks:
     @pytest.mark.parametrize(
         "name",
         [
-            "torchvision:alexnet", "torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5",
-            "torchvision:mobilenet_v3_small", "torchvision:efficientnet_b0",
-            "timm:convnextv2_atto", "timm:ecaresnet26t", "timm:resnest14d", "timm:skresnet18",
-            "timm:tresnet_m", "timm:ghostnet_050", "timm:fasternet_t0",
-            "timm:mixnet_s",
+            "torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:mobilenet_v3_small", "timm:convnextv2_atto",
+            *(
+                pytest.param(name, marks=pytest.mark.long)
+                for name in (
+                    "torchvision:alexnet", "torchvision:shufflenet_v2_x0_5", "torchvision:efficientnet_b0", "timm:ecaresnet26t",
+                    "timm:resnest14d", "timm:skresnet18", "timm:tresnet_m", "timm:ghostnet_050", "timm:fasternet_t0", "timm:mixnet_s",
+                )
+            ),
         ],
     )  # fmt: skip
     def test_families(self, name: str) -> None:

@@ -135,6 +135,7 @@ def test_it_compiles(size: tuple[int, int]) -> None:
         assert torch.allclose(compiled(image), full(image), atol=1e-6)
 
 
+@pytest.mark.long
 def test_it_exports_with_free_height_and_width(tmp_path: Path) -> None:
     full = cast(net())
     auto = torch.export.Dim.AUTO
@@ -189,6 +190,7 @@ def test_devices(device: str) -> None:
         assert torch.allclose(copy.deepcopy(full).to(device)(image.to(device)).cpu(), full(image), atol=1e-3)
 
 
+@pytest.mark.long
 def test_fine_tuning_a_trained_network_on_dense_labels(shared: Path) -> None:
     """ResNet-20 learns, on images larger than its own, where a bright square is."""
     full = fullconv.load(resnet20(shared), input_shape=(3, 32, 32)).cast()

@@ -54,6 +54,7 @@ class Chain(nn.Module):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chains())
+@pytest.mark.long
 def test_any_chain_of_layouts(steps: list[tuple[str, tuple[int, ...]]]) -> None:
     torch.manual_seed(0)
     module = Chain(steps).eval()

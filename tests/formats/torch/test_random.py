@@ -72,6 +72,7 @@ def holds(recipe: Recipe, seed: int) -> None:
 
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 10**6))
+@pytest.mark.long
 def test_what_is_cast_is_right(seed: int) -> None:
     recipe = random_recipe(seed)
     for attempt in (0, 1):  # a jump that rounding flips is no failure, one that two sets of weights show is
