@@ -78,8 +78,8 @@ def run_line(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if line.startswith("make "):  # `make check` runs these very targets
         subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return
-    if line.startswith("fullconv demo "):
-        return  # tests of the command line run it, and look at what it makes
+    if line.startswith(("fullconv demo ", "fullconv bench ")):
+        return  # tests of the command line run them, and look at what they make
     assert line.startswith("fullconv "), line
     words = [path for word in shlex.split(line) for path in _spread(word, folder)]
     if "--memory" in words:  # what its process may take

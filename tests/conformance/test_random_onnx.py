@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from random import Random
 
+import pytest
 from fuzz.networks.edits import edited
 from fuzz.networks.generate import Drawn, network
 from fuzz.networks.oracle import judge
@@ -33,6 +34,7 @@ def holds(drawn: Drawn, seed: int) -> None:
 
 @SOME
 @given(st.integers(0, 2**32 - 1))
+@pytest.mark.long
 def test_random_networks(seed: int) -> None:
     drawn = network(Random(seed))
     assume(drawn is not None)

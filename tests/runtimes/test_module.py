@@ -92,7 +92,7 @@ def run(model: Model, image: np.ndarray) -> np.ndarray:
     return model.run(image, runtime="onnxruntime")[model.output()]
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [n if n != "torch" else pytest.param(n, marks=pytest.mark.long) for n in NETS])
 def test_a_module_answers_trains_and_goes_back(name: str, tmp_path: Path, shared: Path) -> None:
     model = NETS[name](tmp_path, shared)
     full, last = model.cast(), name == "keras"

@@ -148,6 +148,7 @@ def test_a_run_that_was_ended_goes_on_by_its_own_threshold(
         map_raster(model, image, tmp_path / "x.zarr", confirm=0.9, **TILED)
 
 
+@pytest.mark.long
 def test_workers_do_the_same(tiled, model: Model, image: Path, tmp_path: Path) -> None:
     map_raster(model, image, tmp_path / "workers.zarr", confirm=0.99, workers=1, **TILED)
     assert runs.digest(tmp_path / "workers.zarr") == tiled
@@ -195,6 +196,7 @@ def test_detections_that_are_too_rare_are_said(model: Model, tmp_path: Path) -> 
     assert not (tmp_path / "x.zarr").exists()
 
 
+@pytest.mark.long
 def test_what_is_missed_is_a_share_of_all_cells(model: Model, image: Path, crops: np.ndarray, tmp_path: Path) -> None:
     how = {"confirm_class": "0", "confirm_threshold": 0.5, **HOW}
     there = crops[0] >= 0.5

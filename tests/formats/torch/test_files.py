@@ -413,11 +413,11 @@ class TestRealNetworks:
     @pytest.mark.parametrize(
         "name",
         [
-            "torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:mobilenet_v3_small", "timm:convnextv2_atto",
+            "torchvision:resnet18", "torchvision:squeezenet1_1", "timm:convnextv2_atto",
             *(
                 pytest.param(name, marks=pytest.mark.long)
                 for name in (
-                    "torchvision:alexnet", "torchvision:shufflenet_v2_x0_5", "torchvision:efficientnet_b0", "timm:ecaresnet26t",
+                    "torchvision:alexnet", "torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5", "torchvision:efficientnet_b0", "timm:ecaresnet26t",
                     "timm:resnest14d", "timm:skresnet18", "timm:tresnet_m", "timm:ghostnet_050", "timm:fasternet_t0", "timm:mixnet_s",
                 )
             ),

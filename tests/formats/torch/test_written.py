@@ -34,6 +34,7 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", ["dense layers with dropout", "generalised mean", "several heads", "coordinate attention", "upsampling"])  # fmt: skip
+@pytest.mark.long
 def test_pytorch_alone_runs_a_program_at_every_size(name: str, tmp_path: Path) -> None:
     """Exported where the map has one cell, it must not be held to images of one cell."""
     full = fullconv.load(made(EXACT.get(name) or INEXACT[name][0]), input_shape=SHAPE).cast()
