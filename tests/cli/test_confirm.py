@@ -15,7 +15,7 @@ from fullconv.maps.classmap import ClassMap
 from tests.cli.conftest import Run
 from tests.stream import colours
 
-PROMISE = "with 95% confidence at least 99 % of the cells have the class that wins their crop"
+PROMISE = "with 95 % confidence at least 99 % of the cells have the class that wins their crop"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_store_and_what_becomes_of_it(folder: Path, run: Run, tmp_path: Path) 
     with rasterio.open(tmp_path / "x.tif") as raster:
         assert said in raster.tags()["CONFIRMED"]
     assert run("export", out, "-o", tmp_path / "x.svg").status == 0
-    assert "99 % of winners by their crops" in (tmp_path / "x.svg").read_text()
+    assert "at least 99 %" in (tmp_path / "x.svg").read_text()
     assert PROMISE in found._repr_html_()
     assert PROMISE in found.to_xarray().attrs["confirmed"]
 

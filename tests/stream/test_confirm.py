@@ -116,7 +116,7 @@ def test_winners(
     margins = np.diff(np.sort(np.log(mapped), axis=0), axis=0)[-1]
     assert margins[own].max() <= said.surety < margins[~own].min()
     (note,) = told["notes"]
-    promise = "with 95% confidence at least 99 % of the cells have the class that wins their crop: about "
+    promise = "with 95 % confidence at least 99 % of the cells have the class that wins their crop: about "
     assert note.startswith(promise)
     assert f"{said.cost:.2f} of the cost of all crops" in note
     assert told["confirm"]["surety"] == said.surety

@@ -53,7 +53,7 @@ class Statement:
     @property
     def promise(self) -> str:
         """In words."""
-        sure = f"with {self.confidence:.0%} confidence"
+        sure = f"with {_percent(self.confidence)} confidence"
         if self.what == "winners":
             if self.threshold is not None:
                 return f"{sure} at least {_percent(self.level)} of the cells lie on their crop's side of {self.threshold:g}"
@@ -67,10 +67,11 @@ class Statement:
     @property
     def short(self) -> str:
         """In a few words, for pictures."""
-        sure = f"at {self.confidence:.0%} confidence"
-        if self.what == "reported":
-            return f"detections by their crops, {_percent(1 - self.level)} of the cells missed ({sure})"
-        return f"{_percent(self.level)} of {self.what} by their crops ({sure})"
+        sure = f"with {_percent(self.confidence)} confidence"
+        if self.what == "winners":
+            return f"{sure} at least {_percent(self.level)} of the winners are their crops' own"
+        missed = f"{_percent(1 - self.level)} of {'all cells' if self.what == 'reported' else 'them'}"
+        return f"every detection is its crop's own; {sure} at most {missed} are missed"
 
     def __str__(self) -> str:
         count = f"about {self.expected:.1%} of the cells" if self.cells is None else f"{self.cells:,} cells"
