@@ -180,14 +180,14 @@ class Runner:
 
     def _as_input(self, name: str, array: Array) -> Array:
         """(N, C, H, W) as the input takes it."""
-        order = _channels_first(self._graph.values[name])
+        order = channels_first(self._graph.values[name])
         there = None if order is None or array.ndim != len(order) else tuple(order.index(i) for i in range(len(order)))
         return array if there is None else array.transpose(there)
 
     def _as_map(self, name: str, array: Array) -> Array:
         """A map of any layout as (N, K, rows, cols)."""
         axes = self._graph.values.get(name)
-        order = None if axes is None else _channels_first(axes)
+        order = None if axes is None else channels_first(axes)
         return array if order is None or array.ndim != len(order) else array.transpose(order)
 
     def _session(
@@ -264,7 +264,7 @@ class Runner:
         return ActivatedSession(session, activation, self._graph.values[activation.output])
 
 
-def _channels_first(axes: Axes) -> tuple[int, int, int, int] | None:
+def channels_first(axes: Axes) -> tuple[int, int, int, int] | None:
     """The axes of a map of four in the order n, c, h, w; None for what is no such map."""
     y, x = axes.space_axis("h"), axes.space_axis("w")
     if axes.rank != 4 or y is None or x is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_what_is_scaled_and_shifted_behind_a_convolution_is_in_its_kernel(tmp_pa
     kinds = {}
     for name, model in {"pairs": h.model(PAIRS), "normed": normed(tmp_path), "mnist": mnist(tmp_path)}.items():
         by_torch(model.cast(), images(model))
-        graph = session_of(model.cast())._module.graph
+        graph = session_of(model.cast()).module.graph
         kinds[name] = [getattr(n.target, "__name__", "") for n in graph.nodes if n.op == "call_function"]
     assert kinds["pairs"] == ["conv2d", "leaky", "conv2d"]
     assert kinds["normed"][:2] == ["conv2d", "clip"]
@@ -88,9 +89,7 @@ def test_a_fold_knows_what_lies_along_channels(tmp_path: Path) -> None:
     model = load(path)
     image = images(model, 1)
     assert worst(by_torch(model, image), run(model, image)) < TIGHT
-    names = [
-        getattr(n.target, "__name__", "") for n in session_of(model)._module.graph.nodes if n.op == "call_function"
-    ]
+    names = [getattr(n.target, "__name__", "") for n in session_of(model).module.graph.nodes if n.op == "call_function"]
     assert names[:5] == ["conv_padded", "relu", "conv2d", "add", "mul"]
 
 
@@ -158,7 +157,7 @@ def test_out_of_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: object) -> None:
         raise torch.OutOfMemoryError("tried to allocate 9 GiB")
 
-    monkeypatch.setattr(session_of(model), "_module", full)
+    monkeypatch.setattr(session_of(model), "module", full)
     with pytest.raises(FullconvError, match="cpu has not the memory for inputs of 4×1×28×28: give --memory less"):
         by_torch(model, images(model))
 
@@ -250,3 +249,31 @@ def test_pytorchs_windows_take_a_copy_of_their_input_in_what_is_predicted() -> N
     shapes = {"data": (1, 3, side, side)}
     found = footprint(model.lowered(shapes), ["d"], shapes, "torch")
     assert found == 4 * (3 + 3 * channels) * side**2  # the image, and the last layer's input, its copy and its output
+
+
+def test_threads_that_compute_at_once_do_not_change_how_the_others_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = SimpleNamespace(fp32_precision="tf32")
+    monkeypatch.setattr(devices, "_holders", lambda: (holder,))
+    products, seen, inside, leave = devices._Products(), [], Event(), Event()
+
+    def other() -> None:
+        with products.of("ieee"):
+            inside.set()
+            leave.wait(5)
+            seen.append(holder.fp32_precision)
+
+    def rough() -> None:
+        with products.of("tf32"):
+            seen.append(holder.fp32_precision)
+
+    threads = [Thread(target=other), Thread(target=rough)]
+    with products.of("ieee"):
+        threads[0].start()
+        inside.wait(5)
+    assert holder.fp32_precision == "ieee"  # one is still within
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(5)
+    assert seen == ["ieee", "tf32"]
+    assert holder.fp32_precision == "tf32"  # as it was

@@ -19,7 +19,7 @@ Pixels = npt.NDArray[Any]  # (H, W, C)
 _PHOTOMETRIC = 262
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")  # never one whose reader runs another program
 _ROWS = 64
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow and Caffe's loaders
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as Pillow and Caffe's loaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,9 @@ def _luminance(pixels: Pixels) -> Pixels:
     grey = np.empty((*pixels.shape[:2], 1), np.float32)
     for row in range(0, len(pixels), _ROWS):
         part, into = pixels[row : row + _ROWS], grey[row : row + _ROWS, :, 0]
-        np.multiply(part[:, :, 0], _GREY[0], out=into)
+        np.multiply(part[:, :, 0], GREY[0], out=into)
         for channel in (1, 2):
-            into += part[:, :, channel] * _GREY[channel]
+            into += part[:, :, channel] * GREY[channel]
     return grey
 
 

@@ -17,7 +17,7 @@ Stored = Literal["float32", "float16", "uint8"]
 STORED: tuple[Stored, ...] = ("float32", "float16", "uint8")
 STEPS = 254
 MISSING = 255
-_SLACK = 1e-6  # a softmax may exceed 1 by its rounding
+SLACK = 1e-6  # a softmax may exceed 1 by its rounding
 
 
 def fill_value(stored: str) -> float:
@@ -42,7 +42,7 @@ def encoded(scores: Array, stored: str) -> Array:
             )
         half: Array = scores.astype(np.float16)
         return half
-    if low < -_SLACK or high > 1 + _SLACK:
+    if low < -SLACK or high > 1 + SLACK:
         raise BadInput(
             f"scores from {low:.4g} to {high:.4g} are not within 0..1, which is what uint8 stores; use float16 or float32"
         )

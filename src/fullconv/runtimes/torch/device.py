@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Condition
+from typing import Any
 
 import torch
 
@@ -77,12 +79,40 @@ def _products(kind: str, device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    holders = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = [holder.fp32_precision for holder in holders]
-    for holder in holders:
-        holder.fp32_precision = kind
-    try:
+    with _PRODUCTS.of(kind):
         yield
-    finally:
-        for holder, was in zip(holders, before, strict=True):
-            holder.fp32_precision = was
+
+
+class _Products:
+    """How CUDA rounds what it multiplies, which PyTorch keeps once for all threads: while one computes in a way, the others do so too, or wait."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._users, self._kind = 0, ""
+        self._before: list[str] = []
+
+    @contextmanager
+    def of(self, kind: str) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._users or self._kind == kind)
+            if not self._users:
+                self._kind, self._before = kind, [holder.fp32_precision for holder in _holders()]
+                for holder in _holders():
+                    holder.fp32_precision = kind
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                if not self._users:
+                    for holder, was in zip(_holders(), self._before, strict=True):
+                        holder.fp32_precision = was
+                    self._changed.notify_all()
+
+
+_PRODUCTS = _Products()
+
+
+def _holders() -> tuple[Any, ...]:
+    return torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]

@@ -27,20 +27,20 @@ class LoweredSession:
     """One network on one device; compiled, it is for the shape that it ran first."""
 
     def __init__(self, lowered: Lowered, names: Sequence[str], precision: Precision, device: str | None = None) -> None:
-        self._device = device_of(device)
-        require(precision, self._device)
+        self.device = device_of(device)
+        require(precision, self.device)
         if (count := threads()) is not None:
             torch.set_num_threads(count)
-        self._precision: Precision = precision
+        self.precision: Precision = precision
         self._names = list(names)
         self._inputs = list(lowered.inputs)
         module = folded(inferring(lowered, names, "the network"))
-        self._module = module.to(self._device)
-        self._layout = torch.contiguous_format
-        if self._device.type != "cpu" and all(len(shape) == 4 for shape in lowered.inputs.values()):
-            self._layout = torch.channels_last  # GPUs' own order; on the processor weights stay where they are
-            self._module = self._module.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._compiled = torch.compile(self._module, **COMPILED) if compiles(self._device.type) else None
+        self.module = module.to(self.device)
+        self.layout = torch.contiguous_format
+        if self.device.type != "cpu" and all(len(shape) == 4 for shape in lowered.inputs.values()):
+            self.layout = torch.channels_last  # GPUs' own order; on the processor weights stay where they are
+            self.module = self.module.to(memory_format=self.layout)  # type: ignore[call-overload]
+        self._compiled = torch.compile(self.module, **COMPILED) if compiles(self.device.type) else None
         self._staging: dict[str, torch.Tensor] = {}
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
@@ -48,25 +48,25 @@ class LoweredSession:
         shapes = {name: value.shape for name, value in feeds.items()}
         try:
             given = [self._given(name, feeds[name]) for name in self._inputs]
-            with computing(self._precision, self._device):
+            with computing(self.precision, self.device):
                 found = self._answers(given)
         except torch.OutOfMemoryError:
             raise FullconvError(self._out_of_memory(shapes)) from None
         except RuntimeError as error:
-            raise FullconvError(f"PyTorch failed on inputs of {shapes} ({self._device}): {_first(error)}") from error
+            raise FullconvError(f"PyTorch failed on inputs of {shapes} ({self.device}): {first_line(error)}") from error
         answers = dict(zip(self._names, (array_of(value) for value in found), strict=True))
-        if self._precision == "fp16" and not all(_finite(answers[name]) for name in names):
+        if self.precision == "fp16" and not all(_finite(answers[name]) for name in names):
             self._blame(given)
         return [answers[name] for name in names]
 
     def _given(self, name: str, value: Array) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(value))
-        if self._device.type != "cuda":
-            return tensor.to(self._device).contiguous(memory_format=self._layout)
+        if self.device.type != "cuda":
+            return tensor.to(self.device).contiguous(memory_format=self.layout)
         if name not in self._staging or self._staging[name].shape != tensor.shape:
             self._staging[name] = torch.empty(tensor.shape, pin_memory=True)  # one for all tiles of a map
         pinned = self._staging[name].copy_(tensor)
-        return pinned.to(self._device, non_blocking=True).contiguous(memory_format=self._layout)
+        return pinned.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
 
     def _answers(self, given: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         if self._compiled is not None:
@@ -75,18 +75,18 @@ class LoweredSession:
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # the compiler's own, whatever it does not take
-                _log.warning("PyTorch cannot compile the network, which runs uncompiled: %s", _first(error))
+                _log.warning("PyTorch cannot compile the network, which runs uncompiled: %s", first_line(error))
                 self._compiled = None
-        return _tuple(self._module(*given))
+        return _tuple(self.module(*given))
 
     def _blame(self, given: Sequence[torch.Tensor]) -> None:
         """FullconvError with the layer whose numbers fp16 does not hold; nothing where they are too large in float32 too."""
-        with computing("fp32", self._device):
-            exact = _tuple(self._module(*given))
+        with computing("fp32", self.device):
+            exact = _tuple(self.module(*given))
         if not all(_finite(array_of(value)) for value in exact):
             return
-        watch = _Watch(self._module)
-        with computing(self._precision, self._device):
+        watch = _Watch(self.module)
+        with computing(self.precision, self.device):
             watch.run(*given)
         where = f" at {watch.first!r}" if watch.first else ""
         raise FullconvError(
@@ -95,12 +95,12 @@ class LoweredSession:
 
     def _out_of_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         room = ""
-        if self._device.type == "cuda":
-            free, total = torch.cuda.mem_get_info(self._device)
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self.device)
             room = f" ({free / 1e9:.1f} of its {total / 1e9:.1f} GB are free)"
             torch.cuda.empty_cache()
         sizes = " and ".join("×".join(map(str, shape)) for shape in shapes.values())
-        return f"{self._device} has not the memory{room} for inputs of {sizes}: give --memory less, which makes tiles smaller, or --device cpu"
+        return f"{self.device} has not the memory{room} for inputs of {sizes}: give --memory less, which makes tiles smaller, or --device cpu"
 
 
 # Shapes are the same for all tiles of a map, so that the whole run is recorded once (a CUDA graph).
@@ -135,6 +135,7 @@ def _tuple(found: Any) -> tuple[torch.Tensor, ...]:
     return tuple(found) if isinstance(found, tuple | list) else (found,)
 
 
-def _first(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
