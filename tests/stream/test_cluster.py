@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from queue import Queue
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,8 +29,9 @@ from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.stream import cluster, worker
+from fullconv.stream.door import Done, Loaded
 from fullconv.stream.run import job_of
-from fullconv.stream.work import Done, Loaded, Worker
+from fullconv.stream.work import Worker
 from tests.stream import runs
 
 dask = pytest.importorskip("dask")
@@ -111,7 +111,6 @@ def test_stages_of_a_process_are_done_by_one_thread_at_a_time() -> None:
     """With threads that all want the same stage at once, and two buffers; each tile's scores come from its own pixels."""
     busy = {"load": 0, "run": 0, "keep": 0}
     kept: dict[int, float] = {}
-    buffers: set[int] = set()
 
     class Slow:
         @contextmanager
@@ -122,28 +121,26 @@ def test_stages_of_a_process_are_done_by_one_thread_at_a_time() -> None:
             yield
             busy[name] -= 1
 
-        def load(self, tile, buffer):
-            buffers.add(id(buffer))
+        def load(self, tile):
             with self.stage("load"):
-                buffer[:] = tile
-            return Loaded(tile, buffer, np.ones((1, 1), bool), buffer)
+                return Loaded(tile, np.full((50, 50, 1), tile, np.uint8), None, np.ones((1, 1), bool))
 
-        def run(self, loaded):
+        def start(self, loaded):
+            return loaded
+
+        def finish(self, loaded):
             with self.stage("run"):
-                return Done(loaded.tile, loaded.values.copy(), None, {})
+                return Done(loaded.tile, loaded.pixels.astype(np.float32), None, {})
 
         def keep(self, done):
             with self.stage("keep"):
                 kept[done.tile] = float(done.scores.min()) if done.scores.min() == done.scores.max() else np.nan
 
-    free: Queue = Queue()
-    for _ in range(2):
-        free.put(np.zeros((1, 50, 50), np.float32))
-    bench = worker._Bench(Slow(), free)
+    slow = Slow()
+    bench = worker._Bench(slow, slow)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(bench.do, range(40)))
     assert kept == {tile: float(tile) for tile in range(40)}
-    assert len(buffers) == 2
 
 
 def test_a_refusal_of_a_worker_comes_back_as_one() -> None:

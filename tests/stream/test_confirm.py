@@ -19,8 +19,8 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.model import Model
 from fullconv.results.record import Record
 from fullconv.stream import plan, sides
+from fullconv.stream.processor import Processor
 from fullconv.stream.run import plan_raster
-from fullconv.stream.work import Worker
 from tests.stream import colours, runs
 
 HOW: dict[str, Any] = {"preprocess": "unit", "memory": 220 << 20}
@@ -125,15 +125,15 @@ def test_winners(
 def test_a_run_that_was_ended_goes_on_by_its_own_threshold(
     tiled, model: Model, image: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    run, left = Worker.run, iter(range(1))
+    finish, left = Processor.finish, iter(range(1))
 
-    def second_fails(self: Worker, loaded):
-        if self.store is not None and next(left, None) is None:
+    def second_fails(self: Processor, ticket):
+        if self.job.statement is not None and next(left, None) is None:
             raise MemoryError
-        return run(self, loaded)
+        return finish(self, ticket)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Worker, "run", second_fails)
+        patched.setattr(Processor, "finish", second_fails)
         with pytest.raises(MemoryError):
             map_raster(model, image, tmp_path / "x.zarr", confirm=0.99, **TILED)
     assert len(runs.marks(tmp_path / "x.zarr")) == 1

@@ -18,7 +18,7 @@ from fullconv.errors import BadInput
 from fullconv.results.local import Local
 from fullconv.results.staged import Staged
 from fullconv.stream import plan
-from fullconv.stream.work import Worker
+from fullconv.stream.processor import Processor
 from fullconv.tiling.tiles import Tile, Tiles
 from tests.stream import runs
 
@@ -114,16 +114,16 @@ def _chunks(tiles: Tiles, tile: Tile) -> int:
 
 def _stopped(image: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **how: object) -> None:
     """A run that ends at its third tile."""
-    original, count = Worker.run, []
+    original, count = Processor.finish, []
 
-    def failing(self: Worker, loaded: object) -> object:
-        count.append(loaded)
+    def failing(self: Processor, ticket: object) -> object:
+        count.append(ticket)
         if len(count) == 3:
             raise MemoryError
-        return original(self, loaded)
+        return original(self, ticket)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Worker, "run", failing)
+        patched.setattr(Processor, "finish", failing)
         with pytest.raises(MemoryError):
             map_raster(runs.digits(), image, out, **HOW, **how)
     assert len(runs.marks(out)) == 2

@@ -22,6 +22,7 @@ from fullconv.results.encoding import encoded
 from fullconv.results.local import Local
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
+from fullconv.stream.processor import Processor
 from fullconv.stream.work import Worker
 from tests.rasters import pictures
 from tests.stream import runs
@@ -74,20 +75,22 @@ def test_stopped_by_the_keyboard(undisturbed, tmp_path: Path) -> None:
 def test_only_tiles_that_are_not_done_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = runs.picture(tmp_path / "x.npy")
     count = []
-    original = Worker.run
+    original = Processor.finish
 
-    def failing(self: Worker, loaded):
-        count.append(loaded.tile.name)
+    def failing(self: Processor, ticket):
+        count.append(ticket.tile.name)
         if len(count) == 3:
             raise MemoryError
-        return original(self, loaded)
+        return original(self, ticket)
 
-    monkeypatch.setattr(Worker, "run", failing)
+    monkeypatch.setattr(Processor, "finish", failing)
     how = {"preprocess": "unit", "memory": 205 << 20}
     with pytest.raises(MemoryError):
         map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
     assert set(runs.marks(tmp_path / "x.zarr")) == set(count[:2]), "what was run before is kept"
-    monkeypatch.setattr(Worker, "run", lambda self, loaded: (count.append(loaded.tile.name), original(self, loaded))[1])
+    monkeypatch.setattr(
+        Processor, "finish", lambda self, ticket: (count.append(ticket.tile.name), original(self, ticket))[1]
+    )
     marked = len(runs.marks(tmp_path / "x.zarr"))
     seen = len(count)
     map_raster(runs.digits(), image, tmp_path / "x.zarr", **how)
@@ -254,11 +257,11 @@ def test_an_image_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pyt
     original = Worker.load
     count = []
 
-    def touching(self: Worker, tile, buffer):
+    def touching(self: Worker, tile):
         count.append(tile)
         if len(count) == 3:
             os.utime(image, (1, 1))
-        return original(self, tile, buffer)
+        return original(self, tile)
 
     monkeypatch.setattr(Worker, "load", touching)
     with pytest.raises(BadInput, match=r"x\.npy: has changed while it was read"):

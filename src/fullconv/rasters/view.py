@@ -175,6 +175,10 @@ class View:
             strip = 4 * (self.channels + 1) * (first[1] * (2 * sides[1][1] + 2 * width) + 3 * 128 * width)
         return int(raw * each + band + seen + strip) + self.about.held
 
+    def pixel_bytes(self, height: int, width: int) -> int:
+        """Bytes of a window that was read."""
+        return height * width * (self.channels * (1 if self.about.dtype == "uint8" else 4) + self.may_miss)
+
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.
 

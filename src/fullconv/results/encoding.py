@@ -26,11 +26,15 @@ def fill_value(stored: str) -> float:
 
 
 def encoded(scores: Array, stored: str) -> Array:
-    """float32 scores as they are stored.
+    """float32 scores as they are stored; those that are encoded already as they are.
 
     Raises:
         BadInput: the type cannot hold them.
     """
+    if scores.dtype == np.dtype(stored):
+        return scores
+    if scores.dtype.kind != "f":
+        raise TypeError(f"scores are {scores.dtype}, neither numbers nor encoded as {stored}")
     if stored == "float32":
         return np.asarray(scores, np.float32)
     known = scores[~np.isnan(scores)]

@@ -110,7 +110,7 @@ class Store:
         """Store a tile's cells, and mark it done once that has settled.
 
         Args:
-            scores: (classes, rows, cols) float32; None where nothing of it has an answer.
+            scores: (classes, rows, cols) float32, or encoded as the store's type already; None where nothing of it has an answer.
             top1: (rows, cols) winning classes, where only these are kept.
             confirmed: (rows, cols), which cells are their crops' own, where some are.
             mark: what is to be remembered of it. It is kept with the bytes of the tile's chunks, by which it is known whether they are

@@ -1,4 +1,4 @@
-"""Reading, running and writing side by side, with two tiles' pixels in memory at most, and two tiles' scores."""
+"""Reading, preparing, running and writing side by side, with few tiles' pixels in memory, and few tiles' scores."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from queue import Empty, Queue
 from threading import Event, Semaphore, Thread
 from typing import Any
 
-import numpy as np
-
-from fullconv.stream.work import Done, Loaded, Worker
+from fullconv.stream.door import Done, Loaded
+from fullconv.stream.work import Worker
 from fullconv.tiling.tiles import Tile
 
+PIXELS = 2  # tiles whose pixels are in memory before the engine's door: one that is read, and one that goes in
 ANSWERS = 2  # tiles whose scores are in memory: one that is written, and one that waits or is made
 _POLL = 0.1  # seconds between looks at whether to stop
 
@@ -28,62 +28,90 @@ def run_tiles(
     Where a tile cannot be read or run, those before it are stored, and then the error is raised. What fails while it is stored stops
     all at once, and so does the keyboard, after what is being written is written.
     """
-    stop = Event()
-    free: Queue[Any] = Queue()
-    for _ in range(2):
-        free.put(np.zeros(shape, np.float32))
-    loaded: Queue[Loaded | BaseException | None] = Queue()  # no longer than there are buffers, and an end
-    done: Queue[Done | None] = Queue()  # no longer than there are places
-    places = Semaphore(ANSWERS)
+    stop, timings = Event(), worker.timings
+    door = worker.door(shape)
+    # None of the queues gets longer than there are places, an end and an error beside them.
+    read: Queue[Loaded | BaseException | None] = Queue()
+    started: Queue[Any] = Queue()  # tickets; tiles without work, done; errors; and an end
+    done: Queue[Done | None] = Queue()
+    pixels, flights, answers = Semaphore(PIXELS), Semaphore(door.depth), Semaphore(ANSWERS)
     failures: list[BaseException] = []
 
-    def read() -> None:
+    def load() -> None:
         try:
             for tile in tiles:
-                buffer = _take(free, stop)
-                if buffer is None:
+                if not _placed(pixels, stop):
                     return
-                loaded.put(worker.load(tile, buffer))
-            loaded.put(None)
+                with timings.of("read"):
+                    read.put(worker.load(tile))
+            read.put(None)
         except BaseException as error:
-            loaded.put(error)  # behind the tiles that were read
+            read.put(error)  # behind the tiles that were read
+
+    def start() -> None:
+        try:
+            while (loaded := _take(read, stop)) is not None:
+                if isinstance(loaded, BaseException):
+                    raise loaded
+                if loaded.pixels is None:
+                    started.put(loaded.nothing)
+                elif not _placed(flights, stop):
+                    return
+                else:
+                    with timings.of("prepare"):
+                        started.put(door.start(loaded))
+                del loaded
+                pixels.release()
+            started.put(None)
+        except BaseException as error:
+            started.put(error)  # behind the tiles that were started
 
     def write() -> None:
         try:
             while (item := _take(done, stop)) is not None:
-                worker.keep(item)
+                with timings.of("write"):
+                    worker.keep(item)
                 is_done(item)
                 del item
-                places.release()
+                answers.release()
         except BaseException as error:
             failures.append(error)
             stop.set()
 
     def run() -> BaseException | None:
         """Run what is read; what ended it before the last tile."""
-        while (tile := _take(loaded, stop)) is not None:
-            if isinstance(tile, BaseException):
-                return tile
-            if not _placed(places, stop):
-                return None
+        while True:
+            with timings.of("waiting_for_pixels"):
+                item = _take(started, stop)
+            if item is None or isinstance(item, BaseException):
+                return item
+            with timings.of("waiting_for_places"):
+                if not _placed(answers, stop):
+                    return None
+            if isinstance(item, Done):
+                done.put(item)
+                continue
             try:
-                done.put(worker.run(tile))
+                with timings.of("run"):
+                    item = door.finish(item)
             except Exception as error:
                 return error
-            free.put(tile.buffer)
-        return None
+            done.put(item)
+            del item
+            flights.release()
 
-    threads = [Thread(target=stage, daemon=True) for stage in (read, write)]
+    threads = [Thread(target=stage, daemon=True) for stage in (load, start, write)]
     for thread in threads:
         thread.start()
     try:
         ended = run()
         done.put(None)
-        threads[1].join()
+        threads[-1].join()
     finally:
         stop.set()
         for thread in threads:
             thread.join()
+        door.close()
     for failure in (*failures, ended):
         if failure is not None:
             raise failure
@@ -100,7 +128,7 @@ def _take(queue: Queue[Any], stop: Event) -> Any:
 
 
 def _placed(places: Semaphore, stop: Event) -> bool:
-    """Wait for room for another tile's scores; False where the work stops."""
+    """Wait for room for another tile; False where the work stops."""
     while not stop.is_set():
         if places.acquire(timeout=_POLL):
             return True

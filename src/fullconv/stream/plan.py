@@ -20,7 +20,8 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.confirm import crops_bytes, crops_of, rim
 from fullconv.stream.job import Job
-from fullconv.stream.pipeline import ANSWERS
+from fullconv.stream.pipeline import ANSWERS, PIXELS
+from fullconv.stream.processor import values_bytes
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.tiling.cut import Line
@@ -258,10 +259,10 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
 
     def stage(height: int, width: int, rows: int, cols: int) -> int:
         height, width = height + rims[0], width + rims[1]
-        values = 2 * channels * height * width * 4
-        grey = height * width * 4 if view.channels != channels else 0
+        waiting = (PIXELS - 1) * view.pixel_bytes(height, width)  # beside what is read
+        values = values_bytes(channels, height, width)
         scores = kept * classes * rows * cols * 4
-        return view.stage_bytes(height, width) + values + grey + scores + looked * height * width
+        return view.stage_bytes(height, width) + waiting + values + scores + looked * height * width
 
     return Cost(run, stage, _planned_base(way.model, base, () if crops is None else (crops.model,)))
 

@@ -27,11 +27,13 @@ from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
+from fullconv.stream.door import Loaded
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, default_budget, plan_stream
+from fullconv.stream.processor import values_of
 from fullconv.stream.sample import Cell, near
 from fullconv.stream.spoiled import read_around
-from fullconv.stream.work import Loaded, Worker
+from fullconv.stream.work import Worker
 from fullconv.tiling.cut import Side
 from fullconv.tiling.tiles import Tile, Tiles
 
@@ -57,7 +59,7 @@ class ByTiles:
     def __init__(self, plan: StreamPlan, view: View, job: Job) -> None:
         self.plan = plan
         self._worker = Worker(job, plan.way, view, None, plan.read_grid, plan.grid)
-        self._buffer = np.zeros(plan.buffer, np.float32)
+        self._door = self._worker.door(plan.buffer)
         self._ends = [np.array([side.cells[1] for side in sides]) for sides in (plan.tiles.y, plan.tiles.x)]
 
     def together(self, cells: Iterable[Cell]) -> Iterator[list[Cell]]:
@@ -69,19 +71,19 @@ class ByTiles:
 
     def answers(self, cells: Sequence[Cell]) -> tuple[list[Cell], Array]:
         tile = self._tile(cells[0])
-        loaded = self._worker.load(tile, self._buffer)
+        loaded = self._worker.load(tile)
         top, left = tile.y.cells[0], tile.x.cells[0]
         asked = _answered(loaded, cells)
         if not asked:
             return [], np.empty((0, 0), np.float32)
-        scores = self._worker.run(loaded).scores
+        scores = self._door.finish(self._door.start(loaded)).scores
         assert scores is not None, "a tile with answers has scores"
         rows, cols = (np.array(part) for part in zip(*asked, strict=True))
         return asked, np.ascontiguousarray(scores[:, rows - top, cols - left].T)
 
     def answered(self, cells: Sequence[Cell]) -> list[Cell]:
         """Those of one group that have an answer; nothing is run."""
-        return _answered(self._worker.load(self._tile(cells[0]), self._buffer), cells)
+        return _answered(self._worker.load(self._tile(cells[0])), cells)
 
     def every(self) -> Iterator[list[Cell]]:
         """All cells, tile by tile."""
@@ -91,8 +93,8 @@ class ByTiles:
     def around(self, cell: Cell) -> tuple[Array, tuple[int, int]]:
         """The values (1, C, H, W) of the tile that holds a cell, and (y, x) of its first pixel."""
         tile = self._tile(cell)
-        values = self._worker.load(tile, self._buffer).values
-        assert values is not None, "a cell that was compared has an answer"
+        worker, buffer = self._worker, np.zeros(self.plan.buffer, np.float32)
+        values = values_of(worker.load(tile), worker.job, worker.way, worker.view.ordered, buffer)
         return values, (tile.y.read[0], tile.x.read[0])
 
     def _at(self, cell: Cell) -> Cell:

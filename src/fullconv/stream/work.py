@@ -1,13 +1,10 @@
-"""One tile: read, run, store. What a worker does, alone or as one of many."""
+"""One tile: read, and stored. What a worker does before its engine's door and behind it, alone or as one of many."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,57 +12,18 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.fingerprint import State
 from fullconv.geometry.grid import Grid
-from fullconv.maps.crops import run_crops
-from fullconv.maps.finite import require_numbers
-from fullconv.maps.mapping import run_cast
 from fullconv.maps.missing import share_of
 from fullconv.maps.ways import Way
-from fullconv.rasters.pictures import to_channels
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
-from fullconv.results.store import NO_CLASS, Store
-from fullconv.stream.confirm import Confirmer
+from fullconv.results.store import Store
+from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.job import Job
+from fullconv.stream.processor import Processor, read_by
 from fullconv.stream.spoiled import read_around
+from fullconv.stream.timings import Timings
 from fullconv.stream.where import Where, auto_share, blank, own_square, where_of
 from fullconv.tiling.tiles import Tile
-
-Array = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass
-class Loaded:
-    """A tile's pixels, ready to be run on.
-
-    Attributes:
-        values: (1, C, H, W), zeros past the image's end and where data is missing; None where no cell is mapped.
-        answers: (rows, cols), which cells are mapped.
-        buffer: what ``values`` lie in, to be used again.
-        failed: why some of its pixels do not decode.
-    """
-
-    tile: Tile
-    values: Array | None
-    answers: Mask
-    buffer: Array
-    failed: str = ""
-
-
-@dataclass
-class Done:
-    """A tile's answers: (classes, rows, cols) as kept, what is to be remembered, and which cells are their crops' own."""
-
-    tile: Tile
-    scores: Array | None
-    top1: Array | None
-    mark: Mapping[str, Any]
-    confirmed: Mask | None = None
-
-    @property
-    def note(self) -> str:
-        """The mark as text, empty where nothing is to be remembered."""
-        return json.dumps(self.mark) if self.mark else ""
 
 
 class Worker:
@@ -85,7 +43,8 @@ class Worker:
         crops: the way of the same cells by crops, where some of them are confirmed by theirs.
         """
         self.job, self.way, self.view, self.store = job, way, view, store
-        self._confirmer = None if crops is None or job.statement is None else Confirmer.of(crops, job)
+        self.timings = Timings()
+        self._crops = crops
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
@@ -97,11 +56,8 @@ class Worker:
 
     # Reading -------------------------------------------------------------------------------------
 
-    def load(self, tile: Tile, buffer: Array) -> Loaded:
+    def load(self, tile: Tile) -> Loaded:
         """Read a tile.
-
-        Args:
-            buffer: float32 (C, H, W) at least as large as the tile, to be written to.
 
         Raises:
             Unreadable: its pixels do not decode, and the job stops at such.
@@ -109,11 +65,11 @@ class Worker:
         """
         answers = self._asked(tile)
         if not answers.any():
-            return Loaded(tile, None, answers, buffer)
-        (y0, y1), (x0, x1) = self._read_by(tile)
+            return Loaded(tile, None, None, answers)
+        rows, cols = read_by(self.job, self.way, tile)
         failed = ""
         try:
-            pixels, missing = self.view.read((y0, y1), (x0, x1))
+            pixels, missing = self.view.read(rows, cols)
         except Unreadable as error:
             self._require_unchanged()
             if self.job.on_error == "stop":
@@ -122,32 +78,19 @@ class Worker:
                     "pixels out; once the image is whole again, the same command goes on"
                 ) from None
             self.view.reopen()
-            pixels, missing, failed = read_around(self.view, (y0, y1), (x0, x1))
+            pixels, missing, failed = read_around(self.view, rows, cols)
         self._require_unchanged()
-        if missing is not None:
-            crop = int(self._read_grid.crop[0]), int(self._read_grid.crop[1])
-            answers &= self._shares(tile, missing, (0, 0), crop) <= self.job.missing
-        if self._least is not None:
-            answers &= 1 - self._shares(tile, blank(pixels), *own_square(self._read_grid)) >= self._least
+        with self.timings.of("where"):
+            if missing is not None:
+                crop = int(self._read_grid.crop[0]), int(self._read_grid.crop[1])
+                answers &= self._shares(tile, missing, (0, 0), crop) <= self.job.missing
+            if self._least is not None:
+                answers &= 1 - self._shares(tile, blank(pixels), *own_square(self._read_grid)) >= self._least
         if not answers.any():
-            return Loaded(tile, None, answers, buffer, failed)
-        values = buffer[:, : y1 - y0, : x1 - x0]
-        height, width = pixels.shape[:2]
-        fitted, _ = to_channels(pixels, self._channels)
-        inside = values[:, :height, :width]
-        self.job.preprocess.apply(fitted, inside, ordered=self.view.ordered)
-        if missing is not None:
-            inside[:, missing] = 0  # as padding is
-        values[:, height:], values[:, :, width:] = 0, 0
-        return Loaded(tile, values[None], answers, buffer, failed)
-
-    def _read_by(self, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The pixels [first, last) of a tile: what the network runs on, and all of the cells' crops where these are run too."""
-        if self.job.confirm is None:
-            return tile.y.read, tile.x.read
-        steps = zip((tile.y, tile.x), self._read_grid.stride, self._read_grid.crop, strict=True)
-        y, x = ((side.read[0], max(side.read[1], int((side.cells[1] - 1) * step + crop))) for side, step, crop in steps)
-        return y, x
+            return Loaded(tile, None, None, answers, failed)
+        if pixels.shape[2] == 1 < self._channels:  # seen so often, and not copied
+            pixels = np.broadcast_to(pixels, (*pixels.shape[:2], self._channels))
+        return Loaded(tile, pixels, missing, answers, failed)
 
     def _require_unchanged(self) -> None:
         if not self._state.is_same:
@@ -171,77 +114,13 @@ class Worker:
 
     # Running -------------------------------------------------------------------------------------
 
-    def run(self, loaded: Loaded) -> Done:
-        """The network's answers for a tile that was read."""
-        tile = loaded.tile
-        left_out = int(loaded.answers.size - loaded.answers.sum())
-        mark: dict[str, Any] = {}
-        if loaded.failed:
-            mark["failed"] = loaded.failed
-        if left_out:
-            mark["left_out"] = left_out
-        if loaded.values is None:
-            return Done(tile, None, None, mark)
-        scores = self._crops(loaded) if self.way.by == "crops" else self._cast(loaded)
-        require_numbers(self.way.model, loaded.values, scores)
-        confirmed = None
-        if self._confirmer is not None:
-            confirmed = self._confirmer.confirm(scores, loaded.values, self._tops(tile), loaded.answers)
-            mark["confirmed"] = int(confirmed.sum())
-        top1 = None
-        if self.job.keep == "top1":
-            winners = scores.argmax(axis=0)
-            top1 = np.where(loaded.answers, winners, NO_CLASS).astype(np.uint16)
-            scores = np.take_along_axis(scores, winners[None], axis=0)
-        elif self.job.keep != "all":
-            scores = scores[list(self.job.kept)]
-        if left_out:
-            scores[:, ~loaded.answers] = np.nan
-        return Done(tile, scores, top1, mark, confirmed)
+    def door(self, shape: tuple[int, int, int]) -> Door:
+        """The door of the job's engine.
 
-    def _tops(self, tile: Tile) -> tuple[int, int]:
-        """(y, x) of the first cell's crop in a tile's pixels."""
-        top, left = (
-            side.cells[0] * int(step) - side.read[0]
-            for side, step in zip((tile.y, tile.x), self.way.sampling.stride, strict=True)
-        )
-        return top, left
-
-    def _cast(self, loaded: Loaded) -> Array:
-        tile, way, values = loaded.tile, self.way, loaded.values
-        assert values is not None, "what has answers was read"
-        shape = loaded.answers.shape
-        scores: Array | None = None
-        for down, right in product(range(way.shifts[0]), range(way.shifts[1])):
-            if down >= shape[0] or right >= shape[1]:
-                continue  # a map this small has no cell of that shift
-            steps = [int(step) * count for step, count in zip(way.sampling.stride, way.shifts, strict=True)]
-            parts = tile.y.parts[down], tile.x.parts[right]
-            (y0, y1), (x0, x1) = parts
-            part = values[:, :, y0 - tile.y.read[0] : y1 - tile.y.read[0], x0 - tile.x.read[0] : x1 - tile.x.read[0]]
-            found = run_cast(way.model, np.ascontiguousarray(part), way.output, self.job.runtime, self.job.precision)
-            take = []
-            for i, (shift, side) in enumerate(((down, tile.y), (right, tile.x))):
-                own = parts[i][0] - shift * int(way.sampling.stride[i])  # where the part starts in the shifted image
-                first = side.cells[0] // way.shifts[i] - own // steps[i]
-                take.append(slice(first, first + -(-(shape[i] - shift) // way.shifts[i])))
-            if scores is None:
-                scores = np.empty((len(found), *shape), np.float32)
-            scores[:, down :: way.shifts[0], right :: way.shifts[1]] = found[:, take[0], take[1]]
-        assert scores is not None, "there is a first shift"
-        return scores
-
-    def _crops(self, loaded: Loaded) -> Array:
-        tile, way, values = loaded.tile, self.way, loaded.values
-        assert values is not None, "what has answers was read"
-        top, left = self._tops(tile)
-        part = values[:, :, top:, left:]
-        grid = replace(
-            way.sampling.over((part.shape[2], part.shape[3])),
-            rows=loaded.answers.shape[0],
-            cols=loaded.answers.shape[1],
-        )
-        return run_crops(way.model, part, way.output, grid, self.job.runtime, self.job.precision, self.job.batch)
+        Args:
+            shape: (C, H, W) of the largest tile.
+        """
+        return Processor(self.job, self.way, self.view.ordered, shape, self._crops)
 
     # Storing -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What runs in a worker's process: tiles of one job, by a network, an image and a store that are opened once.
 
 A Dask worker may have several threads (``dask worker ADDRESS`` starts one process with one a processor). They share the process's
-network, whose engine takes all processors by itself, its open image, and two buffers; so a stage is done by one thread at a time, and of
+network, whose engine takes all processors by itself, its open image, and two tiles' pixels; so a stage is done by one thread at a time, and of
 several threads one reads while another runs and a third stores. A process takes the same memory however many threads it has.
 """
 
@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from queue import Queue
 from typing import Any
-
-import numpy as np
 
 from fullconv import fingerprint
 from fullconv.errors import BadInput
 from fullconv.stream.confirm import crops_of
+from fullconv.stream.door import Done, Door
 from fullconv.stream.job import Job
-from fullconv.stream.pipeline import ANSWERS
-from fullconv.stream.work import Done, Worker
+from fullconv.stream.pipeline import ANSWERS, PIXELS
+from fullconv.stream.work import Worker
 from fullconv.system.memory import available_bytes, peak_bytes
 from fullconv.tiling.tiles import Tile
-
-_BUFFERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,8 @@ class _Bench:
     """What the threads of a process share for one job."""
 
     worker: Worker
-    buffers: Queue[Any]
+    door: Door
+    pixels: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PIXELS))
     reading: threading.Lock = field(default_factory=threading.Lock)
     running: threading.Lock = field(default_factory=threading.Lock)
     storing: threading.Lock = field(default_factory=threading.Lock)
@@ -51,13 +46,13 @@ class _Bench:
 
     def do(self, tile: Tile) -> Done:
         """A tile read, run and stored; its stages beside those of other tiles."""
-        with self._buffer() as buffer:
+        with self.pixels:
             with self.reading:
-                loaded = self.worker.load(tile, buffer)
+                loaded = self.worker.load(tile)
             self.answers.acquire()
             try:
                 with self.running:
-                    done = self.worker.run(loaded)
+                    done = loaded.nothing if loaded.pixels is None else self.door.finish(self.door.start(loaded))
             except BaseException:
                 self.answers.release()
                 raise
@@ -67,14 +62,6 @@ class _Bench:
         finally:
             self.answers.release()
         return done
-
-    @contextmanager
-    def _buffer(self) -> Iterator[Any]:
-        buffer = self.buffers.get()
-        try:
-            yield buffer
-        finally:
-            self.buffers.put(buffer)
 
 
 _benches: dict[str, _Bench] = {}
@@ -120,10 +107,7 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             way = job.way(model)
             crops = None if job.confirm is None else crops_of(model, way, job)
             worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops)
-            buffers: Queue[Any] = Queue()
-            for _ in range(_BUFFERS):
-                buffers.put(np.zeros(shape, np.float32))
-            _benches[key] = _Bench(worker, buffers)
+            _benches[key] = _Bench(worker, worker.door(shape))
         return _benches[key]
 
 
