@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test long fuzz check lint types imports wheel docs bench proto clean
+.PHONY: help install demo test long fuzz check lint types imports wheel release docs bench proto clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -59,6 +59,17 @@ wheel: $(VENV)/.developer
 	.wheel-check/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd .wheel-check && bin/fullconv demo -o demo-output
 	rm -rf .wheel-check
+
+# What is uploaded: both archives, each installed and tried by itself.
+release: check  ## sdist and wheel, checked, in dist/
+	rm -rf dist .release-check
+	$(PIP) build twine
+	$(BIN)/python -m build --quiet --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .release-check
+	.release-check/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt dist/*.tar.gz
+	cd .release-check && bin/fullconv demo -o demo-output && bin/fullconv --version
+	rm -rf .release-check
 
 bench: $(VENV)/.developer  ## CaffeNet against crops and peers (see benchmarks/README.md)
 	$(PIP) -e '.[bench]'

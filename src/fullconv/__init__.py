@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fullconv.geometry.grid import Grid
     from fullconv.loading import load
     from fullconv.maps.classmap import ClassMap, Peak
+    from fullconv.maps.comparison import Comparison, compare
     from fullconv.model import Model
     from fullconv.rasters.preprocess import Preprocess
     from fullconv.stream.run import map_raster, plan_raster
@@ -52,6 +53,8 @@ _WHERE = {
     "Agreement": "fullconv.trust.agreement:Agreement",
     "agreement": "fullconv.trust.agreement:agreement",
     "ClassMap": "fullconv.maps.classmap:ClassMap",
+    "Comparison": "fullconv.maps.comparison:Comparison",
+    "compare": "fullconv.maps.comparison:compare",
     "Field": "fullconv.geometry.field:Field",
     "Grid": "fullconv.geometry.grid:Grid",
     "Model": "fullconv.model:Model",
@@ -82,6 +85,7 @@ __all__ = [
     "CannotCast",
     "CannotRun",
     "ClassMap",
+    "Comparison",
     "Field",
     "FullconvError",
     "Grid",
@@ -100,6 +104,7 @@ __all__ = [
     "agreement",
     "blame",
     "cast",
+    "compare",
     "demo",
     "export",
     "load",

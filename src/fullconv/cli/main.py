@@ -22,6 +22,7 @@ _COMMANDS = {
     "adapt": "bring a padded network's map nearer to its crops",
     "map": "map images of any size: scores as .npz or .zarr, pictures as .png",
     "watch": "map the images that arrive in a folder",
+    "compare": "compare two maps of one image",
     "info": "what a map holds, and whether it is finished",
     "export": "write a map as GeoTIFF, GeoJSON, CSV, Parquet or a picture",
     "verify": "compare the map with crop-by-crop answers",

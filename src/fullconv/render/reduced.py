@@ -25,7 +25,7 @@ def reduced_picture(
     """The picture of a stored map, read piece by piece, over a small picture of its image."""
     factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
     grid = found.grid.coarser(factor)
-    picture = None if image is None else _thumbnail(found, image, select)
+    picture = None if image is None else thumbnail_of(found, image, select)
     if name is not None:
         index = found.class_index(name)
         scores = highest_of_blocks(found, index, factor)
@@ -68,7 +68,12 @@ def winners_of_blocks(found: Subject, factor: int) -> tuple[npt.NDArray[np.intp]
     return out, counts
 
 
-def _thumbnail(found: Subject, image: Any, select: Selection | None) -> Image.Image | None:
+def thumbnail_of(found: Subject, image: Any, select: Selection | None) -> Image.Image | None:
+    """A small picture of a map's image; None where that is too much to read.
+
+    Raises:
+        BadInput: it is of another size than the map's.
+    """
     with closing(View(image, select)) as view:
         if view.about.size != found.grid.image:
             (height, width), (rows, cols) = view.about.size, found.grid.image

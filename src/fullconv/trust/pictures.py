@@ -11,6 +11,7 @@ from PIL import Image
 
 from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.kinds import Kinds
 from fullconv.rasters.view import View
 from fullconv.render.overlay import heat_picture, top1_picture
 from fullconv.trust.tally import AGREES, MEASURED, UNSURE
@@ -52,9 +53,12 @@ def winners_picture(report: Report) -> Image.Image:
 
 def _blocks(report: Report) -> tuple[Grid, tuple[Array, Array]]:
     """A grid whose cells can be seen, of a sample the larger ones, and the block of each cell that was compared."""
-    most = _ALL if report.compared == report.cells else _SOME
-    factor = max(1, -(-max(report.grid.rows, report.grid.cols) // most))
+    factor = max(1, -(-max(report.grid.rows, report.grid.cols) // _most(report)))
     return report.grid.coarser(factor), (report.at[:, 0] // factor, report.at[:, 1] // factor)
+
+
+def _most(report: Report) -> int:
+    return _ALL if report.compared == report.cells else _SOME
 
 
 def _picture(report: Report) -> Image.Image | None:
@@ -68,18 +72,7 @@ def parting_picture(report: Report) -> Image.Image:
     states = report.states.astype(np.intp)
     agrees, measured, unsure = (states & bit > 0 for bit in (AGREES, MEASURED, UNSURE))
     kinds = np.where(agrees, np.where(unsure, 1, 0), np.where(unsure, 2, np.where(measured, 3, 4)))
-    grid, block = _blocks(report)
-    drawn = np.full((grid.rows, grid.cols), -1, np.intp)
-    np.maximum.at(drawn, block, kinds)
-    counts = np.bincount(kinds, minlength=len(_PARTS))
-    none = np.broadcast_to(np.float32(np.nan), (len(_PARTS), grid.rows, grid.cols))
-    shown = _Parts(none, grid, _PARTS, report.output, exactness=report.exactness, place=report.place)
+    drawn = Kinds(report.grid, list(zip(_PARTS, _COLOURS, strict=True)), _most(report))
+    drawn.add(report.at[:, 0], report.at[:, 1], kinds)
     titles = ("map and crops", "unsure: a crop whose answer changes when it moves by a pixel")
-    return top1_picture(shown, _picture(report), drawn=(grid, drawn, counts), titles=titles).flat()
-
-
-class _Parts(ClassMap):
-    """Kinds of cells in colours of their own."""
-
-    def colour(self, index: int) -> tuple[int, int, int]:
-        return _COLOURS[index]
+    return drawn.page(_picture(report), titles, report.exactness, report.place).flat()
