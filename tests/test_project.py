@@ -26,18 +26,13 @@ def test_what_is_uploaded_is_there() -> None:
 
 
 def test_the_guide_to_adding_names_files_that_are_there() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = {
-        name
-        for name in re.findall(r"`([\w./]+(?:\.py|/))`|`((?:tests|formats|operators|exports|rasters|cli)/\w+)`", text)
-        for name in name
-        if name
-    }
-    assert len(named) > 10
-    for name in named:
-        assert any((root / name).exists() for root in (ROOT, ROOT / "src" / "fullconv")) or list(
-            ROOT.glob(f"src/fullconv/**/{name}")
-        ), name
+    text = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Adding something")[2].partition("\n## ")[0]
+    )
+    named = {name for name in re.findall(r"`([\w./]+)`", text) if "/" in name or name.endswith(".py")}
+    assert len(named) > 20
+    missing = [name for name in named if not any((root / name).exists() for root in (ROOT, ROOT / "src" / "fullconv"))]
+    assert not set(missing) - {"format.py"}  # the one that is to be written
 
 
 def test_templates_of_issues_are_whole() -> None:
