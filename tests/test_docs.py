@@ -27,6 +27,7 @@ BIG = ("slides.md", "scenes.md", "memory.md", "results.md", "use.md", "README.md
 DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
