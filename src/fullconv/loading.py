@@ -23,6 +23,8 @@ def load(
     global_pooling: GlobalPooling | None = None,
     isolate: bool = False,
     check: bool | None = None,
+    weights_prefix: str | None = None,
+    rename: Sequence[str] = (),
 ) -> Model:
     """Read a network.
 
@@ -40,6 +42,8 @@ def load(
             Model keeps its own.
         isolate: load, cast and run an ONNX network in a process of its own first, of bounded memory and time, since a hostile one may
             end the process that runs it; about a second. ``FULLCONV_ISOLATE=1`` asks for it everywhere.
+        weights_prefix: where a PyTorch checkpoint holds the network's weights more than once (``model_ema``, ``student``), under which name.
+        rename: ``OLD=NEW`` each: parts of names of a PyTorch checkpoint that are the network's under another name (``classifier=fc``).
         check: whether a cast is run at several sizes and compared with this network before it is used; True by default.
 
     Raises:
@@ -60,7 +64,9 @@ def load(
     if beside is not None:
         require_file(beside, "weights")
     found = format_of(source)
-    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights, isolate)
+    if found.name != "torch" and (weights_prefix is not None or rename):
+        raise BadInput(f"{source}: --weights-prefix and --rename are for weights files of PyTorch")
+    reading = Reading(beside, shape, tuple(stages), ignore_unused_weights, isolate, weights_prefix, tuple(rename))
     path = Path(source) if isinstance(source, str | Path) else None
     with guarded(path, beside) as files:
         native = found.read(source if path is None or found.name == "torch" else path, reading)
@@ -69,6 +75,7 @@ def load(
     origin = {
         "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,
         "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": pooling,
+        "weights_prefix": weights_prefix, "rename": tuple(rename),
     }  # fmt: skip
     return Model(
         native, found, path, pooling, files, origin=None if path is None else origin, checks=check is not False

@@ -107,11 +107,13 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         global_pooling: str,
         check: bool,
         isolate: bool,
+        weights_prefix: str | None,
+        rename: tuple[str, ...],
         **rest: Any,
     ) -> Any:
         how = {
             "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
-            "global_pooling": global_pooling, "check": check, "isolate": isolate,
+            "global_pooling": global_pooling, "check": check, "isolate": isolate, "weights_prefix": weights_prefix, "rename": rename,
         }  # fmt: skip
         return command(model=lambda: _open(model, how), **rest)
 
@@ -129,6 +131,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         option(
             "--ignore-unused-weights", group=MODEL, is_flag=True, help="Go on where the weights have layers that MODEL has not.",
         ),
+        option(
+            "--rename", group=MODEL, multiple=True, metavar="OLD=NEW",
+            help="Part of the weights' names that is NEW in MODEL, where names differ (PyTorch): classifier=fc. May be repeated.",
+        ),
+        option(
+            "--weights-prefix", group=MODEL, metavar="NAME",
+            help="Which of the weights in the file, where it holds them more than once (PyTorch): model_ema, student.",
+        ),
         option("--stage", "stages", group=MODEL, multiple=True, metavar="NAME", help="Stage whose layers take part (Caffe); may be repeated."),
         option(
             "--global-pooling", group=MODEL, type=click.Choice(["local", "global"]), default="local", show_default=True,
@@ -140,7 +150,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--weights", "-w", group=MODEL, type=Input(), metavar="FILE", brief="Weights that lie apart from MODEL.",
-            help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth.",
+            help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth, .pt, .ckpt, .bin.",
         ),
         argument(
             "model", type=Input(), metavar="MODEL",

@@ -36,6 +36,8 @@ class Reading:
         input_shape: (C, H, W) that the network was trained on, where the file does not say.
         stages: stages whose layers take part (Caffe).
         ignore_unused_weights: go on where the weights file has layers that the network does not.
+        weights_prefix: under which the weights file has the network's (PyTorch).
+        rename: ``OLD=NEW`` each, parts of names in the weights file (PyTorch).
         isolate: load, cast and run it in a process of its own first (ONNX).
     """
 
@@ -44,6 +46,8 @@ class Reading:
     stages: tuple[str, ...] = ()
     ignore_unused_weights: bool = False
     isolate: bool = False
+    weights_prefix: str | None = None
+    rename: tuple[str, ...] = ()
 
 
 class Framework(Protocol):

@@ -41,11 +41,12 @@ class ResNet20(nn.Module):
 
 
 def resnet20(shared: Path) -> nn.Module:
-    from fullconv.formats.torch.source import load_state, read_state
+    from fullconv.formats.torch.checkpoint import read_tensors
+    from fullconv.formats.torch.readings import Weights
 
     path = shared / "torch" / "resnet_cifar10_akamaster" / "resnet20-12fca82f.th"
     module = ResNet20()
-    load_state(module, read_state(path), str(path))
+    Weights(path, read_tensors(path)).load(module)
     return module.eval()
 
 
@@ -72,11 +73,12 @@ class RNet(nn.Module):
 
 
 def rnet(shared: Path) -> nn.Module:
-    from fullconv.formats.torch.source import load_state, read_state
+    from fullconv.formats.torch.checkpoint import read_tensors
+    from fullconv.formats.torch.readings import Weights
 
     path = shared / "torch" / "mtcnn_facenet_pytorch" / "rnet.pt"
     module = RNet()
-    load_state(module, read_state(path), str(path))
+    Weights(path, read_tensors(path)).load(module)
     return module.eval()
 
 

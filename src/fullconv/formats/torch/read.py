@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.adapted import KEY, LONGEST
 from fullconv.formats.format import Reading
 from fullconv.formats.torch.archive import extra
+from fullconv.formats.torch.checkpoint import read_tensors
 from fullconv.formats.torch.compose import compose
 from fullconv.formats.torch.export import export_module, inputs_of, made_floats, open_program
 from fullconv.formats.torch.head import recognised
 from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.quiet import told
+from fullconv.formats.torch.readings import Weights
 from fullconv.formats.torch.source import Source, build
 from fullconv.graph.axes import Axes
 
@@ -30,15 +33,37 @@ _COLOURS = (1, 3, 4)
 def read_network(source: Any, reading: Reading) -> TorchNet:
     """Read a network from a module, an ExportedProgram, a path of a .pt2 file, or a name."""
     if isinstance(source, nn.Module):
-        return _of_module(Source(source, type(source).__name__), reading)
+        return _of_module(_of_memory(source, reading), reading)
     if isinstance(source, ExportedProgram):
+        if reading.weights is not None:
+            raise BadInput("the program holds its weights; leave out weights=")
         return _of_program(source, "the program", reading)
     if Path(str(source)).suffix == ".pt2":
         if reading.weights is not None:
             raise BadInput(f"{source}: a .pt2 file holds its weights; leave out --weights")
         net = _of_program(open_program(Path(source)), str(source), reading)
         return recognised(net, extra(Path(source), KEY, LONGEST))
-    return _of_module(build(str(source), reading.weights), reading)
+    return _of_module(build(str(source), _weights(reading)), reading)
+
+
+def _weights(reading: Reading) -> Weights | None:
+    """The tensors of the weights file, with what is said of their names."""
+    if reading.weights is None:
+        if reading.weights_prefix is not None or reading.rename:
+            raise BadInput("--weights-prefix and --rename are for names of a weights file; give it with --weights")
+        return None
+    tensors = read_tensors(reading.weights)
+    return Weights(reading.weights, tensors, reading.weights_prefix, reading.rename, reading.ignore_unused_weights)
+
+
+def _of_memory(module: nn.Module, reading: Reading) -> Source:
+    """A module in memory; with a weights file a copy of it that has those."""
+    name = type(module).__name__
+    weights = _weights(reading)
+    if weights is None:
+        return Source(module, name)
+    made = copy.deepcopy(module)
+    return Source(made, name, notes=weights.load(made))
 
 
 def _of_module(source: Source, reading: Reading) -> TorchNet:

@@ -1,29 +1,23 @@
-"""Where a module comes from by name, and its weights."""
+"""Where a module comes from by name, with its weights."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import told
+from fullconv.formats.torch.readings import Weights
 from fullconv.rasters.preprocess import Preprocess
-
-_PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "backbone.", "net.", "network.", "encoder.")
-_INSIDE = ("state_dict", "model_state_dict", "model", "net", "weights", "params", "model_ema", "state_dict_ema")
-_SHOWN = 3
-_WRAPPERS = 3  # how many prefixes a name may carry
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def build(name: str, weights: Path | None) -> Source:
+def build(name: str, weights: Weights | None) -> Source:
     """Make a module from ``torchvision:resnet18``, ``timm:efficientnet_b0`` or ``package.module:function``.
 
     Raises:
@@ -45,22 +39,18 @@ def build(name: str, weights: Path | None) -> Source:
     """
     library, _, rest = name.partition(":")
     make = {"torchvision": _torchvision, "timm": _timm}.get(library, _own)
-    state = None if weights is None else read_state(weights)
     maker = make(name, rest)
     made = maker.module({})
     notes: tuple[str, ...] = ()
-    if state is not None:
-        assert weights is not None
-        classes = _other_classes(made, state)
-        if classes is not None and maker.takes_classes:
+    if weights is not None:
+        classes = weights.reading(made).classes if maker.takes_classes else None
+        if classes is not None:
             made = maker.module({"num_classes": classes})
             notes = (f"the weights are for {classes} classes",)
-        load_state(made, state, str(weights))
-    else:
+        notes += weights.load(made)
+    elif library in ("torchvision", "timm"):
         notes = ("no --weights given: its weights are random",)
-    return Source(
-        made, name, maker.input_shape, maker.preprocess, notes if library in ("torchvision", "timm") or state else ()
-    )
+    return Source(made, name, maker.input_shape, maker.preprocess, notes)
 
 
 @dataclass(frozen=True)
@@ -171,99 +161,3 @@ def _near(name: str, names: list[str]) -> str:
 
     close = get_close_matches(name, names, 3)
     return f"; did you mean {', '.join(close)}?" if close else ""
-
-
-# Weights ----------------------------------------------------------------------------------------------
-
-
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """A state_dict from a .safetensors file, or from a checkpoint without unpickling anything but tensors."""
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-        except ImportError:
-            raise MissingExtra("safetensors is not installed; install it with: pip install 'fullconv[torch]'") from None
-        try:
-            return dict(load_file(path))
-        except (SafetensorError, OSError) as error:
-            raise BadInput(f"{path}: not a readable .safetensors file ({error})") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" not in str(error) and "weights_only" not in str(error):
-            raise BadInput(f"{path}: truncated or damaged, not a checkpoint of PyTorch ({told(error)[:200]})") from None
-        raise BadInput(
-            f"{path}: holds pickled Python objects, whose loading could run code; refused. Where you trust it, keep its tensors alone: "
-            'torch.save(torch.load("old.pth", weights_only=False)["state_dict"], "new.pth") (or .state_dict() of a whole module)'
-        ) from None
-    except Exception as error:  # a damaged file can break the reader at any place
-        raise BadInput(f"{path}: truncated or damaged, not a checkpoint of PyTorch ({told(error)[:200]})") from None
-    return _tensors(found, path)
-
-
-def _tensors(found: Any, path: Path) -> dict[str, torch.Tensor]:
-    for _ in range(3):  # {"state_dict": {...}}, and the like within
-        if not isinstance(found, Mapping):
-            break
-        tensors = {str(k): v for k, v in found.items() if isinstance(v, torch.Tensor)}
-        if tensors and len(tensors) >= len(found) / 2:
-            return tensors
-        inner = next((found[k] for k in _INSIDE if isinstance(found.get(k), Mapping)), None)
-        if inner is None:
-            break
-        found = inner
-    raise BadInput(f"{path}: holds no state_dict (a mapping of names to tensors), but a {type(found).__name__}")
-
-
-def fitted(state: Mapping[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
-    """The state under the module's names: prefixes that wrappers leave are taken off while that finds more of them."""
-    best, tried = dict(state), [dict(state)]
-    for _ in range(_WRAPPERS):
-        tried = [
-            cut
-            for names in tried
-            for prefix in _PREFIXES
-            if any(name.startswith(prefix) for name in names)
-            and len(cut := {name.removeprefix(prefix): value for name, value in names.items()}) == len(names)
-        ]
-        best = max([best, *tried], key=lambda names: len(wanted & set(names)))
-    return best
-
-
-def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], path: str) -> None:
-    """Load a state_dict; what is missing, unknown or of another shape is told by its first few names."""
-    own = module.state_dict()
-    found = fitted(state, set(own))
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    missing = [name for name in own if name not in found and name not in counters]
-    unknown = [name for name in found if name not in own]
-    shapes = [
-        f"{name} {tuple(found[name].shape)} for {tuple(own[name].shape)}"
-        for name in own
-        if name in found and found[name].shape != own[name].shape
-    ]
-    if missing or unknown or shapes:
-        parts = [f"missing {_few(missing)}" if missing else "", f"unknown {_few(unknown)}" if unknown else ""]
-        parts.append(f"of another shape {_few(shapes)}" if shapes else "")
-        raise BadInput(f"{path}: the weights do not fit the network: {'; '.join(p for p in parts if p)}")
-    module.load_state_dict(found, strict=False)
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def _other_classes(module: nn.Module, state: Mapping[str, torch.Tensor]) -> int | None:
-    """The number of classes that the weights are for, where only that tells them from the module's."""
-    own = module.state_dict()
-    found = fitted(state, set(own))
-    counts = {
-        int(found[name].shape[0])
-        for name, value in own.items()
-        if name in found and found[name].shape != value.shape and found[name].shape[1:] == value.shape[1:]
-    }
-    return counts.pop() if len(counts) == 1 else None
