@@ -47,6 +47,12 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is remembered is of one run of the tests."""
+    os.environ["FULLCONV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @dataclass(frozen=True)
 class Golden:
     """What Caffe computed: a network, its inputs and its blobs."""

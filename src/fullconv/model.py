@@ -189,16 +189,8 @@ class Model:
         self, native: Any, kind: Format, made: Made | None = None, adaptation: Adaptation | None = None
     ) -> Model:
         """A network made of this one."""
-        return Model(
-            native,
-            kind,
-            self.path,
-            self.global_pooling,
-            self.files,
-            checks=self.checks,
-            made=made,
-            adaptation=adaptation,
-        )
+        pooled, checks = self.global_pooling, self.checks
+        return Model(native, kind, self.path, pooled, self.files, checks=checks, made=made, adaptation=adaptation)
 
     def held(self) -> Model:
         """Itself, checked where checks are on."""
@@ -351,6 +343,14 @@ class Model:
             BadInput: an input is missing or has a shape that the network cannot take.
         """
         return self._runner.run(inputs, outputs=outputs, runtime=runtime, precision=precision)
+
+    def engine(self, shape: Sequence[int], output: str, runtime: str = "auto", precision: Precision = "fp32") -> str:
+        """The engine that runs it on an image of (N, C, H, W), and on what kind of device: ``onnxruntime:cpu``, ``torch:cuda``."""
+        return self._runner.engine(shape, output, runtime, precision)
+
+    def let_go(self) -> None:
+        """Give back what compiled engines hold; the next run compiles again."""
+        self.__dict__.pop("_runner", None)
 
     def values(
         self,

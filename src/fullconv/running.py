@@ -152,6 +152,12 @@ class Runner:
         found = value_shapes(lowered, lowered.nodes, given)
         return None if found is None else {v: found[o] for v, o in lowered.outputs.items() if o in found}
 
+    def engine(self, shape: Sequence[int], output: str, runtime: str, precision: Precision) -> str:
+        """``Model.engine``."""
+        feeds = self._feeds(np.broadcast_to(np.float32(0), tuple(shape)))
+        shapes = {name: value.shape for name, value in feeds.items()}
+        return self._session(shapes, (output,), runtime, precision).engine
+
     def lowered(self, shapes: Mapping[str, Sequence[int]]) -> Lowered:
         """The form that engines run for inputs of these shapes, with the activation."""
         lowered, activation = self._format.lower(self._native, shapes), self._activation

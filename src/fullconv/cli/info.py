@@ -42,6 +42,8 @@ def command(result: str, as_json: bool) -> None:
     )
     if found.exactness:
         say(f"  {found.exactness}")
+    if found.engine:
+        say(f"  computed by {found.engine}, {found.precision}")
     if found.statement is not None:
         say(f"  {found.statement}")
     for line in _place(found):

@@ -7,23 +7,26 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput, TooSmall
+from fullconv.fingerprint import of_model
 from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.graph.axes import SPACE
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
+from fullconv.maps.engines import faster_engine, may_choose
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.missing import without_answer
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.scales import Fuse, fused
-from fullconv.maps.ways import By, Finer, class_labels, way_over
+from fullconv.maps.ways import By, Finer, Way, class_labels, way_over
 from fullconv.model import Model
 from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.pictures import resized, to_channels
@@ -33,6 +36,7 @@ from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]
 _LARGEST_SCALE = 16.0
+_MUCH = 16  # crops' areas, from which on an image may take long
 
 
 def map_image(
@@ -190,6 +194,7 @@ def _map_seen(
     full, name, sampling = way.model, way.output, way.sampling
     grid = sampling.over((values.shape[2], values.shape[3]))
     require_room(grid, seen.name or None)
+    runtime = _engine(model, way, values, runtime, precision, notes)
     if precision != "fp32":
         notes(_rounding(full, values, name, grid, runtime, precision))
     if by == "cast":
@@ -205,6 +210,43 @@ def _map_seen(
     return ClassMap(
         scores, grid, names, name, by, way.exactness, seen.pixels, place=seen.place, score_kind=way.score_kind
     )
+
+
+def _engine(
+    model: Model, way: Way, values: Array, runtime: str, precision: Precision, notes: Callable[[str], None]
+) -> str:
+    """The engine to be taken: as asked, or where the image takes long the faster one of the processor's."""
+    (height, width), (_, *crop) = values.shape[2:], way.model.image_shape
+    crops = height * width / (crop[0] * crop[1])
+    if crops < _MUCH or not may_choose(way, runtime, precision):
+        return runtime
+    took = []
+    for _ in range(2):  # the first compiles
+        start = perf_counter()
+        run_cast(way.model, values[:, :, : crop[0], : crop[1]], way.output, runtime)
+        took.append(perf_counter() - start)
+    seconds = min(took) * crops * way.shifts[0] * way.shifts[1]
+
+    def parts(size: tuple[int, int]) -> list[Array]:
+        return [part_at(values, size, share) for share in (1 / 3, 2 / 3)]
+
+    found = faster_engine(way, runtime, precision, (height, width), seconds, seconds, lambda: of_model(model), parts)
+    if found is None:
+        return runtime
+    notes(str(found))
+    return found.engine
+
+
+def part_at(values: Array, size: tuple[int, int], share: float) -> Array:
+    """A part of (1, C, H, W) of this (height, width), that far between its beginning and its end; zeros where it is smaller."""
+    y, x = (int(max(0, have - want) * share) for have, want in zip(values.shape[2:], size, strict=True))
+    return filled_to(values[:, :, y : y + size[0], x : x + size[1]], size)
+
+
+def filled_to(values: Array, size: tuple[int, int]) -> Array:
+    """(1, C, H, W) with zeros behind it, up to a (height, width)."""
+    down, right = (max(0, want - have) for have, want in zip(values.shape[2:], size, strict=True))
+    return np.pad(values, ((0, 0), (0, 0), (0, down), (0, right)))
 
 
 def _at_scales(
@@ -269,7 +311,7 @@ def run_cast(full: Model, values: Array, output: str, runtime: str = "auto", pre
     rows, cols = full.fitting((height, width), output)
     values = np.ascontiguousarray(values[:, :, :rows, :cols])
     if rows > height or cols > width:
-        values = np.pad(values, ((0, 0), (0, 0), (0, max(0, rows - height)), (0, max(0, cols - width))))
+        values = filled_to(values, (rows, cols))
     found = full.run(values, outputs=[output], runtime=runtime, precision=precision)[output]
     axes = full.graph.values[output]
     if found.ndim == 3 == axes.rank and axes.is_map:  # one number a cell: the winner's, say

@@ -35,6 +35,7 @@ class Summary:
         finished: all of it is there.
         tiles: (done, all) of a store, None of a file.
         model, image: by name, where it says them.
+        engine, precision: that it was computed by and in, where it says them.
         size: (height, width) of the image in pixels.
         rows, cols, stride, crop: of the cells; stride and crop in pixels, (y, x), as the grid has them.
         left_out: cells without an answer.
@@ -64,6 +65,8 @@ class Summary:
     cell_area: float | None
     area_note: str = ""
     statement: Statement | None = None
+    engine: str = ""
+    precision: str = ""
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -93,7 +96,7 @@ def summary_of(result: str | Path) -> Summary:
         size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
-        area_note=area_note(found), statement=found.statement,
+        area_note=area_note(found), statement=found.statement, engine=_text(asked, "runtime"), precision=_text(asked, "precision"),
     )  # fmt: skip
 
 
@@ -118,6 +121,11 @@ def shares_of(found: ClassMap) -> list[Share]:
 def image_name(found: ClassMap) -> str:
     """The name of a map's image, empty where it does not say it."""
     return "" if found.record is None else _name(found.record.request, "image")
+
+
+def _text(asked: Mapping[str, Any], key: str) -> str:
+    said = asked.get(key)
+    return said if isinstance(said, str) else ""
 
 
 def _name(asked: Mapping[str, Any], part: str) -> str:

@@ -77,6 +77,10 @@ class ActivatedSession:
     activation: Activation
     axes: Axes
 
+    @property
+    def engine(self) -> str:
+        return self.session.engine
+
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
         given = zip(names, self.session.run(feeds, names), strict=True)
         return [self.activation.of(a, self.axes) if name == self.activation.output else a for name, a in given]

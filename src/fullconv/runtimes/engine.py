@@ -41,6 +41,17 @@ class Engine:
         """Whether a device was named that is not the processor."""
         return self.device not in (None, "cpu")
 
+    def goes_on(self, recorded: str) -> bool:
+        """Whether a run that is asked for so may go on with what the recorded engine began: on a device of the same kind, whatever its number."""
+        before = Engine.of(recorded)
+        kinds = [device.partition(":")[0] for device in (self.device, before.device) if device is not None]
+        return self.engine in ("auto", before.engine) and len({*kinds}) < 2
+
+    def as_begun(self, recorded: str) -> str:
+        """What such a run takes: the recorded engine, on the device that is asked for where one is."""
+        before = Engine.of(recorded)
+        return with_device(before.engine, self.device or before.device)
+
     @staticmethod
     def of(runtime: str) -> Engine:
         """From ``engine`` or ``engine:device``."""

@@ -43,6 +43,8 @@ def use_exact_arena(options: ort.SessionOptions) -> None:
 class OnnxRuntimeSession:
     """One InferenceSession. Weights are bound as they are and shared with the network."""
 
+    engine = "onnxruntime:cpu"
+
     def __init__(
         self,
         lowered: Lowered,

@@ -24,6 +24,10 @@ Array = npt.NDArray[Any]
 class Session(Protocol):
     """A network compiled for one engine."""
 
+    @property
+    def engine(self) -> str:
+        """Which, and on what kind of device: ``onnxruntime:cpu``, ``torch:cuda``."""
+
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
         """The named outputs; feeds are float32, by the network's input names."""
 
@@ -65,6 +69,16 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
     from fullconv.runtimes.onnxruntime import compile_onnxruntime
 
     return compile_onnxruntime, True
+
+
+def require_engine(runtime: str, precision: Precision) -> None:
+    """BadInput where an engine, its device or the precision is not here."""
+    compiler(runtime, precision)
+    asked = Engine.of(runtime)
+    if asked.engine == "torch" and asked.device is not None:
+        from fullconv.runtimes.torch.device import device_of, require
+
+        require(precision, device_of(asked.device))
 
 
 def chosen(asked: Engine, precision: Precision) -> str:

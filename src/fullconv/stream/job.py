@@ -18,6 +18,7 @@ from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
 from fullconv.results.encoding import STORED, Stored
 from fullconv.results.statement import Statement
+from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.runtime import Precision
 
 OnError = Literal["stop", "skip"]
@@ -85,7 +86,7 @@ class Job:
         )
 
     def request(self, model: str, model_print: str, image_print: str, where_print: str | None) -> dict[str, Any]:
-        """What must be the same for a run to go on where an earlier one stopped."""
+        """What must be the same for a run to go on where an earlier one stopped. A store names the engine that was taken."""
         image = str(self.image) if isinstance(self.image, str | Path) else "an image in memory"
         return {
             "numerics": version.NUMERICS,
@@ -122,7 +123,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     found = []
     for key in new:
         before, after = _plain(old.get(key, _ADDED.get(key))), new[key]
-        if before == after:
+        if before == after or (key == "runtime" and Engine.of(after).goes_on(str(before))):
             continue
         if key == "numerics":
             found.append(_OTHER_NUMERICS)

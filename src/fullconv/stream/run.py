@@ -28,6 +28,7 @@ from fullconv.results.store import NO_CLASS, Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
+from fullconv.stream.engine import as_begun, taken, with_engine
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.plan import StreamPlan, plan_stream
@@ -186,6 +187,9 @@ def _map_raster(
             client = stack.enter_context(connected(**cluster))
             memory = budget_of(client) if memory is None and old is None else memory
         job, plan = _planned(model, view, job, memory, old, report, notes, options.get("confirm") is not None)
+        if old is None:
+            job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)
+            request = {**request, "runtime": taken(plan, job)}
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
@@ -219,7 +223,7 @@ def _planned(
     if asked and job.confirm is None:
         notes("nothing to confirm: every cell is its crop's own already")
     if old is not None:
-        job = replace(job, statement=old.statement)
+        job = as_begun(replace(job, statement=old.statement), old.request)
         return job, plan_stream(model, view, job, memory, old.tiles, notes)
     plan = plan_stream(model, view, job, memory, notes=notes)
     if job.confirm is None:

@@ -27,6 +27,7 @@ class TorchSession:
     def __init__(self, net: TorchNet, precision: Precision, device: str | None = None) -> None:
         self._device = device_of(device)
         require(precision, self._device)
+        self.engine = f"torch:{self._device.type}"
         if (count := threads()) is not None:
             torch.set_num_threads(count)
         self._module = net.module if self._device.type == "cpu" else copy.deepcopy(net.module).to(self._device)

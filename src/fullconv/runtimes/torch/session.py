@@ -29,6 +29,7 @@ class LoweredSession:
     def __init__(self, lowered: Lowered, names: Sequence[str], precision: Precision, device: str | None = None) -> None:
         self.device = device_of(device)
         require(precision, self.device)
+        self.engine = f"torch:{self.device.type}"
         if (count := threads()) is not None:
             torch.set_num_threads(count)
         self.precision: Precision = precision

@@ -1,0 +1,94 @@
+"""The engine that a stored map is made by: the faster one of the processor's where nobody says which, and of a run that goes on the one that began it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullconv.errors import BadInput
+from fullconv.maps.engines import faster_engine
+from fullconv.maps.mapping import filled_to, prepare
+from fullconv.model import Model
+from fullconv.rasters.source import Unreadable
+from fullconv.rasters.view import View
+from fullconv.runtimes.engine import Engine
+from fullconv.runtimes.runtime import require_engine
+from fullconv.stream.job import Job
+from fullconv.stream.plan import StreamPlan, plan_stream
+from fullconv.system.memory import give_back
+
+Array = npt.NDArray[Any]
+
+
+def as_begun(job: Job, request: Mapping[str, Any]) -> Job:
+    """The job with the engine that its result was begun by.
+
+    Raises:
+        BadInput: it is not here.
+    """
+    runtime = Engine.of(job.runtime).as_begun(str(request["runtime"]))
+    try:
+        require_engine(runtime, job.precision)
+    except BadInput as error:
+        raise BadInput(
+            f"{job.out}: was begun by {request['runtime']} ({error}); --restart starts anew with another engine"
+        ) from None
+    return replace(job, runtime=runtime)
+
+
+def with_engine(
+    model: Model, view: View, job: Job, plan: StreamPlan, memory: int | None, model_print: str, notes: Callable[[str], None]
+) -> tuple[Job, StreamPlan]:  # fmt: skip
+    """The job with the faster engine, and the same tiles planned with it; as they are where there is nothing to choose.
+
+    Where crops confirm cells, ONNX Runtime runs both, since one session of it serves crops by any number.
+    """
+    if job.confirm is not None or plan.peak_bytes + plan.measuring_bytes > plan.budget:
+        return job, plan
+
+    def parts(size: tuple[int, int]) -> list[Array]:
+        return [_part(view, job, model.image_shape[0], size, share) for share in (1 / 3, 2 / 3)]
+
+    tile = plan.seconds / len(plan.tiles)
+    found = faster_engine(
+        plan.way, job.runtime, job.precision, plan.tiles.shape, tile, plan.seconds, lambda: model_print, parts
+    )
+    if found is None:
+        return job, plan
+    notes(str(found))
+    if not found.changes:
+        return job, plan
+    other = replace(job, runtime=found.engine)
+    plan.way.model.let_go()
+    give_back()
+    try:
+        return other, plan_stream(model, view, other, memory, plan.tiles)
+    except BadInput:  # its memory
+        notes(f"engine onnxruntime all the same: {found.engine} takes more memory than may be taken")
+        plan.way.model.let_go()
+        return job, plan
+
+
+def taken(plan: StreamPlan, job: Job) -> str:
+    """The engine that runs, and on what kind of device."""
+    return plan.way.model.engine((1, *plan.way.model.image_shape), plan.way.output, job.runtime, job.precision)
+
+
+def _part(view: View, job: Job, channels: int, size: tuple[int, int], share: float) -> Array:
+    """Network input (1, C, H, W) of a part of the image, that far between its beginning and its end; noise where it does not decode."""
+    y, x = (int(max(0, have - want) * share) for have, want in zip(view.size, size, strict=True))
+    rows, cols = (y, min(y + size[0], view.size[0])), (x, min(x + size[1], view.size[1]))
+    try:
+        pixels, missing = view.read(rows, cols)
+    except Unreadable:
+        view.reopen()
+        shape = rows[1] - rows[0], cols[1] - cols[0], channels
+        pixels, missing = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32), None
+    values, _ = prepare(pixels, job.preprocess, channels, view.ordered)
+    if missing is not None:
+        values[:, :, missing] = 0
+    return filled_to(values, size)
