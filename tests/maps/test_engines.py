@@ -17,7 +17,7 @@ from fullconv.maps.ways import Way, way_over
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
 from fullconv.stream import engine as stream_engine
-from fullconv.stream.work import Worker
+from fullconv.stream.processor import Processor
 from fullconv.system.parse import limited_threads
 from fullconv.system.remembered import cache_folder, remembered
 from tests import helpers as h
@@ -182,22 +182,22 @@ def test_a_stored_run_goes_on_with_the_engine_that_began_it(tmp_path: Path, monk
     monkeypatch.setattr("fullconv.stream.plan.StreamPlan.measuring_bytes", -(1 << 40))  # the tests hold much
     monkeypatch.setattr(engines, "LEAST", 0.0)
     monkeypatch.setattr(engines, "_measure", lambda *given: Measured(3.0, 1.0, 0.0, 1.0))
-    original, seen = Worker.run, []
+    original, seen = Processor.finish, []
 
-    def failing(self: Worker, loaded):
+    def failing(self: Processor, ticket):
         if seen:
             raise FullconvError("the power went")
-        seen.append(loaded.tile.name)
-        return original(self, loaded)
+        seen.append(ticket.tile.name)
+        return original(self, ticket)
 
     told: list[str] = []
     fullconv.map_raster(model, image, whole, notes=told.append, **asked)
     assert record(whole)["runtime"] == "openvino:cpu"
     assert any(note.startswith("engine openvino: ") for note in told)
-    monkeypatch.setattr(Worker, "run", failing)
+    monkeypatch.setattr(Processor, "finish", failing)
     with pytest.raises(FullconvError, match="the power went"):
         fullconv.map_raster(model, image, out, **asked)
-    monkeypatch.setattr(Worker, "run", original)
+    monkeypatch.setattr(Processor, "finish", original)
     monkeypatch.setattr(stream_engine, "with_engine", None)  # nothing is measured
     with pytest.raises(BadInput, match="runtime: openvino:cpu, now onnxruntime"):
         fullconv.map_raster(model, image, out, runtime="onnxruntime", **asked)
