@@ -22,6 +22,7 @@ def test_names() -> None:
         "compare",
         "map",
         "receptive_field",
+        "run",
         "ClassMap",
         "Comparison",
         "Preprocess",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fullconv.rasters.preprocess import Preprocess
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.stream.whole import map_whole as map
+    from fullconv.study.run import Study, run
     from fullconv.surgery.plan import Plan
     from fullconv.trust.agreement import Agreement, agreement
     from fullconv.trust.blame import Blame, blame
@@ -69,6 +70,8 @@ _WHERE = {
     "map_raster": "fullconv.stream.run:map_raster",
     "plan_raster": "fullconv.stream.run:plan_raster",
     "plan": "fullconv.api:plan",
+    "Study": "fullconv.study.run:Study",
+    "run": "fullconv.study.run:run",
     "receptive_field": "fullconv.api:receptive_field",
     "Blame": "fullconv.trust.blame:Blame",
     "blame": "fullconv.trust.blame:blame",
@@ -99,6 +102,7 @@ __all__ = [
     "Refused",
     "Report",
     "SomeFailed",
+    "Study",
     "__version__",
     "adapt",
     "agreement",
@@ -113,6 +117,7 @@ __all__ = [
     "plan",
     "plan_raster",
     "receptive_field",
+    "run",
     "verify",
 ]
 

@@ -116,7 +116,7 @@ def test_a_finer_map_is_compared_at_the_coarser_cells(swapped: bool) -> None:
     assert found.off == (0, 0)
     assert "scores are equal" in str(found)
     which = "second" if swapped else "first"
-    assert found.remarks == (f"cells are the {which} map's; the other's nearest centres are at most 0 px away",)
+    assert found.remarks == (f"cells are the {which} map's; the other's centres lie on them",)
 
 
 def test_cells_beyond_the_other_map_have_an_answer_in_one_only() -> None:

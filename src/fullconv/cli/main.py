@@ -21,6 +21,7 @@ _COMMANDS = {
     "cast": "write the fully convolutional network in the model's own format",
     "adapt": "bring a padded network's map nearer to its crops",
     "map": "map images of any size: scores as .npz or .zarr, pictures as .png",
+    "run": "map a whole study: a map of each image, exports, one table",
     "watch": "map the images that arrive in a folder",
     "compare": "compare two maps of one image",
     "info": "what a map holds, and whether it is finished",
