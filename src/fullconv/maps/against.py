@@ -112,9 +112,9 @@ class Against:
         said = []
         if self._maps[0].grid.stride != self._maps[1].grid.stride or max(self.off) > _AWAY:
             which = ("first", "second")[self._base]
-            said.append(
-                f"cells are the {which} map's; the other's nearest centres are at most {max(self.off):.3g} px away"
-            )
+            off = max(self.off)
+            apart = f"nearest centres are at most {off:.3g} px away" if off > _AWAY else "centres lie on them"
+            said.append(f"cells are the {which} map's; the other's {apart}")
         kinds = [found.score_kind or "of no kind that is known" for found in self._maps]
         if kinds[0] != kinds[1]:
             said.append(f"scores are not compared: they are {kinds[0]} in the first map and {kinds[1]} in the second")
