@@ -45,7 +45,7 @@ _PICTURED = ("interpolate", "alpha", "cmap", "dpi")
     "--by-class", group=OUTPUT, is_flag=True, help="Write a GeoJSON of each class of --class too, with its regions alone.",
 )  # fmt: skip
 @option(
-    "--jobs", group=SPEED, type=click.IntRange(1), default=1, show_default=True, metavar="N", brief="Images at once.",
+    "--jobs", group=SPEED, type=click.IntRange(1), default=1, show_default=True, metavar="N",
     help="Images at once, each in a process of its own with its share of the processors and of --memory.",
 )  # fmt: skip
 @option(
