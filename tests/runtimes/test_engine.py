@@ -35,8 +35,8 @@ def test_an_engine_and_a_device(text: str, engine: str, device: str | None) -> N
         ("caffe", "runtime 'caffe'"),
         ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N, mps, xpu or xpu:N"),
         ("auto:cuda:x", "device 'cuda:x'"),
-        ("onnxruntime:cuda", "onnxruntime computes on the cpu here"),
-        ("openvino:mps", "openvino computes on the cpu here"),
+        ("onnxruntime:xpu", "onnxruntime computes on cpu and cuda here"),
+        ("openvino:mps", "openvino computes on cpu here"),
     ],
 )
 def test_what_is_none(text: str, told: str) -> None:

@@ -196,11 +196,13 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for each in (
         option(
             "--precision", group=SPEED, type=click.Choice(list(PRECISIONS)), default="fp32", show_default=True,
-            help="tf32 is of NVIDIA's GPUs; fp16 needs PyTorch, bf16 PyTorch or OpenVINO; how far each moves scores is said.",
+            help="tf32 is of NVIDIA's GPUs; fp16 needs PyTorch or TensorRT, bf16 one of these or OpenVINO; how far each moves scores is said.",
         ),
         option(
             "--runtime", group=SPEED, type=click.Choice(list(NAMES)), default="auto", show_default=True, metavar="ENGINE",
-            help="Engine that computes: onnxruntime, openvino or torch; auto takes torch on a GPU, where there is one, else onnxruntime.",
+            brief="onnxruntime, openvino, tensorrt or torch.",
+            help="Engine that computes: onnxruntime, openvino, tensorrt or torch; auto takes torch on a GPU, where there is one, else onnxruntime or, for a map that "
+            "takes long, the faster of it and openvino.",
         ),
         option(
             "--threads", group=SPEED, type=click.IntRange(1, MOST_THREADS), metavar="N", expose_value=False, callback=_limit,
@@ -212,7 +214,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--device", group=SPEED, metavar="NAME",
-            help="Where the engine computes: cpu, cuda, cuda:1, mps or xpu (by PyTorch); by default CUDA where there is one.",
+            help="Where the engine computes: cpu, cuda, cuda:1, mps or xpu; onnxruntime on cpu and cuda; by default CUDA where PyTorch sees one.",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)

@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 from fullconv.errors import BadInput
 
-NAMES = ("auto", "onnxruntime", "openvino", "torch")
+NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+_WHERE = {"onnxruntime": ("cpu", "cuda"), "openvino": ("cpu",), "tensorrt": ("cuda",)}  # torch computes on all
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:[0-9]{1,3})?")
 
 
@@ -31,9 +32,10 @@ class Engine:
             raise BadInput(f"runtime {self.engine!r}: not one of {', '.join(NAMES)}")
         if self.device is not None and not _DEVICE.fullmatch(self.device):
             raise BadInput(f"device {self.device!r}: not cpu, cuda, cuda:N, mps, xpu or xpu:N")
-        if self.is_accelerated and self.engine in ("onnxruntime", "openvino"):
+        kind, where = (self.device or "").partition(":")[0], _WHERE.get(self.engine)
+        if where is not None and kind and kind not in where:
             raise BadInput(
-                f"device {self.device}: {self.engine} computes on the cpu here; --runtime torch computes there"
+                f"device {self.device}: {self.engine} computes on {' and '.join(where)} here; --runtime torch computes there"
             )
 
     @property

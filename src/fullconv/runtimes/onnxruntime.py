@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the processor, or where its provider computes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from fullconv.errors import FullconvError
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.provider import Provider
 from fullconv.system.memory import total_bytes
 from fullconv.system.parse import threads
 
 Array = npt.NDArray[Any]
 _FATAL_ONLY = 4  # errors are raised and told by us; the engine would write its own lines of them before
 _LARGEST = 2**31  # bytes
+PROCESSOR = Provider()
 ort.set_default_logger_severity(_FATAL_ONLY)
 
 
@@ -43,8 +44,6 @@ def use_exact_arena(options: ort.SessionOptions) -> None:
 class OnnxRuntimeSession:
     """One InferenceSession. Weights are bound as they are and shared with the network."""
 
-    engine = "onnxruntime:cpu"
-
     def __init__(
         self,
         lowered: Lowered,
@@ -53,6 +52,7 @@ class OnnxRuntimeSession:
         live_weights: bool = False,
         rewrites: bool = True,
         prepacks: bool = True,
+        provider: Provider = PROCESSOR,
     ) -> None:
         """A session.
 
@@ -62,7 +62,9 @@ class OnnxRuntimeSession:
             live_weights: learned arrays are fed at every run, so that a change to them takes effect.
             rewrites: the engine may fuse operators; off, each runs as it is written.
             prepacks: weights are laid out anew for many runs; off, the session is there sooner, and holds no copy of them.
+            provider: where it computes.
         """
+        self._provider, self.engine = provider, provider.engine
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         options.intra_op_num_threads = threads() or 0  # fewer where several processes share a machine
@@ -71,7 +73,8 @@ class OnnxRuntimeSession:
         # A session's threads spin for a while after a run; beside another session they would take its processors
         # (map and crops in turn on two cores: 50 % and 90 % slower). Alone it costs nothing.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        use_exact_arena(options)
+        if provider.is_processor:
+            use_exact_arena(options)
         if not rewrites:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         elif not prepacks or any(array.nbytes >= _LARGEST for array in lowered.weights.values()):
@@ -90,9 +93,12 @@ class OnnxRuntimeSession:
                 options.add_external_initializers(list(lowered.weights), values)
         model = lowered.message(weights="inputs" if live_weights else "external", names=names)
         try:
-            self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                model.SerializeToString(), options, providers=provider.listed(), enable_fallback=0
+            )
         except Exception as error:  # the engine has its own error types
-            raise FullconvError(f"ONNX Runtime cannot run the network: {str(error)[:300]}") from error
+            raise provider.error(error, "to make the network ready") from error
+        provider.require_taken(self._session)
         self._last: dict[str, tuple[int, ...]] | None = None
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
@@ -101,12 +107,12 @@ class OnnxRuntimeSession:
         config.log_severity_level = _FATAL_ONLY
         if self._last is not None and shapes != self._last:
             # Another shape: give back what the last one held, so that memory follows the largest input only.
-            config.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            config.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._provider.arena)
         self._last = shapes
         try:
             found: list[Array] = self._session.run([self._outputs[name] for name in names], dict(feeds), config)
         except Exception as error:  # the engine has its own error types
-            raise FullconvError(f"the engine failed on inputs of {shapes}: {error}") from error
+            raise self._provider.error(error, f"on inputs of {shapes}") from error
         return found
 
 

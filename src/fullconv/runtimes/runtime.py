@@ -61,6 +61,14 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
         from fullconv.runtimes.openvino import compile_openvino
 
         return compile_openvino, False
+    if engine == "tensorrt" or asked.is_accelerated:
+        from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
+        from fullconv.runtimes.provider import on_gpu
+
+        provider = on_gpu(engine, asked.device, precision)
+        return lambda lowered, names, how: OnnxRuntimeSession(
+            lowered, names, provider=provider
+        ), engine == "onnxruntime"
     if precision != "fp32":
         raise BadInput(
             f"onnxruntime computes in fp32 here; {precision} needs --runtime torch"
