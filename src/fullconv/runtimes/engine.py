@@ -12,7 +12,8 @@ NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _WHERE = {"onnxruntime": ("cpu", "cuda"), "openvino": ("cpu",), "tensorrt": ("cuda",)}  # torch computes on all
-_DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:[0-9]{1,3})?")
+_ONE = "(cpu|mps|(cuda|xpu)(:([0-9]{1,3}|all))?)"
+_DEVICE = re.compile(f"{_ONE}(,{_ONE})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Engine:
 
     Attributes:
         engine: of ``NAMES``.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``; None where the engine chooses.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``; several of one kind (``cuda:0,cuda:1``, ``cuda:all``), which a stream
+            shares its tiles out among; None where the engine chooses.
     """
 
     engine: str
@@ -31,8 +33,16 @@ class Engine:
         if self.engine not in NAMES:
             raise BadInput(f"runtime {self.engine!r}: not one of {', '.join(NAMES)}")
         if self.device is not None and not _DEVICE.fullmatch(self.device):
-            raise BadInput(f"device {self.device!r}: not cpu, cuda, cuda:N, mps, xpu or xpu:N")
-        kind, where = (self.device or "").partition(":")[0], _WHERE.get(self.engine)
+            raise BadInput(
+                f"device {self.device!r}: not cpu, cuda, cuda:N, cuda:all, mps, xpu or xpu:N, nor several of them (cuda:0,cuda:1)"
+            )
+        if len({each.partition(":")[0] for each in (self.device or "").split(",")}) > 1:
+            raise BadInput(f"device {self.device}: devices of one kind compute a map, whose numbers are alike")
+        kind, where = self.kind, _WHERE.get(self.engine)
+        if where is not None and "," in (self.device or ""):
+            raise BadInput(
+                f"device {self.device}: {self.engine} computes on one device here; --runtime torch computes on several"
+            )
         if where is not None and kind and kind not in where:
             raise BadInput(
                 f"device {self.device}: {self.engine} computes on {' and '.join(where)} here; --runtime torch computes there"
@@ -41,12 +51,17 @@ class Engine:
     @property
     def is_accelerated(self) -> bool:
         """Whether a device was named that is not the processor."""
-        return self.device not in (None, "cpu")
+        return self.kind not in (None, "cpu")
+
+    @property
+    def kind(self) -> str | None:
+        """``cpu``, ``cuda``, ``mps`` or ``xpu``, whichever of them it is."""
+        return None if self.device is None else self.device.split(",")[0].partition(":")[0]
 
     def goes_on(self, recorded: str) -> bool:
         """Whether a run that is asked for so may go on with what the recorded engine began: on a device of the same kind, whatever its number."""
         before = Engine.of(recorded)
-        kinds = [device.partition(":")[0] for device in (self.device, before.device) if device is not None]
+        kinds = [kind for kind in (self.kind, before.kind) if kind is not None]
         return self.engine in ("auto", before.engine) and len({*kinds}) < 2
 
     def as_begun(self, recorded: str) -> str:

@@ -51,7 +51,7 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
         from fullconv.runtimes.torch.session import LoweredSession
 
         device = asked.device
-        compiled = compiles("cuda" if device is None and sees_cuda() else (device or "cpu").partition(":")[0])
+        compiled = compiles("cuda" if device is None and sees_cuda() else (asked.kind or "cpu"))
         return lambda lowered, names, how: LoweredSession(lowered, names, how, device), not compiled
     if engine == "openvino":
         if find_spec("openvino") is None:
@@ -84,9 +84,10 @@ def require_engine(runtime: str, precision: Precision) -> None:
     compiler(runtime, precision)
     asked = Engine.of(runtime)
     if asked.engine == "torch" and asked.device is not None:
-        from fullconv.runtimes.torch.device import device_of, require
+        from fullconv.runtimes.torch.device import devices_of, require
 
-        require(precision, device_of(asked.device))
+        for device in devices_of(asked.device):
+            require(precision, device)
 
 
 def chosen(asked: Engine, precision: Precision) -> str:

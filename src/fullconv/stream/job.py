@@ -40,6 +40,7 @@ class Job:
         missing: share of a cell's crop above which missing pixels leave it without an answer.
         where: a mask picture, polygons, ``auto`` or ``auto:SHARE``; None maps all.
         on_error: ``stop`` at pixels that do not decode, or ``skip`` them: they are missing then.
+        device_memory: bytes that a run may take of its device; None: of a GPU what is free, of the processor what the process may take.
         confirm: what crops are to confirm; None: nothing.
         statement: what is promised by that, once a sample has said which cells are run as crops.
     """
@@ -62,6 +63,7 @@ class Job:
     missing: float = 0.5
     where: str | None = None
     on_error: OnError = "stop"
+    device_memory: int | None = field(default=None, compare=False)
     confirm: Confirm | None = None
     origin: Mapping[str, Any] | None = field(default=None, compare=False)
     statement: Statement | None = field(default=None, compare=False)

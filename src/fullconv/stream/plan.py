@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import log2
 from time import perf_counter
@@ -19,13 +20,16 @@ from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.confirm import crops_bytes, crops_of, rim
+from fullconv.stream.device.memory import share_of
+from fullconv.stream.device.road import why_usual
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
+from fullconv.system.parse import compiling
 from fullconv.tiling.cut import Line
-from fullconv.tiling.tiles import Cost, Tiles, plan_tiles
+from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
 from fullconv.tiling.window import Reach, crop_reach, reach
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
@@ -60,6 +64,7 @@ class StreamPlan:
         crops: the way of the same cells by crops, where some are confirmed by theirs.
         rims: (down, right) pixels that a tile is read further for these.
         crop_seconds: about what one of them takes.
+        room: memory of a device that tiles have to fit in too.
     """
 
     way: Way
@@ -72,6 +77,7 @@ class StreamPlan:
     crops: Way | None = None
     rims: tuple[int, int] = (0, 0)
     crop_seconds: float = 0.0
+    room: Room | None = None
 
     def confirming(self, share: float) -> StreamPlan:
         """The same tiles, of which this share of the cells are run as crops too."""
@@ -88,6 +94,14 @@ class StreamPlan:
         return _ENGINE + int(_WEIGHTS * _weights(self.way.model))
 
     @property
+    def device_bytes(self) -> int:
+        """Predicted memory of its device; 0 where it is the process's, or not planned."""
+        if self.room is None:
+            return 0
+        rows, cols = (max(b - a for a, b in (side.cells for side in sides)) for sides in (self.tiles.y, self.tiles.x))
+        return self.room.bytes(*self.tiles.shape, rows, cols)
+
+    @property
     def buffer(self) -> tuple[int, int, int]:
         """(C, H, W) of the largest tile as it is read, all shifts of the image together."""
         height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (self.tiles.y, self.tiles.x))
@@ -102,12 +116,22 @@ class StreamPlan:
             f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px, {tiles.waste:.1%} of the work lost to halos\n"
             f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
-            f"{'' if self.crops is None else _CROPS_TOO}"
+            f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"
         )
 
+    @property
+    def _on_device(self) -> str:
+        assert self.room is not None, "a device's memory is planned"
+        return f"\npredicted memory of {self.room.name} {self.device_bytes / 1e6:,.0f} MB; budget {self.room.budget / 1e6:,.0f} MB"
+
     def to_json(self) -> dict[str, Any]:
-        tiles = self.tiles
-        return {
+        tiles, room = self.tiles, self.room
+        own = (
+            {}
+            if room is None
+            else {"device": {"name": room.name, "budget_bytes": room.budget, "predicted_bytes": self.device_bytes}}
+        )
+        return {**own,
             "size": list(tiles.image),
             "grid": self.grid.in_numbers(),
             "tiles": len(tiles),
@@ -150,7 +174,7 @@ def plan_stream(
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
     crops = None if job.confirm is None else crops_of(model, way, job)
-    held, crop_seconds = _warm(way, job, channels)
+    held, crop_seconds = _warm(way, job, channels, why_usual(job, way, view.channels) is not None)
     own_seconds = 0.0
     if crops is not None:
         held, own_seconds = _warm(crops, job, channels)
@@ -178,20 +202,21 @@ def plan_stream(
     cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
     grid = view.in_original(read_grid)
-    return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds)
+    return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds, cost.room)
 
 
-def _warm(way: Way, job: Job, channels: int) -> tuple[int, float]:
+def _warm(way: Way, job: Job, channels: int, usual: bool = True) -> tuple[int, float]:
     """Bytes that the process holds now that the engine has run on one crop, and what writes is loaded; seconds of a crop."""
     import zarr  # noqa: F401
 
     _, height, width = way.model.image_shape
     crop = np.zeros((1, channels, height, width), np.float32)
     took = []
-    for _ in range(2):  # the first compiles
-        start = perf_counter()
-        way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
-        took.append(perf_counter() - start)
+    with nullcontext() if usual else compiling(False):  # a device's road compiles for tiles
+        for _ in range(2):  # the first compiles, by other engines
+            start = perf_counter()
+            way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
+            took.append(perf_counter() - start)
     give_back()
     return resident_bytes(), min(took)
 
@@ -255,10 +280,13 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0
 
     engine = engine_bytes(way, job.runtime)
+    share = None if why_usual(job, way, view.channels) is not None else share_of(way, view, job)
     beside = 0 if crops is None else crops_bytes(crops, job)
     kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
 
     def run(height: int, width: int) -> int:
+        if share is not None:
+            return share.run(height, width)
         if way.by == "crops":
             return engine((job.batch, channels, *way.model.image_shape[1:])) + batch
         return engine((1, channels, height, width)) + turned * height * width + beside
@@ -266,11 +294,12 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
     def stage(height: int, width: int, rows: int, cols: int) -> int:
         height, width = height + rims[0], width + rims[1]
         waiting = (PIXELS - 1) * view.pixel_bytes(height, width)  # beside what is read
-        values = values_bytes(channels, height, width)
+        values = values_bytes(channels, height, width) if share is None else share.stage(height, width, rows, cols)
         scores = kept * classes * rows * cols * 4
         return view.stage_bytes(height, width) + waiting + values + scores + looked * height * width
 
-    return Cost(run, stage, _planned_base(way.model, base, () if crops is None else (crops.model,)))
+    planned = _planned_base(way.model, base, () if crops is None else (crops.model,))
+    return Cost(run, stage, planned, room=None if share is None else share.room)
 
 
 def _planned_base(model: Model, now: int, beside: Sequence[Model] = ()) -> int:

@@ -66,6 +66,7 @@ def job_of(
     keep: str | Sequence[str | int] = "all",
     stored: Stored = "float32",
     on_error: OnError = "stop",
+    device_memory: int | None = None,
     confirm: float | str | None = None,
     confirm_class: str | int | None = None,
     confirm_threshold: float | None = None,
@@ -83,7 +84,7 @@ def job_of(
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
         select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
-        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing,
+        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
         origin=model.origin,
     )  # fmt: skip
@@ -134,7 +135,8 @@ def map_raster(
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
             above which missing pixels leave a cell without an answer), where (a mask, polygons, ``auto`` or ``auto:SHARE``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
-            trust, allow_remote and subdataset as for ``fullconv.map``; confirm (a level: so many of the winners are to be those of the crops;
+            device_memory (bytes that the run takes of its GPU, with which two share one), trust, allow_remote and subdataset as for
+            ``fullconv.map``; confirm (a level: so many of the winners are to be those of the crops;
             or ``detections`` or ``reported``, with a level or without: ``detections:0.95``), with confirm_class and confirm_threshold of the detections.
 
     Returns:

@@ -17,6 +17,7 @@ from fullconv.maps.ways import Way
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import Store
+from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.job import Job
 from fullconv.stream.processor import Processor, read_by
@@ -120,7 +121,11 @@ class Worker:
         Args:
             shape: (C, H, W) of the largest tile.
         """
-        return Processor(self.job, self.way, self.view.ordered, shape, self._crops)
+
+        def usual() -> Door:
+            return Processor(self.job, self.way, self.view.ordered, shape, self._crops)
+
+        return device_door(self.job, self.way, self.view, (shape[1], shape[2]), usual, self.timings) or usual()
 
     # Storing -------------------------------------------------------------------------------------
 

@@ -123,6 +123,32 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Memory beside the process's: a device's.
+
+    Attributes:
+        name: whose.
+        option: by which it is set.
+        budget: bytes.
+        bytes: what a tile takes of it, as of a ``Cost``.
+    """
+
+    name: str
+    option: str
+    budget: int
+    bytes: Callable[[int, int, int, int], int]
+
+    def require(self, down: Cut, right: Cut) -> None:
+        """BadInput where this tile does not fit; it says what it takes."""
+        least = self.bytes(down.length, right.length, down.most_cells, right.most_cells)
+        if least > self.budget:
+            raise BadInput(
+                f"{self.budget / 1e6:,.0f} MB of {self.name} are too few: the least tile, {right.length}×{down.length} px, takes "
+                f"{least / 1e6:,.0f} MB there; give {self.option} {ceil(least / 1e6)}MB or more, or --device cpu"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What a tile takes, as functions of its (height, width) in pixels and its (rows, cols) in cells.
 
@@ -131,12 +157,14 @@ class Cost:
         stage: bytes of what is read, waits and is written.
         base: bytes of the process before the first tile.
         seconds: about what the engine takes, none where nobody knows.
+        room: other memory that tiles have to fit in too.
     """
 
     run: Callable[[int, int], int]
     stage: Callable[[int, int, int, int], int]
     base: int = 0
     seconds: Callable[[int, int, int, int], float] = lambda height, width, rows, cols: 0.0
+    room: Room | None = None
 
 
 def plan_tiles(
@@ -168,13 +196,18 @@ def plan_tiles(
     def seconds(down: Cut, right: Cut) -> float:
         return cost.seconds(down.length, right.length, down.most_cells, right.most_cells)
 
+    def fits_in(down: Cut, right: Cut) -> bool:
+        room = cost.room
+        there = room is None or room.bytes(down.length, right.length, down.most_cells, right.most_cells) <= room.budget
+        return there and peak(down, right) <= budget
+
     def search(longest: float) -> tuple[float, Cut, Cut] | None:
         best: tuple[float, Cut, Cut] | None = None
         for down in tall:
             low, high = 0, len(wide)  # the widest tile that fits: memory and time grow with the width
             while low < high:
                 middle = (low + high) // 2
-                fits = peak(down, wide[middle]) <= budget and seconds(down, wide[middle]) <= longest
+                fits = fits_in(down, wide[middle]) and seconds(down, wide[middle]) <= longest
                 low, high = (low, middle) if fits else (middle + 1, high)
             for right in wide[low : low + 2] if asked is None else wide[low:]:
                 computed = down.count * down.length * right.count * right.length
@@ -193,6 +226,8 @@ def plan_tiles(
             break
         limit *= 2
     if best is None:
+        if cost.room is not None:
+            cost.room.require(tall[-1], wide[-1])
         least = peak(tall[-1], wide[-1])
         raise BadInput(
             f"a memory budget of {budget / 1e6:,.0f} MB is too small: the least tile, {wide[-1].length}×{tall[-1].length} px, takes "

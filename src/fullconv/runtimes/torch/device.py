@@ -18,11 +18,12 @@ _TENSOR_CORES = (8, 0)  # from which on NVIDIA's have tf32
 
 
 def device_of(name: str | None) -> torch.device:
-    """The device of this name, or CUDA where there is one.
+    """The device of this name, or CUDA where there is one; of several the first.
 
     Raises:
         BadInput: it is not there.
     """
+    name = None if name is None else name.split(",")[0].removesuffix(":all")
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -38,6 +39,39 @@ def device_of(name: str | None) -> torch.device:
     if device.type == "xpu" and (device.index or 0) >= (torch.xpu.device_count() if torch.xpu.is_available() else 0):
         raise BadInput(f"device {name}: PyTorch sees no such Intel device here; {_LEAVE}")
     return device
+
+
+def devices_of(name: str | None) -> list[torch.device]:
+    """All devices of a name: ``cuda:0,cuda:1`` are two, ``cuda:all`` those that there are, each once but for the processor.
+
+    Raises:
+        BadInput: one is not there.
+    """
+    found = []
+    for each in (name or str(device_of(None))).split(","):
+        kind, _, number = each.partition(":")
+        many: Any = {"cuda": torch.cuda, "xpu": torch.xpu}.get(kind)
+        device = device_of(each)
+        if many is None:
+            found.append(device)
+        elif number == "all":
+            found += [torch.device(kind, i) for i in range(many.device_count())]
+        else:
+            found.append(torch.device(kind, device.index if number else many.current_device()))
+    return [device for i, device in enumerate(found) if device.type == "cpu" or device not in found[:i]]
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of a CUDA device that nobody takes, what PyTorch keeps for later included."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
+
+
+def identity_of(device: torch.device) -> str:
+    """What tells a device from all others of this machine, whichever of them this process sees."""
+    if device.type == "cuda":
+        return f"cuda-{getattr(torch.cuda.get_device_properties(device), 'uuid', device.index)}"
+    return f"{device.type}-{device.index or 0}"
 
 
 def _cuda_devices() -> tuple[int, str]:

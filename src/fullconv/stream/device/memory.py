@@ -1,0 +1,122 @@
+"""What a run takes of its device's memory, told before it is run, as of the process's: ``tiling.memory``'s simulation, with what goes up and down beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from fullconv.errors import BadInput, CannotRun
+from fullconv.maps.cost import engine_bytes
+from fullconv.maps.ways import Way
+from fullconv.rasters.view import View
+from fullconv.runtimes.engine import Engine
+from fullconv.runtimes.runtime import sees_cuda
+from fullconv.stream.job import Job
+from fullconv.tiling.tiles import Room
+
+_WORKSPACE = 256 << 20  # bytes that libraries of kernels take for themselves
+_WEIGHTS = 2  # copies of a network's: as they were read, and folded
+_MOST_BATCH = 1024  # crops a run
+_OF_CROPS = 4  # the part of a device's memory that a batch of crops may take
+_FREE = 0.9  # of what is free, that is taken where nobody says
+_DEPTH = {"cuda": 3}  # tiles under way, as ``lanes`` has them
+_FEWEST = 2
+Bytes = Callable[[int, int, int, int], int]  # of a tile's height and width in pixels, rows and columns in cells
+
+
+def kind_of(job: Job) -> str:
+    """``cpu``, ``cuda``, ...: where a job that PyTorch runs computes."""
+    return Engine.of(job.runtime).kind or ("cuda" if sees_cuda() else "cpu")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a job's tiles take of a device, and of the process beside it.
+
+    Attributes:
+        room: of the device; None where it is the process's memory and no part of that was set aside.
+        run, stage: of the process, as of a ``tiling.tiles.Cost``.
+        batch: crops a run.
+    """
+
+    room: Room | None
+    run: Callable[[int, int], int]
+    stage: Bytes
+    batch: int
+
+
+def share_of(way: Way, view: View, job: Job) -> Share:
+    """What a job takes that goes by a device's road.
+
+    Raises:
+        BadInput: the device has not the memory that it is to take.
+    """
+    channels, kind = way.model.image_shape[0], kind_of(job)
+    engine, depth = engine_bytes(way, "torch"), _DEPTH.get(kind, _FEWEST)
+    crop = int(way.sampling.crop[0]), int(way.sampling.crop[1])
+    name, budget = budget_of(job, kind)
+    narrow = 2 if job.precision in ("bf16", "fp16") and kind != "cpu" else 1
+    batch = (
+        job.batch
+        if kind == "cpu" or budget is None
+        else batch_of(engine, channels, crop, budget // _OF_CROPS * narrow, job.batch)
+    )
+    classes, kept = len(job.labels), 1 if job.keep == "top1" else len(job.kept)
+
+    def slots(height: int, width: int, rows: int, cols: int) -> int:
+        """What goes up and down of the tiles under way."""
+        return depth * (view.pixel_bytes(height, width) + height * width + (4 * kept + 3) * rows * cols)
+
+    def network(height: int, width: int) -> int:
+        """Its values, and what the pixels become in front of it, as they lie and in the network's order."""
+        entered = 2 * 4 * channels * height * width
+        if way.by == "crops":
+            return entered + engine((batch, channels, *crop)) // narrow + batch * 4 * channels * prod(crop)
+        return entered + engine((1, channels, height, width)) // narrow
+
+    def on_device(height: int, width: int, rows: int, cols: int) -> int:
+        fixed = _WORKSPACE + _WEIGHTS * _weights(way) if kind != "cpu" else 0
+        return fixed + slots(height, width, rows, cols) + network(height, width) + 2 * 4 * classes * rows * cols
+
+    def stage(height: int, width: int, rows: int, cols: int) -> int:
+        return slots(height, width, rows, cols) + depth * view.pixel_bytes(height, width)
+
+    room = None if budget is None else Room(name, "--device-memory", budget, on_device)
+    return Share(room, network if kind == "cpu" else lambda height, width: 0, stage, batch)
+
+
+def budget_of(job: Job, kind: str) -> tuple[str, int | None]:
+    """The device's name, and the bytes that a job may take of it; None where that is the process's."""
+    if kind != "cuda":
+        return kind, job.device_memory
+    from fullconv.runtimes.torch.device import devices_of, free_bytes
+
+    devices = devices_of(Engine.of(job.runtime).device)
+    free = min(free_bytes(device) for device in devices)
+    name = ", ".join(map(str, devices))
+    if job.device_memory is None:
+        return name, 1 << max(0, int(_FREE * free).bit_length() - 1)
+    if job.device_memory > free:
+        raise BadInput(
+            f"--device-memory {job.device_memory / 1e9:.1f}GB: {name} has {free / 1e9:.1f} GB free; give so much, or less"
+        )
+    return name, job.device_memory
+
+
+def batch_of(
+    engine: Callable[[tuple[int, int, int, int]], int], channels: int, crop: tuple[int, int], most: int, least: int
+) -> int:
+    """Crops a run: as many as take so much memory, a power of two, and no fewer than were asked for."""
+    each = engine((1, channels, *crop)) + 4 * channels * prod(crop)
+    fits = max(1, min(_MOST_BATCH, most // max(1, each)))
+    return max(least, 1 << (fits.bit_length() - 1))
+
+
+def _weights(way: Way) -> int:
+    model, image = way.model, way.model.graph.image
+    assert image is not None, "a network with cells has an image"
+    try:
+        return sum(array.nbytes for array in model.lowered({image: model.graph.values[image].shape}).weights.values())
+    except CannotRun:
+        return 0
