@@ -1,22 +1,38 @@
-"""Images stored in large blocks, or whose reader answers differently from block to block: whole blocks are read, on one grid, and kept."""
+"""Images stored in blocks: whole blocks are decoded, on one grid, several side by side, and kept for the windows that share them.
+
+A map's tiles follow each other from left to right, and each shares the columns at its right end with the next. So of a window that has more
+blocks than are kept, those of its last columns are.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
+from threading import Lock
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from fullconv.rasters.source import Level, Source, Span, Window
+from fullconv.rasters.source import Array, Level, Source, Span, Window
+from fullconv.system.processors import processors
 
-_KEPT = 64 << 20  # bytes of blocks that are kept, and four blocks at least
+_KEPT = 32 << 20  # bytes of blocks that are kept, and four blocks at least
 _LEAST = 4
-LARGE = 8 << 20  # bytes of a block from which it is worth keeping
+LARGE = 8 << 20  # bytes of a block from which it is worth keeping, whatever it takes to decode it
+_IN_WORK = 2  # copies of a block that a thread decodes: what it becomes, and what that is made of
+_MOST_THREADS = 32
+
+Key = tuple[int, int, int, tuple[int, ...]]  # level, row and column of its first pixel, bands
 
 
 class Blocks:
     """A source that is read block by block, each once as long as it is kept.
+
+    Where the source is ``parallel``, as many blocks are decoded side by side as there are processors.
 
     Args:
         whole: each level is one block.
@@ -29,52 +45,167 @@ class Blocks:
         sizes = [
             _block_bytes(tile, each, about.pixel_bytes) for tile, each in zip(self._tiles, about.levels, strict=True)
         ]
-        counts = [
-            -(-each.height // tile[0]) * -(-each.width // tile[1])
-            for tile, each in zip(self._tiles, about.levels, strict=True)
+        wholes = [
+            size * -(-each.height // tile[0]) * -(-each.width // tile[1])
+            for size, tile, each in zip(sizes, self._tiles, about.levels, strict=True)
         ]
-        self._most = [min(count, max(_LEAST, _KEPT // size)) for size, count in zip(sizes, counts, strict=True)]
-        kept = max(most * size for most, size in zip(self._most, sizes, strict=True))
+        self._room = max(min(all_, max(_LEAST * size, _KEPT)) for size, all_ in zip(sizes, wholes, strict=True))
         levels = tuple(
-            replace(each, tile=(1, 1)) if most == count else each  # no pixel is decoded twice
-            for each, most, count in zip(about.levels, self._most, counts, strict=True)
+            replace(each, tile=tile, once=all_ <= self._room)
+            for each, tile, all_ in zip(about.levels, self._tiles, wholes, strict=True)
         )
-        self.about = replace(
-            about, held=about.held + kept + max(sizes), levels=levels, in_rows=False
-        )  # and one that is decoded
-        self._kept: OrderedDict[tuple[int, int, int, tuple[int, ...]], Window] = OrderedDict()
+        self._threads = min(processors(), _MOST_THREADS) if about.parallel else 1
+        self._pool: ThreadPoolExecutor | None = None
+        in_work = max(sizes) * (_IN_WORK * self._threads if about.parallel else 1)
+        self.about = replace(about, held=about.held + self._room + in_work, levels=levels, in_rows=False)
+        self._lock = Lock()
+        self._kept: OrderedDict[Key, Future[Window]] = OrderedDict()
+        self._bytes = 0
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
-        high, across = self._tiles[level]
-        out = np.empty((rows[1] - rows[0], cols[1] - cols[0], len(bands)), self.about.dtype)
-        cover = np.empty(out.shape[:2], np.uint8) if self.about.alpha else None
-        for top in range(rows[0] // high * high, rows[1], high):
-            for left in range(cols[0] // across * across, cols[1], across):
-                block = self._block(level, top, left, tuple(bands))
-                y = max(rows[0], top), min(rows[1], top + len(block.pixels))
-                x = max(cols[0], left), min(cols[1], left + block.pixels.shape[1])
-                into = slice(y[0] - rows[0], y[1] - rows[0]), slice(x[0] - cols[0], x[1] - cols[0])
-                part = slice(y[0] - top, y[1] - top), slice(x[0] - left, x[1] - left)
-                out[into] = block.pixels[part]
-                if cover is not None:
-                    cover[into] = 255 if block.cover is None else block.cover[part]
-        return Window(out, cover)
+        into = _Canvas(rows, cols, bool(self.about.alpha))
+        missing, waited = [], []
+        last = self._last(level, rows, cols)
+        for top, left in self._corners(level, rows, cols):
+            key = level, top, left, tuple(bands)
+            with self._lock:
+                found = self._kept.get(key)
+                if found is not None:
+                    self._kept.move_to_end(key)
+            if found is None:
+                missing.append(key)
+            elif found.done():
+                into.lay(found.result(), top, left)
+            else:  # another window's thread decodes it
+                waited.append(key)
+        self._side_by_side(missing, lambda key: into.lay(self._block(key, key[2] >= last), key[1], key[2]))
+        for key in waited:
+            into.lay(self._block(key, True), key[1], key[2])
+        return into.window()
 
-    def _block(self, level: int, top: int, left: int, bands: tuple[int, ...]) -> Window:
-        key = level, top, left, bands
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        while len(self._kept) >= self._most[level]:
-            self._kept.popitem(last=False)
+    def _corners(self, level: int, rows: Span, cols: Span) -> Iterator[tuple[int, int]]:
+        high, across = self._tiles[level]
+        return product(range(rows[0] // high * high, rows[1], high), range(cols[0] // across * across, cols[1], across))
+
+    def _last(self, level: int, rows: Span, cols: Span) -> int:
+        """The column from which on the blocks of a window are kept."""
+        high, across = self._tiles[level]
+        column = (-(-rows[1] // high) - rows[0] // high) * _block_bytes(
+            (high, across), self.about.levels[level], self.about.pixel_bytes
+        )
+        return -(-cols[1] // across) * across - max(1, self._room // column) * across
+
+    def _side_by_side(self, keys: list[Key], do: Callable[[Key], None]) -> None:
+        """Do all, by this thread and those of the pool; what went wrong first, in the order given, is raised once all have ended."""
+        waiting, failed = iter(enumerate(keys)), dict[int, BaseException]()
+
+        def work() -> None:
+            while not failed:
+                with self._lock:
+                    at = next(waiting, None)
+                if at is None:
+                    return
+                try:
+                    do(at[1])
+                except BaseException as error:
+                    failed[at[0]] = error
+
+        helpers = [self._started().submit(work) for _ in range(min(self._threads, len(keys)) - 1)]
+        work()
+        for helper in helpers:
+            helper.result()
+        if failed:
+            raise failed[min(failed)]
+
+    def _started(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="fullconv-decode")
+            return self._pool
+
+    def _block(self, key: Key, keep: bool) -> Window:
+        """A block: the one that is kept, or that another thread decodes, or one that is decoded now."""
+        size = 0
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None and keep:
+                size = self._size(key)
+                own = self._kept[key] = Future()
+                self._bytes += size
+                self._forget()
+        if found is not None:
+            return found.result()
+        if not keep:
+            return self._decoded(key)
+        try:
+            block = self._decoded(key)
+        except BaseException as error:
+            with self._lock:
+                if self._kept.get(key) is own:
+                    del self._kept[key]
+                    self._bytes -= size
+            own.set_exception(error)
+            raise
+        own.set_result(block)
+        return block
+
+    def _forget(self) -> None:
+        """Let go of what was used longest ago, until what is left has room."""
+        while self._bytes > self._room and len(self._kept) > 1:
+            self._bytes -= self._size(self._kept.popitem(last=False)[0])
+
+    def _size(self, key: Key) -> int:
+        level = key[0]
+        return _block_bytes(self._tiles[level], self.about.levels[level], self.about.pixel_bytes)
+
+    def _decoded(self, key: Key) -> Window:
+        level, top, left, bands = key
         at, (high, across) = self.about.levels[level], self._tiles[level]
-        rows, cols = (top, min(top + high, at.height)), (left, min(left + across, at.width))
-        self._kept[key] = self._source.read(level, rows, cols, bands)
-        return self._kept[key]
+        return self._source.read(level, (top, min(top + high, at.height)), (left, min(left + across, at.width)), bands)
 
     def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         self._kept.clear()
+        self._bytes = 0
         self._source.close()
+
+
+class _Canvas:
+    """A window that is put together of blocks, by several threads."""
+
+    def __init__(self, rows: Span, cols: Span, covered: bool) -> None:
+        self._rows, self._cols, self._covered = rows, cols, covered
+        self._pixels: Array | None = None
+        self._cover: npt.NDArray[np.uint8] | None = None  # none as long as all of all pixels is there
+        self._lock = Lock()
+
+    def lay(self, block: Window, top: int, left: int) -> None:
+        """Lay a block, whose first pixel is at (top, left) of the image, into the window."""
+        height, width, bands = block.pixels.shape
+        y = max(self._rows[0], top), min(self._rows[1], top + height)
+        x = max(self._cols[0], left), min(self._cols[1], left + width)
+        into = slice(y[0] - self._rows[0], y[1] - self._rows[0]), slice(x[0] - self._cols[0], x[1] - self._cols[0])
+        part = slice(y[0] - top, y[1] - top), slice(x[0] - left, x[1] - left)
+        covered = self._covered and block.cover is not None
+        shape = self._rows[1] - self._rows[0], self._cols[1] - self._cols[0]
+        with self._lock:
+            if (
+                self._pixels is None
+            ):  # in memory as the library lays it out, bands apart or beside each other: else copies take long
+                self._pixels = np.empty_like(block.pixels, shape=(*shape, bands))
+            if covered and self._cover is None:
+                self._cover = np.full(shape, 255, np.uint8)
+        self._pixels[into] = block.pixels[part]
+        if covered:
+            assert self._cover is not None, "it was made just now"
+            assert block.cover is not None, "it covers"
+            self._cover[into] = block.cover[part]
+
+    def window(self) -> Window:
+        assert self._pixels is not None, "a window has a block"
+        return Window(self._pixels, self._cover)
 
 
 def _block_bytes(tile: tuple[int, int], level: Level, pixel: int) -> int:
@@ -85,3 +216,9 @@ def are_large(source: Source) -> bool:
     """Whether a block of a source is so large that windows should share it."""
     about = source.about
     return any(_block_bytes(each.tile, each, about.pixel_bytes) > LARGE for each in about.levels)
+
+
+def are_packed(source: Source) -> bool:
+    """Whether a source's blocks are decoded, and may be side by side."""
+    about: Any = source.about
+    return about.parallel and any(each.tile != (1, 1) for each in about.levels)

@@ -7,7 +7,8 @@ said of itself, so that a file that contradicts itself is told and never mapped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from threading import Lock
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.rasters.source import Source, Span, Unreadable, Window
@@ -36,14 +37,16 @@ def opened(name: str, kind: str, reader: Callable[[], Source]) -> Source:
 
 
 class _Checked:
-    """A source whose errors are told, and whose windows are what they should be."""
+    """A source whose errors are told, whose windows are what they should be, and that any number of threads may read."""
 
     def __init__(self, source: Source, name: str) -> None:
         self._source, self.about, self._name = source, source.about, name
+        self._turn = nullcontext() if source.about.parallel else Lock()
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         try:
-            found = self._source.read(level, rows, cols, bands)
+            with self._turn:
+                found = self._source.read(level, rows, cols, bands)
         except FullconvError:
             raise
         except Exception as error:  # tifffile, GDAL, zarr, their codecs: each with errors of its own

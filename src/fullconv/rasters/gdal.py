@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ _METRES = ("metre", "meter", "m")
 
 
 class Gdal:
-    """A raster with its georeference, overviews and masks, those in files beside it (.ovr, .msk) too."""
+    """A raster with its georeference, overviews and masks, those in files beside it (.ovr, .msk) too.
+
+    The library's datasets are of one thread at a time; of a TIFF of tiles in a file each thread opens its own.
+    """
 
     def __init__(self, image: Path | Address, access: Access = NONE) -> None:
         far = isinstance(image, Address)
@@ -71,7 +75,8 @@ class Gdal:
         self._target: Any = image.in_gdal if isinstance(image, Address) else image.absolute()
         self._driver = _DRIVERS.get(path.suffix.lower(), "GTiff")
         self._settings = {**_SETTINGS, **(_FAR if far else {} if access.remote else CLOSED)}
-        self._open: dict[int, Any] = {}
+        self._open: dict[tuple[int, int], Any] = {}  # by thread and level
+        self._parallel, self._opening = False, Lock()
         self._copy: Any = None  # of a mosaic, in memory
         if self._driver == "netCDF" and not far:
             require_modest(path)
@@ -108,6 +113,8 @@ class Gdal:
         if self._dtype.kind not in "fiu":
             raise BadInput(f"{self._name}: an image must hold numbers, found {self._dtype}")
         bits = main.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+        tiled = main.driver == "GTiff" and all(tile[1] < w for _, w, tile in shapes[:1])
+        self._parallel = tiled and isinstance(image, Path)
         kind: Alpha = "mask" if self._masked else "straight" if self._alpha is not None else ""
         self.about = About(
             name=self._name,
@@ -115,6 +122,7 @@ class Gdal:
             dtype=self._dtype.name,
             levels=tuple(Level(h, w, (int(tile[0]), int(tile[1]))) for h, w, tile in shapes),
             in_rows=main.driver in _ROWS or (main.compression is not None and main.block_shapes[0][1] >= main.width),
+            parallel=self._parallel,
             white=white_of(self._dtype, int(bits) if bits and self._colours is None else None),
             inverted=inverted,
             alpha=kind,
@@ -141,15 +149,17 @@ class Gdal:
         return self._level(0)
 
     def _level(self, level: int) -> Any:
-        if level not in self._open:
+        key = get_ident() if self._parallel else 0, level
+        if key not in self._open:
             how: dict[str, Any] = {"overview_level": level - 1} if level else {}
-            with rasterio.Env(**self._settings), warnings.catch_warnings():
+            # Filters of warnings are the process's, so that one thread sets them at a time.
+            with self._opening, rasterio.Env(**self._settings), warnings.catch_warnings():
                 warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
                 if self._copy is None:
-                    self._open[level] = rasterio.open(self._target, driver=self._driver, **how)
+                    self._open[key] = rasterio.open(self._target, driver=self._driver, **how)
                 else:
-                    self._open[level] = self._copy.open(driver=self._driver, **how)
-        return self._open[level]
+                    self._open[key] = self._copy.open(driver=self._driver, **how)
+        return self._open[key]
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         part = Part(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])

@@ -14,7 +14,6 @@ from fullconv.rasters.pictures import decoded
 from fullconv.rasters.source import About, Array, Level, Span, Window, white_of
 from fullconv.system.guard import require_start
 
-_TILE = 512  # px; any will do
 _HEADER = 10_000  # bytes of a .npy file's header that are parsed
 
 
@@ -27,8 +26,8 @@ class Held:
         height, width, bands = self._pixels.shape
         self.about = About(
             str(image) if isinstance(image, str | Path) else "the image", bands, str(self._pixels.dtype),
-            (Level(height, width, (_TILE, _TILE)),), white=white_of(self._pixels.dtype), inverted=found.inverted,
-            alpha="" if found.cover is None else "straight", remarks=found.remarks,
+            (Level(height, width, (1, 1)),), white=white_of(self._pixels.dtype), inverted=found.inverted,
+            parallel=True, alpha="" if found.cover is None else "straight", remarks=found.remarks,
         )  # fmt: skip  # the process holds it already
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
@@ -80,6 +79,7 @@ class Npy:
             bands,
             array.dtype.newbyteorder("=").name,
             (Level(height, width, (1, 1)),),
+            parallel=True,
             white=white_of(array.dtype),
         )
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.rasters.access import NONE, Access
-from fullconv.rasters.blocks import Blocks, are_large
+from fullconv.rasters.blocks import Blocks, are_large, are_packed
 from fullconv.rasters.boundary import opened
 from fullconv.rasters.pictures import FORMATS
 from fullconv.rasters.remote import Address, Unchanged, is_remote
@@ -103,7 +103,7 @@ def _kept(source: Source) -> Source:
     turned = about.orientation in range(2, 9)
     if about.in_rows and turned and about.orientation > 2:
         source = Blocks(source, whole=True)  # its rows are columns, or come from the last one
-    elif are_large(source):
+    elif are_packed(source) or are_large(source):
         source = Blocks(source)
     elif about.in_rows:
         source = Rows(source)
@@ -173,7 +173,7 @@ def _slide(path: Path) -> Source:
 
     if path.suffix.lower() == ".dcm":
         require_whole(path)
-    return Blocks(Slide(path))
+    return Slide(path)
 
 
 def _reads_tiff() -> bool:

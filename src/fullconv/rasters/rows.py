@@ -34,7 +34,8 @@ class Rows:
         assert self._band is not None, "the band was read"
         top = rows[0] - self._at[0]
         part = slice(top, top + rows[1] - rows[0]), slice(*cols)
-        return Window(self._band[part], None if self._cover is None else self._cover[part])
+        # A copy: the band is written over by the next one, and whoever asked for this window may read it later.
+        return Window(self._band[part].copy(), None if self._cover is None else self._cover[part].copy())
 
     def _next(self, rows: Span, bands: tuple[int, ...]) -> None:
         """Read the band of these rows: what the last one shares is moved to its top, the rest is read a few rows at a time, so that one

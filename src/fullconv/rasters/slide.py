@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import openslide
@@ -22,19 +23,20 @@ class Slide:
     """A slide; what was not scanned is laid over the slide's background colour, and said to be missing.
 
     A coarser level is asked for by pixels of the finest, between which the library interpolates: a window that starts elsewhere would have
-    other pixels. So it is read in blocks on one grid (``Blocks``), each asked for in the same way whatever the window.
+    other pixels. So it is read in blocks on one grid (``Blocks``), each asked for in the same way whatever the window. Several threads may
+    ask at once: the library's handles are made for it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._slide = openslide.OpenSlide(str(path))
-        with suppress(AttributeError, openslide.OpenSlideError):
-            self._slide.set_cache(openslide.OpenSlideCache(_CACHE))
+        self._path = path
+        self._slide = self._handle()
+        self._mending = Lock()
         about = self._slide.properties
         self._background = _background(about)
         size = _pixel_size(about)
         self._downsamples = self._slide.level_downsamples
         self.about = About(
-            name=str(path), bands=3, dtype="uint8", white=255, alpha="mask",
+            name=str(path), bands=3, dtype="uint8", white=255, alpha="mask", parallel=True,
             levels=tuple(Level(height, width, (_BLOCK, _BLOCK)) for width, height in self._slide.level_dimensions),
             pixel_size=size, unit="micrometer" if size else "",
             held=min(_CACHE, 4 * self._slide.dimensions[0] * self._slide.dimensions[1]),
@@ -43,12 +45,34 @@ class Slide:
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         scale = self._downsamples[level]
         corner = round(cols[0] * scale), round(rows[0] * scale)
-        region = self._slide.read_region(corner, level, (cols[1] - cols[0], rows[1] - rows[0]))
+        region = self._region(corner, level, (cols[1] - cols[0], rows[1] - rows[0]))
         cover = np.array(region.getchannel(3))
-        if cover.min() < 255:
-            under = Image.new("RGBA", region.size, (*self._background, 255))
-            region = Image.alpha_composite(under, region)
+        if cover.min() == 255:
+            return Window(chosen(np.asarray(region)[:, :, :3], bands))
+        under = Image.new("RGBA", region.size, (*self._background, 255))
+        region = Image.alpha_composite(under, region)
         return Window(chosen(np.asarray(region)[:, :, :3], bands), cover)
+
+    def _handle(self) -> openslide.OpenSlide:
+        slide = openslide.OpenSlide(str(self._path))
+        with suppress(AttributeError, openslide.OpenSlideError):
+            slide.set_cache(openslide.OpenSlideCache(_CACHE))
+        return slide
+
+    def _region(self, corner: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """A part of the slide; by a new handle where the library has given up on the old one, be it for a part that another thread asked for."""
+        try:
+            return self._slide.read_region(corner, level, size)
+        except openslide.OpenSlideError:
+            with self._mending:
+                fresh = self._handle()
+                try:
+                    region = fresh.read_region(corner, level, size)
+                except openslide.OpenSlideError:
+                    fresh.close()
+                    raise
+                self._slide = fresh  # the old one is closed once the last thread that reads by it is done
+                return region
 
     def close(self) -> None:
         self._slide.close()

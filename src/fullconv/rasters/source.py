@@ -34,11 +34,15 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution of an image: its size in pixels, and the (height, width) of the blocks in which it is stored."""
+    """One resolution of an image: its size in pixels, and the (height, width) of the blocks in which it is stored.
+
+    ``once``: each block is decoded once, however many windows ask for it.
+    """
 
     height: int
     width: int
     tile: tuple[int, int]
+    once: bool = False
 
     def __post_init__(self) -> None:
         if not all(1 <= side <= _LONGEST for side in (self.height, self.width)):
@@ -56,6 +60,8 @@ class About:
         bands, dtype: of a pixel, as stored; what says how much of a pixel is there is no band.
         levels: the finest first.
         in_rows: it is stored row after row, so that a part of a row costs as much as all of it.
+        parallel: several threads may read at once, and its blocks are best decoded one by one and side by side. What is not is read by one
+            thread at a time.
         white: the number that stands for 255; 0 where numbers are taken as they stand.
         inverted: 0 stands for 255, and ``white`` for 0.
         alpha: what a window's cover means: ``mask`` says which pixels hold data; ``straight`` is transparency; ``premultiplied`` is
@@ -75,6 +81,7 @@ class About:
     dtype: str
     levels: tuple[Level, ...]
     in_rows: bool = False
+    parallel: bool = False
     white: int = 0
     inverted: bool = False
     alpha: Alpha = ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +59,7 @@ class Tiff:
         bits = significant_bits(self._file) or bits_of(_number(page, _LARGEST_SAMPLE)) or int(page.bitspersample)
         size = size_of_pixel(self._file, page)
         self._arrays: dict[int, Any] = {}
+        self._turn = Lock()  # where a thread moves the file's one position
         self._rows = [self._contiguous(path, each) for each in self._series]
         remarks = [f"{path}: holds a colour profile, which is left alone"] if _PROFILE in page.tags else []
         if self._file.is_ome and series.kind == "generic":
@@ -65,7 +68,7 @@ class Tiff:
             remarks.append(f"{path}: holds {len(self._file.series)} images, the first is read")
         self.about = About(
             str(path), bands, dtype.name, tuple(map(self._level, self._series, self._rows)), pixel_size=size,
-            unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
+            parallel=all(map(self._tiled, self._series)), unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
             white=white_of(dtype, None if self._colours is not None else bits), inverted=page.photometric == _WHITE_IS_ZERO,
             orientation=int(_number(page, ORIENTATION) or 1), remarks=tuple(remarks),
         )  # fmt: skip
@@ -106,37 +109,55 @@ class Tiff:
         if in_file is not None:
             return chosen(in_file.read(rows, cols), samples)
         series = self._series[level]
-        page = series.keyframe
-        if page.is_tiled and len(series.pages) == 1 and self._axes in ("yx", "yxc") and page.planarconfig == 1:
-            return chosen(self._tiles(page, rows, cols), samples)
+        if self._tiled(series):
+            return chosen(self._tiles(series.keyframe, rows, cols), samples)
         if level not in self._arrays:
             self._arrays[level] = zarr.open_array(series.aszarr(), mode="r")
         return window_of(self._arrays[level], self._axes, rows, cols, samples)
+
+    def _tiled(self, series: Any) -> bool:
+        """Whether a level is tiles, each of all samples."""
+        page = series.keyframe
+        one = len(series.pages) == 1 and self._axes in ("yx", "yxc")
+        return bool(page.is_tiled and one and page.planarconfig == 1)
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        """A part of the file; by any number of threads."""
+        handle = self._file.filehandle
+        if hasattr(os, "pread"):
+            return os.pread(handle.fileno(), count, offset)
+        with self._turn:
+            handle.seek(offset)
+            return bytes(handle.read(count))
 
     def _tiles(self, page: Any, rows: Span, cols: Span) -> Array:
         """The window, tile by tile; a tile that the file leaves out is its fill value."""
         height, width = page.tilelength, page.tilewidth
         across = -(-page.imagewidth // width)
-        out = np.full((rows[1] - rows[0], cols[1] - cols[0], page.samplesperpixel), page.nodata, page.dtype)
-        handle = self._file.filehandle
+        shape = rows[1] - rows[0], cols[1] - cols[0], page.samplesperpixel
+        out: Array | None = None
         for row in range(rows[0] // height, -(-rows[1] // height)):
             for col in range(cols[0] // width, -(-cols[1] // width)):
                 index = row * across + col
                 if page.databytecounts[index] == 0:
                     continue
-                handle.seek(page.dataoffsets[index])
-                data = handle.read(page.databytecounts[index])
-                decoded, _, shape = page.decode(data, index, jpegtables=page.jpegtables)
+                data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
+                decoded, _, size = page.decode(data, index, jpegtables=page.jpegtables)
                 if decoded is None:
                     continue
-                pixels = decoded.reshape(decoded.shape[-3:])[: shape[1], : shape[2]]
+                pixels: Array = decoded.reshape(decoded.shape[-3:])[: size[1], : size[2]]
+                whole = pixels.shape == shape and pixels.dtype == page.dtype
+                if whole and (row * height, col * width) == (rows[0], cols[0]):
+                    return pixels  # the window is this tile
+                if out is None:
+                    out = np.full(shape, page.nodata, page.dtype)
                 top, left = row * height, col * width
                 y0, y1 = max(rows[0], top), min(rows[1], top + pixels.shape[0])
                 x0, x1 = max(cols[0], left), min(cols[1], left + pixels.shape[1])
                 out[y0 - rows[0] : y1 - rows[0], x0 - cols[0] : x1 - cols[0]] = pixels[
                     y0 - top : y1 - top, x0 - left : x1 - left
                 ]
-        return out
+        return np.full(shape, page.nodata, page.dtype) if out is None else out
 
     def close(self) -> None:
         self._file.close()

@@ -38,6 +38,6 @@ class Turned:
 
 
 def _swapped(about: About) -> About:
-    levels = tuple(Level(each.width, each.height, (each.tile[1], each.tile[0])) for each in about.levels)
+    levels = tuple(Level(each.width, each.height, (each.tile[1], each.tile[0]), each.once) for each in about.levels)
     size = None if about.pixel_size is None else (about.pixel_size[1], about.pixel_size[0])
     return replace(about, levels=levels, pixel_size=size)

@@ -16,6 +16,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
+from fullconv.rasters.shared import Shared
 from fullconv.rasters.source import About, Array, Window
 
 Mask = npt.NDArray[np.bool_]
@@ -78,7 +79,10 @@ class View:
         self._axes = tuple(Axis(length, count) for length, count in sides)
         self._resampled = self.size != (self._of.height, self._of.width)
         self.channels = len(self._bands)
-        self._nodata = self.about.nodata if self.select.nodata is None else self.select.nodata
+        self._nodata = _within(
+            self.about.dtype, self.about.nodata if self.select.nodata is None else self.select.nodata
+        )
+        self._shared = Shared()
 
     def _resolution(self) -> tuple[int, tuple[int, int]]:
         """The level that is read, and the size at which the network sees it."""
@@ -144,11 +148,14 @@ class View:
 
     @property
     def tile(self) -> tuple[int, int]:
-        """(height, width) of the source's own blocks, in pixels of this resolution; (1, 1) where no pixel is decoded twice."""
-        if self.in_rows:
-            return 1, 1
+        """(height, width) of what is decoded at once, in pixels of this resolution; (1, 1) where no pixel is decoded twice."""
+        return (1, 1) if self.in_rows or self._of.once else self.block
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(height, width) of the source's own blocks, in pixels of this resolution: what does not decode is whole ones."""
         height, width = (max(1, round(t / axis.scale)) for t, axis in zip(self._of.tile, self._axes, strict=True))
-        return min(height, self.size[0]), min(width, self.size[1])
+        return min(height, self.size[0]), self.size[1] if self.in_rows else min(width, self.size[1])
 
     @property
     def may_miss(self) -> bool:
@@ -182,13 +189,16 @@ class View:
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.
 
+        Any number of threads may read at once. The pixels may be the image's own, where it is held in memory: they are not to be written to.
+
         Raises:
             Unreadable: they do not decode.
         """
         rows, cols = ((max(0, a), min(b, length)) for (a, b), length in zip((rows, cols), self.size, strict=True))
-        if self._resampled:
-            return self._between(rows, cols)
-        return self._finished(self._source.read(self._level, rows, cols, self._bands))
+        with self._shared.by_many():
+            if self._resampled:
+                return self._between(rows, cols)
+            return self._finished(self._source.read(self._level, rows, cols, self._bands))
 
     def _between(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """A window between levels; what is missing has no weight in what is made of pixels beside it."""
@@ -234,18 +244,21 @@ class View:
     def _without_data(self, read: Array) -> Mask | None:
         """Pixels of the stated value in all bands read, or no numbers."""
         gone: Any = None
-        if self._nodata is not None:
-            gone = np.all(np.isnan(read) if np.isnan(self._nodata) else np.equal(read, self._nodata), axis=2)
+        if self._nodata is not None and not np.isnan(self._nodata):  # what is no number is missing anyway
+            own = self._nodata if read.dtype.kind == "f" else int(self._nodata)
+            gone = _all_planes(read == own)
         if read.dtype.kind == "f":
-            broken = ~np.isfinite(read).all(axis=2)
-            if broken.any():
-                gone = broken if gone is None else gone | broken
+            finite = _all_planes(np.isfinite(read))
+            if not finite.all():
+                gone = ~finite if gone is None else gone | ~finite
         return gone if gone is not None and gone.any() else None  # of (H, W)
 
     def _scaled(self, pixels: Array) -> Array:
         white, inverted = self.about.white, self.about.inverted
         if pixels.dtype == np.uint8 and white == 255:
             return 255 - pixels if inverted else pixels
+        if pixels.dtype == np.float32 and white in (0, 255) and not inverted:
+            return pixels
         values = pixels.astype(np.float32)
         if white not in (0, 255):
             values /= np.float32(white / 255)
@@ -256,9 +269,10 @@ class View:
         return grid if self.size == self.about.size else grid.over_original(self.about.size)
 
     def reopen(self) -> None:
-        """Open the image anew: a library may give up on a file after one part that does not decode."""
-        self._source.close()
-        self._source = open_source(self._image, self.select.access)
+        """Open the image anew: a library may give up on a file after one part that does not decode. Waits for threads that read."""
+        with self._shared.alone():
+            self._source.close()
+            self._source = open_source(self._image, self.select.access)
 
     def thumbnail(self, longest: int) -> Image.Image | None:
         """The whole image, at most so many pixels a side, from the coarsest level that has them; None where that is too much to read."""
@@ -297,6 +311,23 @@ def read_image(image: Any, select: Selection | None = None) -> Array:
     """
     with closing(View(image, select)) as view:
         return view.read((0, view.size[0]), (0, view.size[1]))[0]
+
+
+def _within(dtype: str, value: float | None) -> float | None:
+    """The value that stands for no data, where numbers of this type can have it."""
+    kind = np.dtype(dtype)
+    if value is None or kind.kind == "f":
+        return value
+    low, high = (0, 1) if kind.kind == "b" else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    return value if np.isfinite(value) and value == int(value) and low <= value <= high else None
+
+
+def _all_planes(mask: Mask) -> Mask:
+    """(H, W): what holds for all channels of (H, W, C); plane by plane, since numpy takes long over a short last axis."""
+    every = mask[:, :, 0].copy()
+    for channel in range(1, mask.shape[2]):
+        every &= mask[:, :, channel]
+    return every
 
 
 def _over_white(pixels: Array, cover: npt.NDArray[np.uint8], premultiplied: bool) -> Array:

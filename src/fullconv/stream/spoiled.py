@@ -55,7 +55,7 @@ def _pieces(
             yield rows, cols, view.read(rows, cols)
         except Unreadable as error:
             view.reopen()  # a library may give up on a file after one part that does not decode
-            parts = _halves(rows, cols, view.tile)
+            parts = _halves(rows, cols, view.block)
             if len(parts) == 1:
                 yield rows, cols, error
             else:
