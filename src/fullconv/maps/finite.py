@@ -13,19 +13,24 @@ from fullconv.model import Model
 Array = npt.NDArray[Any]
 
 
-def require_numbers(model: Model, values: Array, scores: Array) -> None:
-    """Raise BadInput where scores are NaN, naming the first layer whose values are.
+def require_numbers(model: Model, values: Array, scores: Array, precision: str = "fp32") -> None:
+    """Raise BadInput where scores are NaN, naming the first layer whose values are, or the precision in which alone they are.
 
     Args:
         model: the network that ran.
         values: (1, C, H, W), what it ran on, or ran on parts of.
         scores: (classes, rows, cols).
+        precision: that they were computed in.
     """
     broken = np.isnan(scores).any(axis=0)
     if not broken.any():
         return
     told = f"{int(broken.sum())} of {broken.size} cells are NaN (not a number)"
     where = first_nan(model, values)
+    if where is None and precision == "fp16":
+        raise BadInput(
+            f"{told} in fp16, whose numbers end at 65504, and none in fp32; use --precision bf16, which has its range"
+        )
     why = (
         "check its weights, and the preprocessing"
         if where

@@ -204,7 +204,7 @@ def _map_seen(
             notes("crops run one at a time: together, the network does not answer each of them by itself")
         scores = run_crops(full, values, name, grid, runtime, precision, batch, progress)
     scores = np.ascontiguousarray(scores, np.float32)
-    require_numbers(full, values, scores)
+    require_numbers(full, values, scores, precision)
     if seen.gone is not None:
         scores[:, without_answer(seen.gone, grid, missing)] = np.nan
     return ClassMap(

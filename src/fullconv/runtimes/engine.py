@@ -39,7 +39,7 @@ class Engine:
         if len({each.partition(":")[0] for each in (self.device or "").split(",")}) > 1:
             raise BadInput(f"device {self.device}: devices of one kind compute a map, whose numbers are alike")
         kind, where = self.kind, _WHERE.get(self.engine)
-        if where is not None and "," in (self.device or ""):
+        if where is not None and re.search(",|all", self.device or ""):
             raise BadInput(
                 f"device {self.device}: {self.engine} computes on one device here; --runtime torch computes on several"
             )

@@ -86,7 +86,7 @@ class Processor:
     def _run(self, ticket: Ticket) -> Done:
         way, answers, mark = self.way, ticket.answers, dict(ticket.mark)
         scores = self._crops(ticket) if way.by == "crops" else self._cast(ticket)
-        require_numbers(way.model, ticket.values, scores)
+        require_numbers(way.model, ticket.values, scores, self.job.precision)
         confirmed = None
         if self._confirmer is not None:
             confirmed = self._confirmer.confirm(scores, ticket.values, tops(way, ticket.tile), answers)

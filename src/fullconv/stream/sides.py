@@ -27,6 +27,7 @@ from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
+from fullconv.stream.confirm import PRECISION
 from fullconv.stream.door import Loaded
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, default_budget, plan_stream
@@ -189,12 +190,15 @@ class Crops:
         for group in near(cells, step[0], step[1]):
             yield group, self._window(group)
 
-    def answers(self, window: Window, cells: Sequence[Cell], values: Array | None = None) -> Array:
-        """(cells, classes): for the crops in a window, or in the same with other values."""
+    def answers(
+        self, window: Window, cells: Sequence[Cell], values: Array | None = None, *, as_map: bool = False
+    ) -> Array:
+        """(cells, classes): for the crops in a window, or in the same with other values; by the map's engine and in its precision where that is asked for."""
         top, left = window.first
         own = [(row - top, col - left) for row, col in cells]
         values = window.values if values is None else values
-        return run_cells(self.model, values, self.output, window.grid, own, batch=self.batch)
+        runtime, precision = (self.job.runtime, self.job.precision) if as_map else ("auto", PRECISION)
+        return run_cells(self.model, values, self.output, window.grid, own, runtime, precision, self.batch)
 
     def moved(self, window: Window, cells: Sequence[Cell], by: tuple[int, int]) -> tuple[list[Cell], Array]:
         """The classifier's answers for crops that are moved, where there are such crops.

@@ -57,6 +57,7 @@ def _section(report: Report, shares: str) -> str:
             if report.apart or report.neither
             else {}
         ),
+        **({} if report.rounded is None else {"precision": "; ".join(report.rounded.lines)}),
         "what to do": report.advice,
     }
     most = sorted(report.by_class.items(), key=lambda item: -item[1])[:_MOST]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.rasters.view import Selection
+from fullconv.trust.rounded import Rounded
 from fullconv.trust.yardstick import Yardstick
 
 Array = npt.NDArray[Any]
@@ -43,6 +44,7 @@ class Report:
         at: (n, 2), row and column of each cell that was compared.
         gaps: (n,), its largest difference over classes.
         winners: (n,), the class that wins it on the map, -1 where its scores are no numbers.
+        rounded: what the precision costs by itself, of a map in another than fp32.
         states: (n,), bits: ``tally.AGREES`` map and crop decide the same, ``MEASURED`` its crop was moved, ``UNSURE`` that said something else.
         source, select: the image and how it was read, for pictures.
         place: where its pixels lie.
@@ -79,6 +81,7 @@ class Report:
     yardstick: Yardstick | None = None
     adapted: bool = False
     states: Array | None = field(default=None, repr=False, compare=False)
+    rounded: Rounded | None = None
 
     @property
     def differences(self) -> Array:
@@ -90,17 +93,23 @@ class Report:
     @property
     def failed(self) -> bool:
         """An exact map differs from its crops: a bug in fullconv or its engine."""
+        if self.rounded is not None and self.rounded.failed:
+            return True
         return self.exact and (self.largest > self.threshold or self.apart > 0)
 
     @property
     def advice(self) -> str:
         """What a user can do, in one sentence."""
+        if self.rounded is not None and self.rounded.failed:
+            return f"this is a bug: map and crops part in {self.rounded.precision}; look whether they do in fp32, and please report it with the network"
         if self.failed:
             return f"this is a bug: the two part at {self.parts_at}; please report it with the network"
         if self.apart or self.neither:
             return "look for the layer whose values leave the range of float32: where scores are no numbers there is nothing to compare"
         if self.exact:
             return "take the map for the crops"
+        if self.rounded is not None and self.rounded.parted is not None:
+            return f"take the map for the crops as {self.rounded.precision} computes them; where that costs too much, use --precision fp32"
         stick = self.yardstick
         level = "not measured" if stick is None else stick.level
         unsure = f"; but {stick.warning}" if stick is not None and stick.warning else ""
@@ -151,6 +160,7 @@ class Report:
             "worst": {"cell": list(self.worst), "box": box},
             "by_class": dict(most),
             "yardstick": None if self.yardstick is None else self.yardstick.to_json(),
+            "rounded": None if self.rounded is None else self.rounded.to_json(),
             "advice": self.advice,
         }
 
@@ -198,6 +208,7 @@ class Report:
                 f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
                 *self._no_numbers,
                 *self._few,
+                *(f"  {line}" for line in (self.rounded.lines if self.rounded is not None else ())),
                 f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
                 f"  the graph says: {self.exactness}{self._free}",
                 f"  {'FAILED: ' if self.failed else ''}{self.advice}",

@@ -29,6 +29,7 @@ from fullconv.system.guard import guarded
 from fullconv.trust.compare import LAST_BIT, MARGIN
 from fullconv.trust.decisions import Decisions
 from fullconv.trust.parting import first_difference
+from fullconv.trust.rounded import Rounding, last_bits
 from fullconv.trust.tally import Tally
 from fullconv.trust.totals import Totals, differences
 from fullconv.trust.verified import Report
@@ -38,6 +39,7 @@ Array = npt.NDArray[Any]
 _NOISE_CELLS = 64
 _NOISE_DRAWS = 3
 _MOVED = 1000  # cells whose crops are moved where nobody says
+_ROUNDED = 1000  # cells whose crops are run in the map's precision too
 _FLOOR = 1e-7  # of the largest score: the last bit of float32
 
 
@@ -67,7 +69,8 @@ def verify(
         notes: told what was decided on the way.
         progress: told crops done, of how many.
         options: preprocess, labels, output, activation, runtime, precision, stride, finer, level, mpp, bands, nodata, missing, where, trust,
-            allow_remote and subdataset as for ``fullconv.map_raster``; crops run in fp32 always.
+            allow_remote and subdataset as for ``fullconv.map_raster``; crops run in fp32, and where the map is in another
+            precision some in that too, which says what it costs by itself.
 
     Raises:
         BadInput: no cell has an answer to be compared, and what ``map_raster`` raises.
@@ -84,13 +87,15 @@ def verify(
         for remark in view.remarks:
             notes(remark)
         asked = None if cells == "all" else cells
-        exact = model.plan.predicted is not None and not model.plan.inexact and job.precision == "fp32"
+        of_graph = model.plan.predicted is not None and not model.plan.inexact
+        exact = of_graph and job.precision == "fp32"
         moved = (0 if exact else _MOVED) if moved is None else moved
         tiles, crops = sides_of(model, view, job, asked, memory, notes, margin=1 if moved else 0)
         grid, read_grid, way = tiles.plan.grid, tiles.plan.read_grid, tiles.plan.way
         admitted = Admitted(grid, where_of(job.where, view.about))
         wanted = min(asked or len(admitted), len(admitted))
-        comparison = _Comparison(tiles, crops, len(job.labels), progress, wanted, moved, seed)
+        rounding = None if job.precision == "fp32" else Rounding(job.precision, of_graph and model.classifier is model)
+        comparison = _Comparison(tiles, crops, len(job.labels), progress, wanted, moved, seed, rounding)
         drawn = comparison.over(admitted, asked, seed)
         seen, noise = comparison.totals, comparison.noise
         if not seen.compared:
@@ -134,6 +139,7 @@ def verify(
             yardstick=stick,
             adapted=model.classifier is not model,
             states=np.concatenate(comparison.states),
+            rounded=None if rounding is None else rounding.found(),
         )
 
 
@@ -141,11 +147,20 @@ class _Comparison:
     """Both sides of cell after cell; noise on some of them, and crops moved by a pixel of about so many as ``moved`` says."""
 
     def __init__(
-        self, tiles: ByTiles, crops: Crops, classes: int, progress: Progress, wanted: int, moved: int, seed: int
+        self,
+        tiles: ByTiles,
+        crops: Crops,
+        classes: int,
+        progress: Progress,
+        wanted: int,
+        moved: int,
+        seed: int,
+        rounding: Rounding | None = None,
     ) -> None:
         self._tiles, self._crops = tiles, crops
         self._edges = Edges.of(tiles.plan.way, tiles.plan.read_grid)
         self._share, self._seed = min(1.0, moved / max(1, wanted)), seed
+        self._rounding, self._rounded = rounding, min(1.0, _ROUNDED / max(1, wanted))
         self._tally: Tally | None = None
         self.states: list[Array] = []
         self._progress, self._wanted = progress, wanted
@@ -178,6 +193,7 @@ class _Comparison:
                 self._measure(part, window, crops)
                 own = mapped[[of[cell] for cell in part]]
                 self._count(part, window, own, crops)
+                self._round(part, window, own, crops)
                 self.totals.add(part, own, crops)
                 self._progress(self.totals.compared, self._wanted)
 
@@ -199,6 +215,21 @@ class _Comparison:
                     moves.append((np.array([of[cell] for cell in there]), answers))
             states[some] |= self._tally.add_moved(interior[some], crops[some], moves)
         self.states.append(states)
+
+    def _round(self, cells: list[Cell], window: Window, mapped: Array, crops: Array) -> None:
+        """What the map's precision costs, on some cells."""
+        rows, cols = np.array(cells).T
+        some = np.flatnonzero(_chosen(rows * self._tiles.plan.grid.cols + cols, self._rounded, self._seed + 1))
+        if self._rounding is None or not len(some):
+            return
+        asked, precision = [cells[i] for i in some], self._crops.job.precision
+        rough = self._crops.answers(window, asked, as_map=True)
+
+        def again() -> Array:
+            nudged = last_bits(window.values, precision, self._seed)
+            return self._crops.answers(window, asked, nudged, as_map=True)
+
+        self._rounding.add(self.tally.reads, mapped[some], crops[some], rough, again)
 
     def _measure(self, cells: list[Cell], window: Window, crops: Array) -> None:
         """Noise on some cells all over the map."""

@@ -15,6 +15,7 @@ from fullconv.formats.torch.network import TorchNet, value_of
 from fullconv.formats.torch.quiet import told
 from fullconv.runtimes.runtime import Precision
 from fullconv.runtimes.torch.device import computing, device_of, require
+from fullconv.runtimes.torch.overflow import is_finite, require_range
 from fullconv.runtimes.torch.session import array_of
 from fullconv.system.parse import threads
 
@@ -45,7 +46,9 @@ class TorchSession:
         except RuntimeError as error:
             shapes = {name: value.shape for name, value in feeds.items()}
             raise FullconvError(f"PyTorch failed on inputs of {shapes}: {told(error)}") from error
-        found = (keeper.kept[self._values[name]] for name in names)
+        found = [keeper.kept[self._values[name]] for name in names]
+        if self._precision == "fp16" and not all(is_finite(value) for value in found):
+            require_range(self._module, given, self._device)
         return [array_of(value) for value in found]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import fx
 
 from fullconv.errors import FullconvError
 from fullconv.runtimes.lowered import Lowered
@@ -17,6 +16,7 @@ from fullconv.runtimes.runtime import Precision
 from fullconv.runtimes.torch.device import computing, device_of, require
 from fullconv.runtimes.torch.fold import folded
 from fullconv.runtimes.torch.module import inferring
+from fullconv.runtimes.torch.overflow import is_finite, require_range, tensors_of
 from fullconv.system.parse import compiles, threads
 
 Array = npt.NDArray[Any]
@@ -55,10 +55,10 @@ class LoweredSession:
             raise FullconvError(self._out_of_memory(shapes)) from None
         except RuntimeError as error:
             raise FullconvError(f"PyTorch failed on inputs of {shapes} ({self.device}): {first_line(error)}") from error
-        answers = dict(zip(self._names, (array_of(value) for value in found), strict=True))
-        if self.precision == "fp16" and not all(_finite(answers[name]) for name in names):
-            self._blame(given)
-        return [answers[name] for name in names]
+        answers = dict(zip(self._names, found, strict=True))
+        if self.precision == "fp16" and not all(is_finite(answers[name]) for name in names):
+            require_range(self.module, given, self.device)
+        return [array_of(answers[name]) for name in names]
 
     def _given(self, name: str, value: Array) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(value))
@@ -72,27 +72,13 @@ class LoweredSession:
     def _answers(self, given: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         if self._compiled is not None:
             try:
-                return _tuple(self._compiled(*given))
+                return tensors_of(self._compiled(*given))
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # the compiler's own, whatever it does not take
                 _log.warning("PyTorch cannot compile the network, which runs uncompiled: %s", first_line(error))
                 self._compiled = None
-        return _tuple(self.module(*given))
-
-    def _blame(self, given: Sequence[torch.Tensor]) -> None:
-        """FullconvError with the layer whose numbers fp16 does not hold; nothing where they are too large in float32 too."""
-        with computing("fp32", self.device):
-            exact = _tuple(self.module(*given))
-        if not all(_finite(array_of(value)) for value in exact):
-            return
-        watch = _Watch(self.module)
-        with computing(self.precision, self.device):
-            watch.run(*given)
-        where = f" at {watch.first!r}" if watch.first else ""
-        raise FullconvError(
-            f"precision fp16: the network's numbers grow beyond what it holds (65504){where}; use --precision bf16, which has float32's range"
-        )
+        return tensors_of(self.module(*given))
 
     def _out_of_memory(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         room = ""
@@ -108,32 +94,10 @@ class LoweredSession:
 COMPILED: dict[str, Any] = {"dynamic": False, "mode": "reduce-overhead"}
 
 
-class _Watch(fx.Interpreter):
-    """Runs a graph and remembers the first value that is not finite though all that it was made of were."""
-
-    first: str | None = None
-
-    def run_node(self, n: fx.Node) -> Any:
-        found = super().run_node(n)
-        if self.first is None and isinstance(found, torch.Tensor) and found.is_floating_point():
-            computed = n.op == "call_function"
-            if computed and not bool(torch.isfinite(found).all()):
-                self.first = n.name
-        return found
-
-
 def array_of(value: torch.Tensor) -> Array:
     """Floats as float32; whole numbers and truths as they are."""
     numbers = value.float() if value.is_floating_point() else value
     return np.ascontiguousarray(numbers.cpu().numpy())
-
-
-def _finite(array: Array) -> bool:
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-
-def _tuple(found: Any) -> tuple[torch.Tensor, ...]:
-    return tuple(found) if isinstance(found, tuple | list) else (found,)
 
 
 def first_line(error: BaseException) -> str:
