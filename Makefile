@@ -38,7 +38,7 @@ long: $(VENV)/.developer  ## tests that take long: more families of networks, mo
 fuzz: $(VENV)/.developer  ## a minute of every fuzzer (hours by hand: python -m fuzz TARGET --seconds 3600 --seed 7)
 	$(BIN)/python -m fuzz all --cases 150 --seconds 60 --budget 420 --jobs 2
 
-check: $(VENV)/.developer lint types imports test long fuzz demo wheel  ## what CI runs
+check: $(VENV)/.developer lint types imports test long fuzz demo wheel docs  ## what CI runs
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check .
@@ -70,6 +70,12 @@ release: check  ## sdist and wheel, checked, in dist/
 	.release-check/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt dist/*.tar.gz
 	cd .release-check && bin/fullconv demo -o demo-output && bin/fullconv --version
 	rm -rf .release-check
+
+# Strict: a dead link or anchor, a page without a place in the navigation, or one that asks other machines for something ends it.
+docs: $(VENV)/.developer  ## the documentation as pages, in build/docs
+	$(PIP) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 PATH=$(abspath $(BIN)):$$PATH $(BIN)/mkdocs build --strict --quiet
+	@echo build/docs/index.html
 
 bench: $(VENV)/.developer  ## CaffeNet against crops and peers (see benchmarks/README.md)
 	$(PIP) -e '.[bench]'

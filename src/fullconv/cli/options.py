@@ -121,7 +121,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for each in (
         option(
             "--isolate", group=MODEL, is_flag=True,
-            help="First load, cast and run an ONNX file in a process of its own, of bounded memory and time: for files of strangers, which "
+            help="First load, cast and run an ONNX or TorchScript file in a process of its own, of bounded memory and time: for files of strangers, which "
             "may end the process that runs them. About a second more.",
         ),
         option(
@@ -154,7 +154,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         argument(
             "model", type=Input(), metavar="MODEL",
-            about="The classifier: .prototxt, .onnx, .pt2, .keras, .h5, module:function, or timm:NAME and torchvision:NAME.",
+            about="The classifier: .prototxt, .onnx, .pt2, TorchScript (.pt, .pth), .keras, .h5, module:function, or timm:NAME and torchvision:NAME.",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)
@@ -249,11 +249,12 @@ json_option = option("--json", "as_json", group=OUTPUT, is_flag=True, help="Prin
 
 def _open(source: str, how: Mapping[str, Any]) -> Model:
     """Load a model and tell what its reader left out or changed."""
+    from fullconv.formats.torch.scripts import SUFFIXES as SCRIPTS
     from fullconv.loading import load
 
     opened = load(source, **how)
-    if how["isolate"] and opened.format.name != "onnx":
-        note("--isolate is for ONNX files; this network was read in this process alone")
+    if how["isolate"] and opened.format.name != "onnx" and not source.lower().endswith(SCRIPTS):
+        note("--isolate is for ONNX and TorchScript files; this network was read in this process alone")
     for text in opened.notes:
         note(text)
     return opened

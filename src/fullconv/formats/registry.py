@@ -12,6 +12,8 @@ from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Format, Reading
+from fullconv.formats.torch.scripts import SUFFIXES as SCRIPTS
+from fullconv.formats.torch.scripts import is_torchscript
 from fullconv.system.guard import require_file
 
 _TORCH, _KERAS = ("fullconv.formats.torch.format", "Torch"), ("fullconv.formats.keras.format", "Keras")
@@ -57,6 +59,8 @@ def format_of(source: Any) -> Format:
 def _by_suffix(path: Path) -> Format:
     require_file(path)
     suffix = path.suffix.lower()
+    if suffix in SCRIPTS and is_torchscript(path):
+        return _made(*_TORCH)
     if suffix not in _BY_SUFFIX:
         what = suffix or "a file without a suffix"
         hint = _HINTS.get(

@@ -141,7 +141,8 @@ def compare(
     Maps of other strides are compared at the coarser one's cells, with the other's cell whose centre is nearest, within half of its step.
 
     Args:
-        first, second: maps; classes are matched by their names.
+        first: a map, its file or its store.
+        second: another of the same image; classes are matched by their names.
         classes: only these (``class`` of the command line): cells that are of them in both maps, in one, or in none are counted.
         threshold: a cell is of a class whose score is at least this, instead of the one that wins.
         partial: stores that are not finished are compared as far as they are.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import told
+from fullconv.formats.torch.scripts import is_torchscript
 
 Tensors = Mapping[str, torch.Tensor]
 _WRAPPERS = ("module", "_orig_mod")
@@ -57,16 +57,6 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path}: not a readable .safetensors file ({error})") from None
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is an archive of TorchScript: it holds a network's code, and not its weights alone."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
-    return any(name.endswith("/constants.pkl") for name in names) and any("/code/" in name for name in names)
 
 
 class _PassedOver:

@@ -1,4 +1,4 @@
-"""Reading a PyTorch network: an nn.Module, a .pt2 file, or a name of torchvision's, timm's or a user's own function."""
+"""Reading a PyTorch network: an nn.Module, a .pt2 or TorchScript file, or a name of torchvision's, timm's or a user's own function."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.readings import Weights
+from fullconv.formats.torch.script import open_script
+from fullconv.formats.torch.scripts import SUFFIXES, is_torchscript
 from fullconv.formats.torch.source import Source, build
 from fullconv.graph.axes import Axes
 
@@ -43,7 +45,18 @@ def read_network(source: Any, reading: Reading) -> TorchNet:
             raise BadInput(f"{source}: a .pt2 file holds its weights; leave out --weights")
         net = _of_program(open_program(Path(source)), str(source), reading)
         return recognised(net, extra(Path(source), KEY, LONGEST))
+    if Path(str(source)).suffix.lower() in SUFFIXES and is_torchscript(Path(str(source))):
+        return _of_script(Path(str(source)), reading)
     return _of_module(build(str(source), _weights(reading)), reading)
+
+
+def _of_script(path: Path, reading: Reading) -> TorchNet:
+    if reading.weights is not None:
+        raise BadInput(f"{path}: a TorchScript file holds its weights; leave out --weights")
+    program, any_batch = open_script(path, reading)
+    assert reading.input_shape is not None, "a script is opened at a size"
+    axes = Axes.image((1, *reading.input_shape))
+    return read_program(program, str(path), {_only_input(program, str(path)): axes}, None if any_batch else 1)
 
 
 def _weights(reading: Reading) -> Weights | None:

@@ -1,0 +1,86 @@
+"""The documentation as pages: every page has its place, every link leads somewhere, every command and public name is spoken of."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from tools.pages import moved, outside, requests
+
+import fullconv
+from fullconv.cli.main import _COMMANDS
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md"))
+_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def navigation(entries: Any) -> Iterator[str]:
+    for entry in entries:
+        for to in entry.values():
+            yield from navigation(to) if isinstance(to, list) else (to,)
+
+
+def anchors(text: str) -> set[str]:
+    """Of headings, as GitHub names them."""
+    heads = re.findall(r"^#+ +(.*)$", _BLOCK.sub("", text), re.MULTILINE)
+    plain = [re.sub(r"\]\([^)]*\)", "", head).lower() for head in heads]
+    return {re.sub(r"[^\w\- ]", "", head).replace(" ", "-") for head in plain}
+
+
+def test_every_page_has_its_place_in_the_navigation() -> None:
+    there = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    listed = list(navigation(there))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {page.removeprefix("docs/") for page in PAGES} | set(outside().values())
+
+
+@pytest.mark.parametrize("page", [*PAGES, *outside()])
+def test_links_lead_to_pages_and_headings(page: str) -> None:
+    """Within the repository, and as they are moved for the built pages."""
+    text = _BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    at = {source: built for built, source in _built().items()}
+    for before, after in zip(links(text), links(moved(text, page)), strict=True):
+        if "://" in before:
+            assert after == before
+            continue
+        target, _, anchor = before.partition("#")
+        to = posixpath.normpath(posixpath.join(posixpath.dirname(page), target)) if target else page
+        assert (ROOT / to).exists(), before
+        if anchor:
+            assert anchor in anchors((ROOT / to).read_text(encoding="utf-8")), before
+        if target:
+            seen = posixpath.normpath(posixpath.join(posixpath.dirname(at[page]), after.partition("#")[0]))
+            assert _built().get(seen, f"docs/{seen}") == to, after
+
+
+def links(text: str) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def _built() -> dict[str, str]:
+    """Where each built page comes from."""
+    return {page.removeprefix("docs/"): page for page in PAGES} | {page: source for source, page in outside().items()}
+
+
+def test_a_page_that_asks_other_machines_is_seen() -> None:
+    asking = ('<script src="https://cdn.example/x.js">', '<link rel="stylesheet" href="//fonts.example/a.css">')
+    for each in (*asking, '<img alt="a" src="http://a.example/b.png">'):
+        assert requests(f"<p>{each}</p>") == [each]
+    assert not requests('<a href="https://example.org">there</a><img src="images/a.png"><script src="assets/a.js">')
+
+
+def test_commands_are_spoken_of() -> None:
+    use = (DOCS / "use.md").read_text(encoding="utf-8")
+    for name in _COMMANDS:
+        assert re.search(rf"^fullconv {name}\b", use, re.MULTILINE), f"docs/use.md has no example of fullconv {name}"
+
+
+def test_the_page_of_the_python_surface_has_every_public_name() -> None:
+    named = re.findall(r"^::: fullconv\.(\w+)$", (DOCS / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(set(fullconv.__all__) - {"__version__"})
