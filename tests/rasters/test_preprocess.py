@@ -8,7 +8,7 @@ import pytest
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
-from fullconv.rasters.preprocess import NAMED, Preprocess, mean_file
+from fullconv.rasters.preprocess import NAMED, Preprocess, mean_file, normalized
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
 
@@ -60,7 +60,7 @@ def test_mean_files(tmp_path: Path, shared: Path) -> None:
     ("text", "told"),
     [
         ("{", "not valid JSON"),
-        ("[1]", "must be a JSON object"),
+        ("[1]", "is no preprocessing that is known"),
         ('{"mean": 1, "mena": 2}', "the fields"),
         ('{"std": 0}', "std not 0"),
         ('{"scale": "a"}', "must be numbers"),
@@ -83,3 +83,29 @@ def test_bad_files_are_told(tmp_path: Path, text: str, told: str) -> None:
 def test_unknown_names_are_told() -> None:
     with pytest.raises(BadInput, match="not one of raw, unit"):
         Preprocess.of("wat")
+
+
+def test_a_mean_and_a_std_that_are_typed() -> None:
+    found = normalized(None, (0.7, 0.6, 0.7), (0.2, 0.2, 0.2))
+    expected = (PIXELS / 255 - [0.7, 0.6, 0.7]) / 0.2
+    np.testing.assert_allclose(found.apply(PIXELS)[0], expected.transpose(2, 0, 1), atol=1e-5)
+    assert normalized(None, (178.0, 153.0, 178.0), (51.0,)) == Preprocess(mean=(178.0, 153.0, 178.0), std=(51.0,))
+    assert normalized("imagenet", None, (0.5,)) == Preprocess(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.5,))
+    assert normalized("caffe", (90.0, 100.0, 110.0), None) == Preprocess("BGR", mean=(90.0, 100.0, 110.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "mean", "std", "told"),
+    [
+        ("raw", (0.5,), (0.5,), "leaves them on 0..255; take -p unit"),
+        ("unit", (120.0,), (60.0,), "take -p raw"),
+        (None, (0.0,), (1.0,), "change nothing"),
+        (None, (0.5,), (0.0,), "above 0"),
+        (None, (-0.5,), (0.5,), "is below 0"),
+    ],
+)
+def test_numbers_of_another_scale_are_told(
+    given: str | None, mean: tuple[float, ...], std: tuple[float, ...], told: str
+) -> None:
+    with pytest.raises(BadInput, match=told):
+        normalized(given, mean, std)

@@ -16,8 +16,8 @@ from fullconv.cli.options import (
     json_option,
     model_options,
     overwrite_option,
-    preprocess_option,
 )
+from fullconv.cli.pixels import preprocess_option
 from fullconv.cli.reading import bytes_of, memory_option, reading_options
 from fullconv.cli.terminal import note, noted_once, print_json, print_table, progress, say, tell
 

@@ -17,8 +17,8 @@ from fullconv.cli.options import (
     labels_option,
     overwrite_option,
     picture_options,
-    preprocess_option,
 )
+from fullconv.cli.pixels import preprocess_option
 from fullconv.cli.reading import bounded_options, reading_options, scheduler_option, storing_options
 
 _MAPPING = (

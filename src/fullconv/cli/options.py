@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.help import IMAGE, MODEL, OUTPUT, SPEED, argument, option
+from fullconv.cli.help import MODEL, OUTPUT, SPEED, argument, option
 from fullconv.cli.terminal import note
 from fullconv.runtimes.engine import NAMES, PRECISIONS, with_device
 from fullconv.system.guard import allow_overwrite, reads
@@ -170,18 +170,14 @@ head_option = option(
 )
 labels_option = option(
     "--labels", group=MODEL, type=Input(), metavar="FILE", brief="Names of the classes, one a line.",
-    help="One label a line, in the network's order.",
+    help="Names of the classes: text of one a line in the network's order, JSON or a table (.csv, .tsv) of numbers and names either way round, or imagenet1k, "
+    "imagenet12k, imagenet21k, imagenet22k (timm's lists).",
 )  # fmt: skip
 activation_option = option(
     "--activation", group=MODEL, type=click.Choice(["auto", "softmax", "sigmoid", "none"]), default="auto", show_default=True,
     metavar="NAME", brief="softmax or sigmoid, for a network that ends in logits.",
     help="Behind the output: softmax makes probabilities of logits where a crop is of one class, sigmoid where several may be there; auto "
     "and none add nothing, auto says what scores are.",
-)  # fmt: skip
-preprocess_option = option(
-    "--preprocess", "-p", group=IMAGE, type=Input(), metavar="HOW", brief="raw, unit, signed, imagenet, caffe, or a file.",
-    help="Pixels to the network's input: raw (0..255), unit (0..1), signed (-1..1), imagenet, caffe (BGR less 104, 117, 123), a JSON file "
-    "(channels, scale, mean, std), or Caffe's mean.binaryproto.",
 )  # fmt: skip
 
 

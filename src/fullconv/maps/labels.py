@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from fullconv.errors import BadInput
-from fullconv.system.guard import reads, require_file
+from fullconv.maps.labelfiles import labels_in
 from fullconv.system.parse import whole_number
 
 
@@ -84,25 +84,19 @@ def _shortens(short: str, long: str) -> bool:
 
 
 def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    """Labels from a file of one a line, or as given; numbers where there are none."""
+    """Labels from a file (see ``labelfiles.labels_in``), of a list by its name, or as given; numbers where there are none.
+
+    Raises:
+        BadInput: they are not as many as the network has classes, or not readable.
+    """
     if given is None:
         return tuple(map(str, range(classes)))
     if isinstance(given, str | Path):
-        path = Path(given)
-        require_file(path, "labels")
-        reads(path)
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: not a readable text file ({error})") from None
-        labels = [line.strip() for line in lines]
-        while labels and not labels[-1]:
-            labels.pop()
-        where = str(path)
+        labels, where = labels_in(given), str(given)
     else:
         labels, where = [str(label) for label in given], "labels"
     if len(labels) != classes:
         raise BadInput(
-            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one label a line, in the network's order"
+            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one for each, in the network's order"
         )
     return tuple(labels)

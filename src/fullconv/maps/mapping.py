@@ -31,6 +31,7 @@ from fullconv.model import Model
 from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.pictures import resized, to_channels
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.runtimes.runtime import Precision
 
@@ -101,6 +102,8 @@ def map_image(
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
     seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))
+    for remark in told_of(preprocess, model.image_shape[1:]):
+        notes(remark)
     if scales is not None:
         again = {
             "by": by,

@@ -16,6 +16,7 @@ from fullconv.system.guard import reads, require_file, require_start
 
 Channels = Literal["RGB", "BGR", "grey"]
 _ROWS = 64
+OWN = frozenset({"channels", "scale", "mean", "std"})  # fields of fullconv's own JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,14 @@ class Preprocess:
         return out[None]
 
     @staticmethod
-    def of(given: str | Path | Preprocess | None) -> Preprocess:
-        """By name (``raw``, ``unit``, ``signed``, ``imagenet``, ``caffe``), from a JSON file, from a mean of Caffe's (``.binaryproto``: BGR on 0..255, less
-        that), or as it is.
+    def of(given: Any) -> Preprocess:
+        """By name (``raw``, ``unit``, ``signed``, ``imagenet``, ``caffe``), from a file, from a transform of torchvision or albumentations, or as it is.
+
+        Files are fullconv's own JSON (channels, scale, mean, std), albumentations', Hugging Face's and timm's; text that a transform of torchvision
+        printed (``.txt``); and a mean of Caffe's (``.binaryproto``: BGR on 0..255, less that).
+
+        Raises:
+            BadInput: it is none of these, or does what is not the same for every pixel.
         """
         if isinstance(given, Preprocess):
             return given
@@ -82,13 +88,18 @@ class Preprocess:
             return NAMED["raw"]
         if str(given) in NAMED:
             return NAMED[str(given)]
+        from fullconv.rasters.transforms import of_object, read_transform
+
+        if not isinstance(given, str | Path):
+            return of_object(given).preprocess
         path = Path(given)
         if path.suffix.lower() == ".binaryproto":
             return Preprocess(channels="BGR", mean=mean_file(path))  # as Caffe takes images
         if path.suffix == ".json" or path.exists():
-            return _from_json(path)
+            found = read_transform(path)
+            return _from_json(path) if found is None else found.preprocess
         raise BadInput(
-            f"preprocess {str(given)!r}: not one of {', '.join(NAMED)}, and no such file (.json, .binaryproto)"
+            f"preprocess {str(given)!r}: not one of {', '.join(NAMED)}, and no such file (.json, .txt, .binaryproto)"
         )
 
 
@@ -101,6 +112,41 @@ NAMED: Mapping[str, Preprocess] = {
 }
 
 
+def normalized(given: Any, mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> Preprocess:
+    """A preprocessing with another mean and standard deviation.
+
+    Args:
+        given: as for ``Preprocess.of``; without it the numbers say themselves what they are of: pixels on 0..1 where none is above 1, else 0..255.
+        mean, std: one number, or one a channel in the network's order; what ``given`` has, or 0 and 1, where they are None.
+
+    Raises:
+        BadInput: the numbers fit neither scale, or std is not above 0.
+    """
+    if std is not None and min(std) <= 0:
+        raise BadInput(f"std {std}: must be above 0")
+    numbers = (*(mean or ()), *(std or ()))
+    if given is None:
+        if mean is not None and min(mean) < 0:
+            raise BadInput(
+                f"mean {mean}: is below 0; say what pixels are scaled to before it, by preprocess (-p unit, -p signed)"
+            )
+        trivial = not any(mean or ()) and all(value == 1 for value in std or ())
+        if trivial:
+            raise BadInput("a mean of 0 and a std of 1 change nothing; -p raw and -p unit say what the network takes")
+        base = NAMED["unit"] if max(numbers) <= 1 else NAMED["raw"]
+    else:
+        base = Preprocess.of(given)
+        if base.scale == 1 and max(numbers) <= 1 and any(numbers):
+            raise BadInput(
+                f"mean and std {numbers}: are of pixels on 0..1, and the preprocessing leaves them on 0..255; take -p unit"
+            )
+        if base.scale != 1 and max(numbers) > 2:
+            raise BadInput(
+                f"mean and std {numbers}: are of pixels on 0..255, and the preprocessing scales them by {base.scale:.3g}; take -p raw"
+            )
+    return Preprocess(base.channels, base.scale, base.mean if mean is None else mean, base.std if std is None else std)
+
+
 def _from_json(path: Path) -> Preprocess:
     require_file(path, "preprocessing")
     reads(path)
@@ -110,9 +156,8 @@ def _from_json(path: Path) -> Preprocess:
         raise BadInput(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}") from None
-    fields = ("channels", "scale", "mean", "std")
-    if not isinstance(data, dict) or set(data) - set(fields):
-        raise BadInput(f"{path}: must be a JSON object with the fields {', '.join(fields)}; found {data!r:.120}")
+    if not isinstance(data, dict) or set(data) - OWN:
+        raise BadInput(f"{path}: must be a JSON object with the fields {', '.join(sorted(OWN))}; found {data!r:.120}")
     values: dict[str, Any] = dict(data)
     try:
         if "scale" in values:

@@ -19,6 +19,7 @@ from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
 from fullconv.rasters.access import Access
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.results.encoding import Stored
 from fullconv.results.places import storage_of
@@ -172,7 +173,7 @@ def _map_raster(
     with ExitStack() as stack:
         view = stack.enter_context(closing(View(image, job.select)))
         require_lock = stack.enter_context(place.lock())
-        for remark in view.remarks:
+        for remark in (*view.remarks, *told_of(options.get("preprocess"), model.image_shape[1:])):
             notes(remark)
         request = request_of(model, view, job)
         if restart and place.exists():

@@ -19,6 +19,7 @@ from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.crops import Progress
 from fullconv.model import Model
+from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import View
 from fullconv.stream.edges import Edges
 from fullconv.stream.run import job_of
@@ -84,7 +85,7 @@ def verify(
         raise BadInput("by crops: a map by crops is what the cast's is compared with")
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
-        for remark in view.remarks:
+        for remark in (*view.remarks, *told_of(options.get("preprocess"), model.image_shape[1:])):
             notes(remark)
         asked = None if cells == "all" else cells
         of_graph = model.plan.predicted is not None and not model.plan.inexact
