@@ -24,6 +24,7 @@ from fullconv.running import Runner
 from fullconv.runtimes.activation import Activation
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision
+from fullconv.showing import in_html, in_short
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
 from fullconv.system.files import unseen
@@ -74,6 +75,8 @@ class Model:
         self.activation: Activation | None = None
         self._activated: dict[Activation, Model] = {}
         self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
+
+    __repr__, _repr_html_ = in_short, in_html
 
     @cached_property
     def graph(self) -> Graph:
@@ -133,9 +136,8 @@ class Model:
         return self if on == self.checks else self._alike(self.global_pooling, on, self.origin)
 
     def _alike(self, mode: GlobalPooling, checks: bool, origin: Mapping[str, Any] | None) -> Model:
-        given = self._given
         return Model(
-            self.native, self.format, self.path, mode, self.files, origin=origin, checks=checks, adaptation=given
+            self.native, self.format, self.path, mode, self.files, origin=origin, checks=checks, adaptation=self._given
         )
 
     @property
@@ -385,10 +387,8 @@ class Model:
         """Hold what was written against this network, before it takes its place."""
         if self.graph.image is None:
             return
-        made = read_back(parts, self.image_shape)
-        if made is not None:
-            kind, native = made
-            again = Model(native, kind)
+        if (made := read_back(parts, self.image_shape)) is not None:
+            again = Model(made[1], made[0])
             same_answers(self, again, parts[0].name)
             same_heads(self.heads, again.heads, parts[0].name)
 

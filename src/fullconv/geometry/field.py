@@ -13,6 +13,7 @@ from fractions import Fraction
 from fullconv.errors import Refusal, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.graph.nodes import Graph, Layout, Node, Pointwise, Span, Whole, Window
+from fullconv.system.notebook import as_html
 
 Pair = tuple[Fraction, Fraction]  # y, x
 
@@ -48,6 +49,18 @@ class Field:
     def centre(self) -> tuple[Fraction, Fraction]:
         """(y, x) pixel at the centre of cell (0, 0)."""
         return self.y.centre, self.x.centre
+
+    def __repr__(self) -> str:
+        return f"Field({', '.join(f'{key} {value}' for key, value in self._known.items())})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return as_html("Field", {f"{key} (y × x)": f"{value} px" for key, value in self._known.items()})
+
+    @property
+    def _known(self) -> dict[str, str]:
+        pairs = {"size": self.size, "stride": self.stride, "offset": self.offset}
+        return {key: f"{y} × {x}" for key, (y, x) in pairs.items()}
 
 
 def receptive_fields(graph: Graph) -> Mapping[str, Field]:

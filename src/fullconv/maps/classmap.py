@@ -18,6 +18,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.maps.labels import class_index, read_labels
 from fullconv.maps.peaks import Block, best_apart, highest, local_maxima
+from fullconv.maps.shown import in_html, in_png, in_short
 from fullconv.maps.threshold import least_score
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
@@ -258,11 +259,16 @@ class ClassMap:
 
         return labelled(self)
 
+    def __repr__(self) -> str:
+        return in_short(self)
+
     def _repr_html_(self) -> str:
         """What notebooks show: what the map is of, and a picture of a small one."""
-        from fullconv.maps.shown import as_html
+        return in_html(self)
 
-        return as_html(self)
+    def _repr_png_(self) -> bytes | None:
+        """The same picture, for what shows no HTML; None of a large map."""
+        return in_png(self)
 
     def _arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
         found: dict[str, npt.NDArray[Any]] = {f"{prefix}scores": self.scores}

@@ -7,15 +7,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, FullconvError
 from fullconv.geometry.grid import Grid
 from fullconv.maps.against import Against, Gap
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.kinds import Kinds
 from fullconv.maps.labels import classes_named
 from fullconv.maps.shared import Shared
+from fullconv.maps.shown import png_of
 from fullconv.maps.summary import image_name
 from fullconv.system.guard import guarded, reads
+from fullconv.system.notebook import as_html, counted
 
 if TYPE_CHECKING:
     from fullconv.render.canvas import Canvas
@@ -84,6 +86,26 @@ class Comparison:
     def share(self) -> float:
         """Cells that agree, of those compared."""
         return self.agree / self.compared
+
+    def __repr__(self) -> str:
+        return f"Comparison({counted(self.compared, 'cell')}, {self.share:.2%} agree)"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the numbers, the classes, and where the two part."""
+        rows = {"maps": "\n".join(self.names), "cells": str(self), "to be known": "\n".join(self.remarks)}
+        titles = ("class", "cells in the first", "in the second", "in both", "overlap")
+        classes = [
+            (each.label, each.first, each.second, each.both, "" if each.overlap is None else f"{each.overlap:.2%}")
+            for each in self.classes
+        ]
+        return as_html("Comparison", rows, [titles, *classes], self._repr_png_(), "where the two agree and part")
+
+    def _repr_png_(self) -> bytes | None:
+        """Where the two part, None where no picture of it can be made."""
+        try:
+            return png_of(self.picture().flat())
+        except (FullconvError, OSError):  # an image that moved is no reason to show nothing
+            return None
 
     def __str__(self) -> str:
         what = "have the same winner" if self.threshold is None else f"agree at a threshold of {self.threshold:g}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from fullconv.errors import FullconvError
+from fullconv.system.notebook import as_html, counted
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
@@ -19,7 +19,21 @@ _LONGEST = 700  # px
 _NAMED = 8  # labels that are listed
 
 
-def as_html(found: ClassMap) -> str:
+def in_short(found: ClassMap) -> str:
+    """A line, of names and numbers alone."""
+    grid = found.grid
+    known = (
+        counted(len(found.labels), "class", "classes"),
+        f"{grid.rows} × {grid.cols} cells every {float(grid.stride[1]):g} × {float(grid.stride[0]):g} px",
+        f"of {grid.image[1]} × {grid.image[0]} px",
+        f"{found.output!r} by {found.by}",
+        *([found.score_kind] if found.score_kind else ()),
+        *([] if found.record is None or found.record.finished else ["not finished"]),
+    )
+    return f"ClassMap({', '.join(known)})"
+
+
+def in_html(found: ClassMap) -> str:
     """A table, and the winning class of every cell."""
     grid = found.grid
     labels = ", ".join(found.labels[:_NAMED]) + (", ..." if len(found.labels) > _NAMED else "")
@@ -38,22 +52,22 @@ def as_html(found: ClassMap) -> str:
         ),
         **({"scales": ", ".join(f"{scale:g}" for scale in found.scales)} if found.scales else {}),
     }
-    lines = "".join(
-        f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(value)}</td></tr>"
-        for name, value in rows.items()
-        if value
-    )
-    return f"<div><strong>ClassMap</strong><table>{lines}</table>{_picture(found)}</div>"
+    return as_html("ClassMap", rows, png=in_png(found), picture="winning class of each cell")
 
 
-def _picture(found: ClassMap) -> str:
+def in_png(found: ClassMap) -> bytes | None:
+    """The winning class of every cell as a PNG; None of a large map, and of one whose image is not there any more."""
     if len(found.labels) * found.grid.rows * found.grid.cols > _DRAWN:
-        return ""
-    out = io.BytesIO()
+        return None
     try:
-        picture = found.overlay()
-        picture.thumbnail((_LONGEST, _LONGEST))
-        picture.save(out, "PNG")
+        return png_of(found.overlay())
     except (FullconvError, OSError):  # an image that moved is no reason to show nothing
-        return ""
-    return f"<img alt='winning class of each cell' style='max-width:100%' src='data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}'>"
+        return None
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """A picture as small as a notebook shows it."""
+    out = io.BytesIO()
+    picture.thumbnail((_LONGEST, _LONGEST))
+    picture.save(out, "PNG")
+    return out.getvalue()

@@ -27,6 +27,7 @@ from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
+from fullconv.system.notebook import as_html, counted
 from fullconv.system.parse import compiling
 from fullconv.tiling.cut import Line
 from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
@@ -106,6 +107,18 @@ class StreamPlan:
         """(C, H, W) of the largest tile as it is read, all shifts of the image together."""
         height, width = (max(side.read[1] - side.read[0] for side in sides) for sides in (self.tiles.y, self.tiles.x))
         return self.way.model.image_shape[0], height + self.rims[0], width + self.rims[1]
+
+    def __repr__(self) -> str:
+        height, width = self.tiles.image
+        memory = f"{self.peak_bytes / 1e6:,.0f} MB of {self.budget / 1e6:,.0f}"
+        return f"StreamPlan({width} × {height} px, {counted(len(self.tiles), 'tile')}, {memory})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        image, cut, memory, *more = str(self).splitlines()
+        rows = {"image": image, "work": cut, "memory": memory, "crops": "\n".join(more)}
+        time = f"about {self.seconds:,.0f} s" if self.seconds else ""
+        return as_html("StreamPlan", {**rows, "engine": time})
 
     def __str__(self) -> str:
         tiles = self.tiles

@@ -25,6 +25,7 @@ from fullconv.study.outcome import Outcome
 from fullconv.study.table import write_table
 from fullconv.system.guard import guarded, is_url, reads, require_writable, same_name
 from fullconv.system.lock import locked
+from fullconv.system.notebook import as_html, counted
 from fullconv.system.parse import limited_threads
 from fullconv.system.processors import processors
 
@@ -50,6 +51,28 @@ class Study:
     @property
     def failed(self) -> tuple[Outcome, ...]:
         return tuple(each for each in self.outcomes if not each.mapped)
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"Study({counted(len(self.outcomes), 'image')}{failed}, {self.summary})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: an image a row, those that failed with their reason."""
+        titles = ("image", "size", "cells", "most cells", "seconds", "failed")
+        rows = [
+            (
+                each.image,
+                f"{each.width} × {each.height} px",
+                f"{each.answered:,}",
+                each.winner,
+                f"{each.seconds:.1f}",
+                "",
+            )
+            if each.mapped
+            else (each.image, "", "", "", "", each.error)
+            for each in (*self.failed, *(each for each in self.outcomes if each.mapped))
+        ]
+        return as_html("Study", {"table": self.summary}, [titles, *rows])
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and names."""

@@ -16,6 +16,7 @@ from fullconv.surgery.edit import Edit, SetWindow, to_json
 from fullconv.surgery.pooled import edges_of
 from fullconv.surgery.result import result, unanswered, unwritable
 from fullconv.surgery.walk import Walk
+from fullconv.system.notebook import as_html, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ class Plan:
     def is_empty(self) -> bool:
         """Nothing to do: the network is fully convolutional already."""
         return not self.edits and not self.refusals
+
+    def __repr__(self) -> str:
+        what = counted(len(self.refusals), "refusal") if self.refusals else counted(len(self.edits), "edit")
+        return f"Plan({what}{'' if self.predicted is None else f', {self.exactness}'})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: each edit with its reason, or each refusal."""
+        edits = [(str(edit), edit.reason) for edit in (*self.edits, *self.refinements)]
+        if self.refusals:
+            why = [(each.node, each.reason) for each in self.refusals]
+            return as_html("Plan", {"cannot be cast": counted(len(why), "refusal")}, [("node", "why"), *why])
+        about = "nothing: the network is fully convolutional already" if self.is_empty else counted(len(edits), "edit")
+        return as_html("Plan", {"to do": about, "cells and crops": self.exactness}, [("edit", "why"), *edits])
 
     def __str__(self) -> str:
         lines = [f"{edit}  ({edit.reason})" for edit in (*self.edits, *self.refinements)]

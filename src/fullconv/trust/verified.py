@@ -11,13 +11,14 @@ import numpy.typing as npt
 from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.rasters.view import Selection
+from fullconv.system.notebook import as_html, counted
 from fullconv.trust.rounded import Rounded
 from fullconv.trust.yardstick import Yardstick
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a comparison found. Differences are of scores, absolute.
 
@@ -197,6 +198,19 @@ class Report:
         return [
             f"  {self.drawn:,} cells were looked at for these: the others have no pixels, or are left out by --where"
         ]
+
+    def __repr__(self) -> str:
+        agree = "" if self.agree is None else f"{self.agree / self.compared:.2%} agree, "
+        judged = "FAILED" if self.failed else "exact" if self.exact else "not exact"
+        compared = f"{self.compared:,} of {counted(self.cells, 'cell')} compared"
+        return f"Report({self.image}: {compared}, {agree}differences up to {self.largest:.2g}, {judged})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the numbers, what they mean, and what to do."""
+        first, *lines = str(self).splitlines()
+        most = sorted(self.by_class.items(), key=lambda item: -item[1])
+        table = [("class", "largest difference"), *((label, f"{gap:.2e}") for label, gap in most)]
+        return as_html("Report", {"compared": first, "": "\n".join(line.strip() for line in lines)}, table)
 
     def __str__(self) -> str:
         x0, y0, x1, y1 = self.grid.box(*self.worst)
