@@ -33,7 +33,7 @@ def test_an_engine_and_a_device(text: str, engine: str, device: str | None) -> N
     ("text", "told"),
     [
         ("caffe", "runtime 'caffe'"),
-        ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N, mps, xpu or xpu:N"),
+        ("auto:gpu", "device 'gpu': not cpu, cuda, cuda:N, cuda:all, mps, xpu or xpu:N, nor several"),
         ("auto:cuda:x", "device 'cuda:x'"),
         ("onnxruntime:xpu", "onnxruntime computes on cpu and cuda here"),
         ("openvino:mps", "openvino computes on cpu here"),

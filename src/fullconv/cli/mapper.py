@@ -37,8 +37,9 @@ _STORED = {
     "keep": "all",
     "stored": "float32",
     "scheduler": None,
+    "device_memory": None,
 }  # what a store alone has, and what it is where nobody asks
-_CALLED = {"keep": "--keep", "stored": "--dtype", "scheduler": "--dask"}
+_CALLED = {"keep": "--keep", "stored": "--dtype", "scheduler": "--dask", "device_memory": "--device-memory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Mapper:
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])
+        self._device_memory = bytes_of(options["device_memory"], "--device-memory")
         self._first = True
         self._scales = None if options["scales"] is None else _numbers(options["scales"])
         self._notes = noted_once()
@@ -179,7 +181,8 @@ class Mapper:
         return how | {"confirm_class": self._name, "confirm_threshold": self._threshold}
 
     def _kept(self) -> dict[str, Any]:
-        return {"keep": self._options["keep"], "stored": self._options["stored"]}
+        kept = {key: self._options[key] for key in ("keep", "stored")}
+        return {**kept, "device_memory": self._device_memory}
 
     def _request(self, image: str) -> dict[str, Any]:
         from fullconv.fingerprint import of_model

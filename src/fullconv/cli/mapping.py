@@ -71,6 +71,10 @@ _MAPPING = (
     option(
         "--batch", group=SPEED, type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Crops a run (--by crops and --confirm).",
     ),
+    option(
+        "--device-memory", "device_memory", group=SPEED, metavar="SIZE",
+        help="What a store's run takes of each GPU, 8GB say, so that two runs share one; by default most of what is free, alone.",
+    ),
     scheduler_option,
 )  # fmt: skip
 

@@ -209,7 +209,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--device", group=SPEED, metavar="NAME",
-            help="Where the engine computes: cpu, cuda, cuda:1, mps or xpu; onnxruntime on cpu and cuda; by default CUDA where PyTorch sees one.",
+            help="Where the engine computes: cpu, cuda, cuda:1, mps or xpu, by torch several for a store (cuda:0,cuda:1, cuda:all); onnxruntime on cpu and cuda; by default CUDA where PyTorch sees one.",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)

@@ -100,7 +100,7 @@ scheduler_option = option(
 )
 
 
-def bytes_of(text: str | None) -> int | None:
+def bytes_of(text: str | None, option: str = "--memory") -> int | None:
     """``2GB``, ``1.5GiB``, ``800M`` or a number of bytes."""
     from fullconv.errors import BadInput
 
@@ -108,5 +108,5 @@ def bytes_of(text: str | None) -> int | None:
         return None
     match = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?I?)B?\s*", text.upper())
     if match is None or match[2] not in _UNITS or float(match[1]) == 0:
-        raise BadInput(f"--memory {text!r}: an amount of memory, 2GB or 800MB say")
+        raise BadInput(f"{option} {text!r}: an amount of memory, 2GB or 800MB say")
     return int(float(match[1]) * _UNITS[match[2]])

@@ -212,6 +212,8 @@ def plan_stream(
                 f"{job.out}: was begun with tiles that take {tiles.peak_bytes / 1e6:,.0f} MB, and the budget is {budget / 1e6:,.0f} MB; "
                 f"give --memory {tiles.peak_bytes // 10**6 + 1}MB to go on, or --restart"
             )
+        if cost.room is not None and job.device_memory is not None:
+            cost.room.require((*tiles.shape, most[0], most[1]), "a tile that the run was begun with")
     cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
     grid = view.in_original(read_grid)

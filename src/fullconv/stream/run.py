@@ -29,6 +29,7 @@ from fullconv.results.store import NO_CLASS, Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
+from fullconv.stream.device.road import reserving
 from fullconv.stream.engine import as_begun, taken, with_engine
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
@@ -189,6 +190,8 @@ def _map_raster(
             with_whole_paths(job)  # before anything is started
             client = stack.enter_context(connected(**cluster))
             memory = budget_of(client) if memory is None and old is None else memory
+        else:
+            stack.enter_context(reserving(job))
         job, plan = _planned(model, view, job, memory, old, report, notes, options.get("confirm") is not None)
         if old is None:
             job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)

@@ -138,13 +138,13 @@ class Room:
     budget: int
     bytes: Callable[[int, int, int, int], int]
 
-    def require(self, down: Cut, right: Cut) -> None:
-        """BadInput where this tile does not fit; it says what it takes."""
-        least = self.bytes(down.length, right.length, down.most_cells, right.most_cells)
-        if least > self.budget:
+    def require(self, tile: tuple[int, int, int, int], what: str) -> None:
+        """BadInput where a tile does not fit, (height, width) in pixels and (rows, cols) in cells; it says what it takes."""
+        takes = self.bytes(*tile)
+        if takes > self.budget:
             raise BadInput(
-                f"{self.budget / 1e6:,.0f} MB of {self.name} are too few: the least tile, {right.length}×{down.length} px, takes "
-                f"{least / 1e6:,.0f} MB there; give {self.option} {ceil(least / 1e6)}MB or more, or --device cpu"
+                f"{self.budget / 1e6:,.0f} MB of {self.name} are too few: {what}, {tile[1]}×{tile[0]} px, takes {takes / 1e6:,.0f} MB there; "
+                f"give {self.option} {ceil(takes / 1e6)}MB or more, or --device cpu"
             )
 
 
@@ -227,7 +227,8 @@ def plan_tiles(
         limit *= 2
     if best is None:
         if cost.room is not None:
-            cost.room.require(tall[-1], wide[-1])
+            down, right = tall[-1], wide[-1]
+            cost.room.require((down.length, right.length, down.most_cells, right.most_cells), "the least tile")
         least = peak(tall[-1], wide[-1])
         raise BadInput(
             f"a memory budget of {budget / 1e6:,.0f} MB is too small: the least tile, {wide[-1].length}×{tall[-1].length} px, takes "

@@ -71,7 +71,7 @@ class Device:
 
     def start(self, loaded: Loaded) -> Ticket:
         slot = self._free.get()
-        with self._told(loaded.tile):
+        with self._told(loaded.tile, slot):
             slot.fill(self._feeds(loaded))
             up = self._lanes.do("up", slot.upload)
             run = self._lanes.do("run", lambda: slot.give(self._work.compute(slot.inputs, loaded.tile)), up)
@@ -79,7 +79,7 @@ class Device:
 
     def finish(self, ticket: Ticket) -> Done:
         loaded, slot = ticket.loaded, ticket.slot
-        with self._told(loaded.tile):
+        with self._told(loaded.tile, slot):
             for stage, mark in zip(("up", None, "down"), ticket.marks, strict=True):
                 mark.wait()
                 if stage is not None:
@@ -132,11 +132,15 @@ class Device:
         ]
 
     @contextmanager
-    def _told(self, tile: Tile) -> Iterator[None]:
-        """What PyTorch raises for a tile, in words."""
+    def _told(self, tile: Tile, slot: Slot) -> Iterator[None]:
+        """What PyTorch raises for a tile, in words; its slot is free again then."""
         device, where = self._lanes.device, f"tile {tile.name} (pixels {tile.box()})"
         try:
-            yield
+            try:
+                yield
+            except BaseException:
+                self._free.put(slot)
+                raise
         except torch.OutOfMemoryError:
             raise FullconvError(
                 f"{device} has not the memory for {where}: give --device-memory less, which makes tiles smaller (with --restart), or "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
 from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.runtime import chosen
-from fullconv.stream.device.memory import share_of
+from fullconv.stream.device.memory import kind_of, share_of
 from fullconv.stream.door import Door
 from fullconv.stream.job import Job
 from fullconv.stream.timings import Timings
@@ -49,6 +50,21 @@ def why_usual(job: Job, way: Way, planes: int) -> str | None:
     except BadInput:
         return "the network takes whole numbers"
     return None
+
+
+def reserving(job: Job) -> AbstractContextManager[None]:
+    """Have a job's GPUs to itself, or with others that say how much they take, while it lasts.
+
+    Raises:
+        BadInput: another run has one, or one is not there.
+    """
+    asked = Engine.of(job.runtime)
+    if chosen(asked, job.precision) != "torch" or kind_of(job) == "cpu":
+        return nullcontext()
+    from fullconv.runtimes.torch.device import devices_of, identity_of
+    from fullconv.stream.device.lock import reserved
+
+    return reserved([(str(device), identity_of(device)) for device in devices_of(asked.device)], job.device_memory)
 
 
 def device_door(

@@ -1,0 +1,158 @@
+"""A device's memory: what does not fit runs in parts with the same cells; tiles are planned for it; two runs share a device or do not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fullconv.errors import BadInput, FullconvError
+from fullconv.stream.plan import plan_stream
+from tests.stream.device.test_road import colours, noise
+from tests.stream.runs import digits
+
+torch = pytest.importorskip("torch")
+
+from fullconv.stream.device import network as networks  # noqa: E402
+from fullconv.stream.device.lock import reserved  # noqa: E402
+from tests.stream.device.tiles import scene, through  # noqa: E402
+
+Limit = Callable[[int], None]
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
+    """Let the device's network take so many pixels at once, all images together."""
+    forward = networks.Network.forward
+
+    def limited(most: int) -> None:
+        def run(self: Any, values: torch.Tensor) -> torch.Tensor:
+            if values.shape[0] * values.shape[2] * values.shape[3] > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(self, values)
+
+        monkeypatch.setattr(networks.Network, "forward", run)
+
+    return limited
+
+
+@pytest.mark.parametrize(("net", "share"), [("padded", 0.2), ("plain", 0.7), ("digits", 0.4)])
+def test_a_tile_that_does_not_fit_runs_in_parts_with_the_same_cells(
+    net: str, share: float, limit: Limit, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = {"padded": colours, "plain": lambda: colours(pad=0), "digits": digits}[net]()
+    with scene(model, noise(channels=1 if net == "digits" else 3), keep="1,2") as seen:
+        tiles = seen.loaded(missing=0.1, unasked=0.2)
+        height, width = seen.plan.tiles.shape
+        limit(int(share * height * width))
+        for tile, done in zip(tiles, through(seen.device, tiles), strict=True):
+            usual = seen.usual.finish(seen.usual.start(tile))
+            assert usual.scores is not None
+            assert done.scores is not None
+            assert usual.mark == done.mark
+            np.testing.assert_allclose(done.scores, usual.scores, rtol=0, atol=2e-6, equal_nan=True)
+    told = [record.getMessage() for record in caplog.records if "short of memory" in record.getMessage()]
+    assert len(told) == 1
+    assert "with the same cells" in told[0]
+
+
+def test_a_tile_whose_least_part_does_not_fit_is_told(limit: Limit) -> None:
+    with scene(colours(), noise()) as seen:
+        limit(200)
+        with pytest.raises(
+            FullconvError, match=r"cpu has not the memory for the least part of a tile, .*what is done is kept"
+        ):
+            through(seen.device, seen.loaded()[:1])
+
+
+def test_fewer_crops_are_run_at_once_where_memory_is_short(limit: Limit, caplog: pytest.LogCaptureFixture) -> None:
+    with scene(colours(), noise(100, 90), by="crops", stride=8) as seen:
+        door, (tile,) = seen.device, seen.loaded()
+        limit(5 * 16 * 16)
+        (done,) = through(door, [tile])
+        usual = seen.usual.finish(seen.usual.start(tile))
+        assert usual.scores is not None
+        assert done.scores is not None
+        np.testing.assert_allclose(done.scores, usual.scores, rtol=0, atol=2e-6)
+        assert [r.getMessage() for r in caplog.records if "at a time" in r.getMessage()][-1].endswith(
+            "crops are run 4 at a time"
+        )
+        limit(100)
+        with pytest.raises(FullconvError, match="has not the memory for one crop"):
+            through(door, [tile])
+
+
+def test_tiles_are_cut_for_a_devices_memory() -> None:
+    with scene(colours(), noise(), budget=1 << 30) as seen:
+        assert len(seen.plan.tiles) == 1
+        assert seen.plan.room is None  # the processor's memory is the process's
+        sizes = []
+        for budget in (30 << 20, 6 << 20, 2 << 20):
+            plan = plan_stream(seen.model, seen.view, replace(seen.job, device_memory=budget), 1 << 30)
+            assert 0 < plan.device_bytes <= budget
+            assert plan.to_json()["device"] == {
+                "name": "cpu",
+                "budget_bytes": budget,
+                "predicted_bytes": plan.device_bytes,
+            }
+            assert "predicted memory of cpu" in str(plan)
+            sizes.append(len(plan.tiles))
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[-1]
+        with pytest.raises(BadInput, match=r"0 MB of cpu are too few: the least tile, .* give --device-memory"):
+            plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 10), 1 << 30)
+
+
+def test_a_network_of_the_usual_road_plans_no_device() -> None:
+    with scene(colours(), noise(), runtime="onnxruntime", budget=1 << 30) as seen:
+        plan = plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 10), 1 << 30)
+        assert plan.room is None
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from fullconv.stream.device.lock import reserved
+with reserved([("cuda:0", "cuda-x")], eval(sys.argv[2]), Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(None, None), (None, 10), (10, None), (10, 20)])
+def test_two_runs_share_a_device_where_both_say_how_much_they_take(
+    theirs: int | None, ours: int | None, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-c", HOLDER, str(tmp_path / "locks"), repr(theirs)]
+    other = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with reserved([("cuda:1", "cuda-y")], None, tmp_path / "locks"):
+            pass  # another device is free
+        if theirs and ours:
+            with reserved([("cuda:0", "cuda-x")], ours, tmp_path / "locks"):
+                pass
+        else:
+            with (
+                pytest.raises(
+                    BadInput,
+                    match=rf"cuda:0: another run computes on it \(process {other.pid}\); wait for it, .*give both runs",
+                ),
+                reserved([("cuda:0", "cuda-x")], ours, tmp_path / "locks"),
+            ):
+                pass
+    finally:
+        other.kill()
+        other.wait()
+        for pipe in (other.stdin, other.stdout):
+            if pipe is not None:
+                pipe.close()
+    with reserved([("cuda:0", "cuda-x")], None, tmp_path / "locks"):  # a run that was killed has nothing any more
+        assert len(list((tmp_path / "locks").glob("*.run"))) == 1
