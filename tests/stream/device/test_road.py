@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.loading import load
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.stream.run import map_raster
 from tests.stream.runs import digits
 
@@ -100,6 +102,11 @@ def test_scores_that_cannot_be_stored_are_told() -> None:
         pytest.raises(FullconvError, match="precision fp16"),
     ):
         through(seen.device, seen.loaded()[:1])
+
+
+def test_all_that_a_preprocessing_says_is_computed_on_the_device() -> None:
+    """What it says beside these would be left out in silence: add it to ``Enter``."""
+    assert {field.name for field in fields(Preprocess)} == {"channels", "scale", "mean", "std"}
 
 
 def test_a_stream_by_torch_takes_it_and_the_store_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
