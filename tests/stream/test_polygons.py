@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def about(crs: CRS | None = _UTM) -> About:
 def cells(path: Path, image: About) -> np.ndarray:
     pair = Fraction(20), Fraction(20)
     grid = Grid(100, 100, pair, pair, (Fraction(19, 2), Fraction(19, 2)), pair, (2000, 2000))
-    rule = where_of(str(path), image)
+    rule = where_of(str(path), SimpleNamespace(about=image))
     assert rule is not None
     return rule.cells(grid, (0, 100), (0, 100))
 

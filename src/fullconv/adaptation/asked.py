@@ -36,8 +36,8 @@ def asked(model: Model, images: Sequence[Any], job: Job, crops: int, seed: int) 
 def _request(image: Any, job: Job) -> dict[str, Any]:
     """What a map of an image would be, the network left out."""
     with closing(View(image, job.select)) as view:
-        about, rule = view.about, where_of(job.where, view.about)
+        about, rule = view.about, where_of(job.where, view)
         print_ = fingerprint.of_image(image, about.size, about.bands, job.select.access.subdataset)
-        kept = job.request("", "", print_, where_print(job.where, rule))
+        kept = job.request("", "", print_, where_print(job.where, rule, view))
     name = Path(image).name if isinstance(image, str | Path) else ""
     return {**kept, "image": [name, print_], "labels": len(job.labels)}

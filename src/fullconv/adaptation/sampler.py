@@ -110,7 +110,7 @@ class Sampler:
             tiles, own = sides_of(
                 self.model, view, job, _CANDIDATES * crops, self.memory, lambda note: None, margin=1, value=self.own.value
             )  # fmt: skip
-            inside = Inside.of(way, tiles.plan.read_grid, where_of(job.where, view.about))
+            inside = Inside.of(way, tiles.plan.read_grid, where_of(job.where, view))
             seed = self.seed + number
             away, read = _features(tiles, inside, _CANDIDATES * crops, seed)
             taken, weight = spread(*strata(read[:, : self.own.classes], self.own.kind), crops, seed)

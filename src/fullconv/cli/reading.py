@@ -24,8 +24,8 @@ _UNITS = {
 }
 _READING = (
     option(
-        "--where", group=IMAGE, type=Input(), metavar="FILE", brief="Map only here: a mask, polygons, or auto.",
-        help="Map only here: a mask picture, polygons (GeoJSON, GeoPackage, Shapefile, in any CRS), or auto: where at least a tenth of a cell's own square shows something (auto:0.3 sets that share).",
+        "--where", group=IMAGE, type=Input(), metavar="FILE", brief="Map only here: a mask, polygons, tissue, auto.",
+        help="Map only here: a mask picture, polygons (GeoJSON, GeoPackage, Shapefile, in any CRS), tissue: where the colour is saturated (Otsu's threshold), or auto: where at least a tenth of a cell's own square shows something (auto:0.3 sets that share).",
     ),
     option("--bands", group=IMAGE, metavar="N,...", help="Bands from 1 on, in the network's order: 4,3,2 say."),
     option("--level", group=IMAGE, type=click.IntRange(0), metavar="N", help="Level of the image's pyramid that the network reads, 0 the finest."),

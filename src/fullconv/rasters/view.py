@@ -274,13 +274,29 @@ class View:
             self._source.close()
             self._source = open_source(self._image, self.select.access)
 
+    def at_level(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
+        """As ``read``, of a level as it is stored: a window that lies inside it."""
+        with self._shared.by_many():
+            return self._finished(self._source.read(level, rows, cols, self._bands))
+
     def thumbnail(self, longest: int) -> Image.Image | None:
-        """The whole image, at most so many pixels a side, from the coarsest level that has them; None where that is too much to read."""
+        """The whole image as a picture, at most so many pixels a side; None where that is too much to read."""
+        from fullconv.rasters.pictures import to_picture
+
+        seen = self.overview(longest)
+        return None if seen is None else to_picture(seen)
+
+    def overview(self, longest: int, most: float = 64) -> Array | None:
+        """The whole image, at most so many pixels a side, (H, W, channels) on 0..255, from the coarsest level that has them.
+
+        Args:
+            most: times the pixels of such a square that are read for it; None is given where it takes more.
+        """
         about = self.about
         enough = [i for i, each in enumerate(about.levels) if max(each.height, each.width) >= longest]
         level = enough[-1] if enough else 0
         chosen = about.levels[level]
-        if chosen.height * chosen.width > 64 * longest * longest:
+        if chosen.height * chosen.width > most * longest * longest:
             return None
         factor = max(1.0, max(chosen.height, chosen.width) / longest)
         rows, cols = (max(1, round(side / factor)) for side in (chosen.height, chosen.width))
@@ -292,12 +308,10 @@ class View:
         for top in range(0, rows, step):
             part = top, min(top + step, rows)
             need = axes[0].needs(*part)
-            pixels, _ = self._finished(self._source.read(level, need, (0, chosen.width), self._bands))
+            pixels, _ = self.at_level(level, need, (0, chosen.width))
             made = resampled(pixels.astype(np.float32), (need[0], 0), axes, part, (0, cols))
             parts.append(np.rint(made).clip(0, 255).astype(np.uint8) if pixels.dtype == np.uint8 else made)
-        from fullconv.rasters.pictures import to_picture
-
-        return to_picture(np.concatenate(parts))
+        return np.concatenate(parts)
 
     def close(self) -> None:
         self._source.close()

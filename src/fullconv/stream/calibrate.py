@@ -66,7 +66,7 @@ def calibrate(
         raise BadInput(
             "confirm: winners of one class that is kept alone; keep more of them (--keep), or confirm detections"
         )
-    admitted = Admitted(plan.grid, where_of(job.where, view.about))
+    admitted = Admitted(plan.grid, where_of(job.where, view))
     budget = _Budget(view.about.name, plan, len(admitted), confirm)
     budget.require_room()
     whole = replace(job, keep="all", stored="float32")

@@ -38,7 +38,7 @@ class Job:
         keep: ``all``, ``top1``, or the classes to be kept, by index.
         stored: type of the scores.
         missing: share of a cell's crop above which missing pixels leave it without an answer.
-        where: a mask picture, polygons, ``auto`` or ``auto:SHARE``; None maps all.
+        where: a mask picture, polygons, ``tissue``, ``auto`` or ``auto:SHARE``; None maps all.
         on_error: ``stop`` at pixels that do not decode, or ``skip`` them: they are missing then.
         device_memory: bytes that a run may take of its device; None: of a GPU what is free, of the processor what the process may take.
         confirm: what crops are to confirm; None: nothing.

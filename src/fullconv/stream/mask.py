@@ -18,17 +18,12 @@ Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
-class Picture:
-    """A mask of any size, laid over the image: what is not 0 is mapped."""
+class Laid:
+    """A mask (H, W) of any size, laid over an image of (height, width): cells whose centre lies on it are mapped."""
 
-    def __init__(self, path: Path, about: About) -> None:
-        self._mask: Mask = np.asarray(read_image(path).any(axis=2))
-        self.fingerprint = hashlib.sha256(np.packbits(self._mask).tobytes()).hexdigest()[:32]
-        self._scale = tuple(have / length for have, length in zip(self._mask.shape, about.size, strict=True))
-        ratio = self._scale[0] / self._scale[1]
-        if not 0.95 < ratio < 1.05:
-            (height, width), (rows, cols) = about.size, self._mask.shape
-            raise BadInput(f"{path}: a mask of {cols}×{rows} has another shape than the image of {width}×{height}")
+    def __init__(self, mask: Mask, size: tuple[int, int]) -> None:
+        self._mask = mask
+        self._scale = tuple(have / length for have, length in zip(mask.shape, size, strict=True))
 
     def cells(self, grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> Mask:
         y, x = centres(grid, rows, cols)
@@ -38,6 +33,19 @@ class Picture:
         ]
         found: Mask = self._mask[np.ix_(at[0], at[1])]
         return found
+
+
+class Picture(Laid):
+    """A mask in a file: what is not 0 is mapped."""
+
+    def __init__(self, path: Path, about: About) -> None:
+        mask: Mask = np.asarray(read_image(path).any(axis=2))
+        super().__init__(mask, about.size)
+        self.fingerprint = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:32]
+        ratio = self._scale[0] / self._scale[1]
+        if not 0.95 < ratio < 1.05:
+            (height, width), (rows, cols) = about.size, mask.shape
+            raise BadInput(f"{path}: a mask of {cols}×{rows} has another shape than the image of {width}×{height}")
 
 
 def centres(grid: Grid, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Array]:

@@ -267,10 +267,10 @@ def request_of(model: Model, view: View, job: Job, model_print: str | None = Non
     Args:
         model_print: ``fingerprint.of_model``, where it was made before.
     """
-    rule = where_of(job.where, view.about)
+    rule = where_of(job.where, view)
     return job.request(
         model.path.name if model.path else "a network in memory", model_print or fingerprint.of_model(model),
-        fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset), where_print(job.where, rule),
+        fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset), where_print(job.where, rule, view),
     )  # fmt: skip
 
 

@@ -17,13 +17,15 @@ from fullconv.maps.ways import Way
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import Store
+from fullconv.stream.blank import blank, own_square
 from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
+from fullconv.stream.glass import Glass, glass_of
 from fullconv.stream.job import Job
 from fullconv.stream.processor import Processor, read_by
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.timings import Timings
-from fullconv.stream.where import Where, auto_share, blank, own_square, where_of
+from fullconv.stream.where import Where, auto_share, where_of
 from fullconv.tiling.tiles import Tile
 
 
@@ -53,7 +55,11 @@ class Worker:
 
     @cached_property
     def _where(self) -> Where | None:
-        return where_of(self.job.where, self.view.about)
+        return where_of(self.job.where, self.view)
+
+    @cached_property
+    def _glass(self) -> Glass | None:
+        return None if self._least is None else glass_of(self.view, self._read_grid, self._least)
 
     # Reading -------------------------------------------------------------------------------------
 
@@ -64,7 +70,8 @@ class Worker:
             Unreadable: its pixels do not decode, and the job stops at such.
             BadInput: the image has changed since the job began.
         """
-        answers = self._asked(tile)
+        with self.timings.of("where"):
+            answers = self._asked(tile)
         if not answers.any():
             return Loaded(tile, None, None, answers)
         rows, cols = read_by(self.job, self.way, tile)
@@ -102,6 +109,8 @@ class Worker:
     def _asked(self, tile: Tile) -> Mask:
         if self._where is not None:
             return self._where.cells(self._grid, tile.y.cells, tile.x.cells)
+        if self._glass is not None:
+            return ~self._glass.clear(tile.y.cells, tile.x.cells)
         shape = tuple(last - first for first, last in (tile.y.cells, tile.x.cells))
         return np.ones(shape, np.bool_)
 

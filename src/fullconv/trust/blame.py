@@ -177,7 +177,7 @@ def blame(
 
 def _chosen(tiles: ByTiles, view: View, job: Job, cells: int, seed: int) -> list[Cell]:
     """Cells at random, of those that have an answer."""
-    draw = Draw(Admitted(tiles.plan.grid, where_of(job.where, view.about)), cells, seed)
+    draw = Draw(Admitted(tiles.plan.grid, where_of(job.where, view)), cells, seed)
     found: list[Cell] = []
     while len(found) < cells and (more := draw.next(cells - len(found))):
         for group in tiles.together(more):

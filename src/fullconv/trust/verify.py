@@ -93,7 +93,7 @@ def verify(
         moved = (0 if exact else _MOVED) if moved is None else moved
         tiles, crops = sides_of(model, view, job, asked, memory, notes, margin=1 if moved else 0)
         grid, read_grid, way = tiles.plan.grid, tiles.plan.read_grid, tiles.plan.way
-        admitted = Admitted(grid, where_of(job.where, view.about))
+        admitted = Admitted(grid, where_of(job.where, view))
         wanted = min(asked or len(admitted), len(admitted))
         rounding = None if job.precision == "fp32" else Rounding(job.precision, of_graph and model.classifier is model)
         comparison = _Comparison(tiles, crops, len(job.labels), progress, wanted, moved, seed, rounding)
