@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
-from fullconv.cli.options import PICTURED, Input, Real, json_option, overwrite_option, picture_options
+from fullconv.cli.options import PICTURED, Input, Real, colours_option, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
 _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
@@ -45,6 +45,7 @@ _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
 )  # fmt: skip
 @option("--partial", group=MAP, is_flag=True, help="Write what is there of a map that is not finished.")
 @option("--image", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that a picture is laid over.")
+@colours_option
 @picture_options
 @overwrite_option
 @json_option

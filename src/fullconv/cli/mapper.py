@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _DRAWING = 256 << 20  # bytes that a picture takes while it is drawn
 _HOW = (
-    "preprocess", "labels", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
+    "preprocess", "labels", "colours", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
     "subdataset", "level", "mpp", "bands", "nodata", "missing", "where", "on_error", "confirm",
 )  # fmt: skip
 _STORED = {

@@ -11,6 +11,7 @@ from fullconv.cli.help import MAP, OUTPUT, SPEED, Old, option
 from fullconv.cli.options import (
     Real,
     activation_option,
+    colours_option,
     engine_options,
     head_option,
     json_option,
@@ -23,6 +24,7 @@ from fullconv.cli.reading import bounded_options, reading_options, scheduler_opt
 
 _MAPPING = (
     labels_option,
+    colours_option,
     head_option,
     activation_option,
     preprocess_option,

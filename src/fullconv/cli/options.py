@@ -173,6 +173,11 @@ labels_option = option(
     help="Names of the classes: text of one a line in the network's order, JSON or a table (.csv, .tsv) of numbers and names either way round, or imagenet1k, "
     "imagenet12k, imagenet21k, imagenet22k (timm's lists).",
 )  # fmt: skip
+colours_option = option(
+    "--colours", "--colors", "colours", group=OUTPUT, type=Input(), metavar="FILE",
+    help="Colours of classes in pictures, exports and viewers: JSON of names to #rrggbb, QuPath's classes.json, a table (.csv) of names and colours, QGIS's .qml "
+    "or .clr. Classes that it does not name keep their own.",
+)  # fmt: skip
 activation_option = option(
     "--activation", group=MODEL, type=click.Choice(["auto", "softmax", "sigmoid", "none"]), default="auto", show_default=True,
     metavar="NAME", brief="softmax or sigmoid, for a network that ends in logits.",

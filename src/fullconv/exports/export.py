@@ -14,6 +14,7 @@ from fullconv.exports.names import names_of
 from fullconv.exports.projection import OWN, WGS84, Projection
 from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.colours import Given
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
 from fullconv.render.pictured import page_of
@@ -55,6 +56,7 @@ def export(
     crs: str | None = None,
     image: Any = None,
     look: Mapping[str, Any] | None = None,
+    colours: Given = None,
     partial: bool = False,
     overwrite: bool = False,
 ) -> Path:
@@ -74,6 +76,7 @@ def export(
             image has a place on the earth, and all else in the image's; in pixels of the finest level where it has none.
         image: what a picture is laid over.
         look: of a picture: ``alpha``, ``cmap``, ``interpolate`` and ``dpi``, as for ``ClassMap.save_picture``.
+        colours: of classes, instead of the map's own; see ``maps.colours.colours_of``.
         partial: a store that is not finished may be written as it is.
         overwrite: a file that exists and that fullconv did not write may be replaced; what is read never is.
 
@@ -82,7 +85,7 @@ def export(
             CRS cannot be transformed.
         MissingExtra: a library is needed that is not installed.
     """
-    asked = Asked(name, what, threshold, distance, crs, image, look or {}, partial)
+    asked = Asked(name, what, threshold, distance, crs, image, look or {}, partial, colours)
     return write(result, out, asked, overwrite=overwrite).path
 
 
@@ -98,13 +101,14 @@ class Asked:
     image: Any = None
     look: Mapping[str, Any] = field(default_factory=dict)
     partial: bool = False
+    colours: Given = None
 
 
 def write(result: Result | Sequence[Result], out: str | Path, asked: Asked, *, overwrite: bool = False) -> Written:
     """As ``export``, with what it wrote."""
     target = Path(out)
     with guarded(asked.image, overwrite=overwrite):
-        gathered = Gathered.of(result, partial=asked.partial)
+        gathered = Gathered.of(result, partial=asked.partial).coloured(asked.colours)
         written = _write(gathered, target, asked)
         return replace(written, notes=(*gathered.notes, *_area_notes(gathered, written), *written.notes))
 

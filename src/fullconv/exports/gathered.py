@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.colours import Given, colours_of
 from fullconv.maps.labels import classes_named
 from fullconv.maps.summary import image_name
 from fullconv.system.guard import reads
@@ -63,6 +64,15 @@ class Gathered:
         often = Counter(images)
         known = (image if image and often[image] == 1 else name for image, name in zip(images, named, strict=True))
         return Gathered(maps, tuple(known), tuple(notes))
+
+    def coloured(self, given: Given) -> Gathered:
+        """The same with colours of one's own."""
+        own = colours_of(given, self.labels)
+        return (
+            replace(self, maps=tuple(replace(each, colours={**each.colours, **own}) for each in self.maps))
+            if own
+            else self
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from fullconv.maps.shown import in_html, in_png, in_short
 from fullconv.maps.threshold import least_score
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
-from fullconv.render.palette import class_colour
+from fullconv.render.palette import Rgb, class_colour, read_spelt, spelt
 from fullconv.render.pictured import page_of
 from fullconv.results.lazy import HeldScores, StoredCells, StoredScores
 from fullconv.results.places import storage_of
@@ -74,6 +74,7 @@ class ClassMap:
             is not known, or they were asked for as they are.
         confirmed: bool (rows, cols), cells whose scores are their crops' own, of a map that crops confirm; None of others.
         statement: what is promised of such a map.
+        colours: of classes that have one of their own, by index.
 
     ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
     at once.
@@ -95,6 +96,7 @@ class ClassMap:
     score_kind: str = ""
     confirmed: Any = field(default=None, compare=False, repr=False)
     statement: Statement | None = None
+    colours: Mapping[int, Rgb] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -109,7 +111,11 @@ class ClassMap:
 
     def colour(self, index: int) -> tuple[int, int, int]:
         """A class's colour (red, green, blue), the same in every picture, export and viewer."""
-        return class_colour(index if self.record is None else self.record.number(index))
+        return (
+            self.colours[index]
+            if index in self.colours
+            else class_colour(index if self.record is None else self.record.number(index))
+        )
 
     def box(self, row: int, col: int) -> Box:
         """(x0, y0, x1, y1), half-open, in pixels of the image: the crop that the cell stands for.
@@ -298,6 +304,7 @@ class ClassMap:
             "score_kind": self.score_kind,
             "grids": [part.grid.to_json() for part in self.parts],
             "statement": None if self.statement is None else self.statement.to_json(),
+            "colours": spelt(self.colours),
         }
         with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
             labels = np.array(self.labels, dtype=np.str_)
@@ -324,6 +331,7 @@ class ClassMap:
             score_kind=record.score_kind,
             confirmed=None if record.statement is None else StoredCells(store),
             statement=record.statement,
+            colours=read_spelt(record.colours),
         )
 
     @staticmethod
@@ -365,6 +373,7 @@ class ClassMap:
                     if statement is None
                     else data["confirmed"].astype(np.bool_).reshape(scores.shape[1:]),
                     statement=statement,
+                    colours=read_spelt(about.get("colours", {})),
                 )
         except (BadInput, MemoryError):
             raise

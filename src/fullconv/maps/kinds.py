@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,16 +50,6 @@ class Kinds:
         """
         names = tuple(name for name, _ in self._kinds)
         none = np.broadcast_to(np.float32(np.nan), (len(names), self.grid.rows, self.grid.cols))
-        colours = tuple(colour for _, colour in self._kinds)
-        shown = _Coloured(none, self.grid, names, exactness=exactness, place=place or Place(), colours=colours)
+        colours = {i: colour for i, (_, colour) in enumerate(self._kinds)}
+        shown = ClassMap(none, self.grid, names, exactness=exactness, place=place or Place(), colours=colours)
         return top1_picture(shown, picture, drawn=(self.grid, self._drawn, self.counts), titles=titles)
-
-
-@dataclass(frozen=True)
-class _Coloured(ClassMap):
-    """Classes with colours that were given."""
-
-    colours: tuple[Rgb, ...] = ()
-
-    def colour(self, index: int) -> Rgb:
-        return self.colours[index]

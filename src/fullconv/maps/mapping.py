@@ -20,6 +20,7 @@ from fullconv.geometry.place import Place
 from fullconv.graph.axes import SPACE
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.colours import Given, colours_of
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.engines import faster_engine, may_choose
 from fullconv.maps.finite import require_numbers
@@ -46,6 +47,7 @@ def map_image(
     *,
     preprocess: str | Path | Preprocess | None = None,
     labels: str | Path | Sequence[str] | None = None,
+    colours: Given = None,
     by: By = "cast",
     stride: int | None = None,
     finer: Finer = "auto",
@@ -71,7 +73,8 @@ def map_image(
         model: a classifier, or one that is fully convolutional already.
         image: a path, an address (``https://``, ``s3://``, ``gs://``), a PIL image, or an array of (H, W) or (H, W, C), colours as RGB.
         preprocess: pixels to network input; the model's own where it states one, else ``raw``.
-        labels: a file of one label a line, or the labels.
+        labels: a file of labels (text, JSON, a table), a list by its name (``imagenet1k``), or the labels.
+        colours: of classes: names to ``#rrggbb`` or (red, green, blue), or a file (``maps.colours``).
         by: ``cast`` runs the cast network once; ``crops`` the untouched one on every crop.
         stride: step between cells in pixels; the network's own by default. The cast network takes divisors of its own
             stride; crops take any.
@@ -99,6 +102,7 @@ def map_image(
     """
     model = load(model)
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
+    own = colours_of(colours, names)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
     seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))
@@ -115,7 +119,7 @@ def map_image(
             "precision": precision,
             "batch": batch,
         }
-        return _at_scales(
+        found = _at_scales(
             model,
             seen,
             scales,
@@ -127,10 +131,12 @@ def map_image(
             progress=progress,
             **again,
         )
-    return _map_seen(
+        return replace(found, colours=own)
+    found = _map_seen(
         model, seen, preprocess=preprocess, names=names, by=by, stride=stride, finer=finer, output=output,
         activation=activation, missing=missing, runtime=runtime, precision=precision, batch=batch, notes=notes, progress=progress,
     )  # fmt: skip
+    return replace(found, colours=own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ CIELAB as seen with and without red or green cones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,24 @@ def class_colour(index: int) -> Rgb:
     end = 255 if step > 0 else 0
     red, green, blue = (round(channel + (end - channel) * abs(step)) for channel in base)
     return red, green, blue
+
+
+def spelt(colours: Mapping[int, Rgb]) -> dict[str, str]:
+    """Colours of classes as files hold them: ``#rrggbb`` by number."""
+    return {str(index): f"#{bytes(colour).hex()}" for index, colour in colours.items()}
+
+
+def read_spelt(data: Mapping[str, str]) -> dict[int, Rgb]:
+    """What ``spelt`` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = {}
+    for index, colour in data.items():
+        red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+        found[int(index)] = (red, green, blue)
+    return found
 
 
 def scale_colours(values: npt.NDArray[np.floating], name: str = "viridis") -> Colours:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fullconv.errors import BadInput
@@ -37,6 +37,7 @@ class Record:
         left_out: cells that ``where`` or missing data left without an answer.
         finished: whether every tile is done.
         statement: what is promised of a map that crops confirm.
+        colours: of classes that have one of their own, ``#rrggbb`` by their place among ``labels``.
     """
 
     request: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Record:
     arrays: str = ""
     score_kind: str = ""
     statement: Statement | None = None
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stored_grid(self) -> Grid:
@@ -92,7 +94,11 @@ class Record:
         try:
             later: dict[str, Any] = {"run": "", "arrays": ""} if data["format"] == BEFORE else {}
             # Stores of earlier versions do not say.
-            later |= {"score_kind": data.get("score_kind", ""), "statement": data.get("statement")}
+            later |= {
+                "score_kind": data.get("score_kind", ""),
+                "statement": data.get("statement"),
+                "colours": data.get("colours", {}),
+            }
             values: dict[str, Any] = {
                 key: later[key] if key in later else data[key] for key in Record.__dataclass_fields__
             }
@@ -118,6 +124,11 @@ class Record:
         for key, kind in kinds.items():
             if not isinstance(getattr(self, key), kind):
                 raise ValueError(f"{key} is {getattr(self, key)!r}")
+        if not isinstance(self.colours, Mapping) or not all(
+            re.fullmatch(r"[0-9]{1,6}", str(key)) and re.fullmatch(r"#[0-9a-f]{6}", str(value))
+            for key, value in self.colours.items()
+        ):
+            raise ValueError("colours that are none")
         numbers = (*(self.pixel_size or ()), *(self.transform or ()))
         if not all(isinstance(number, int | float) for number in numbers):
             raise ValueError("a place that is no numbers")

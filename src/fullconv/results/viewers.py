@@ -65,13 +65,18 @@ def for_viewers(record: Record, least: int) -> dict[str, Any]:
         found["omero"] = {
             "channels": [
                 {
-                    "label": name, "active": i == 0, "color": bytes(class_colour(record.number(i))).hex().upper(),
+                    "label": name, "active": i == 0, "color": _colour(record, i),
                     "window": {"min": 0, "max": top, "start": 0, "end": top},
                 }
                 for i, name in enumerate(names)
             ]
         }  # fmt: skip
     return found
+
+
+def _colour(record: Record, index: int) -> str:
+    own = record.colours.get(str(index))
+    return (bytes(class_colour(record.number(index))).hex() if own is None else own.removeprefix("#")).upper()
 
 
 def coordinates(record: Record) -> dict[str, tuple[npt.NDArray[Any], dict[str, Any]]]:

@@ -16,6 +16,7 @@ from fullconv.maps.ways import By, Finer, Way, way_over
 from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
+from fullconv.render.palette import Rgb
 from fullconv.results.encoding import STORED, Stored
 from fullconv.results.statement import Statement
 from fullconv.runtimes.engine import Engine
@@ -43,6 +44,7 @@ class Job:
         device_memory: bytes that a run may take of its device; None: of a GPU what is free, of the processor what the process may take.
         confirm: what crops are to confirm; None: nothing.
         statement: what is promised by that, once a sample has said which cells are run as crops.
+        colours: of classes that have one of their own, by index.
     """
 
     image: Any
@@ -67,6 +69,7 @@ class Job:
     confirm: Confirm | None = None
     origin: Mapping[str, Any] | None = field(default=None, compare=False)
     statement: Statement | None = field(default=None, compare=False)
+    colours: Mapping[int, Rgb] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.stored not in STORED:

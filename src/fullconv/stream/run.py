@@ -14,6 +14,7 @@ from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap, class_index
+from fullconv.maps.colours import Given, colours_of
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
@@ -21,6 +22,7 @@ from fullconv.rasters.access import Access
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.render.palette import spelt
 from fullconv.results.encoding import Stored
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
@@ -51,6 +53,7 @@ def job_of(
     *,
     preprocess: str | Path | Preprocess | None = None,
     labels: str | Path | Sequence[str] | None = None,
+    colours: Given = None,
     level: int | None = None,
     mpp: float | None = None,
     bands: str | Sequence[int] | None = None,
@@ -88,7 +91,7 @@ def job_of(
         select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
         activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
-        origin=model.origin,
+        origin=model.origin, colours=colours_of(colours, names),
     )  # fmt: skip
 
 
@@ -133,7 +136,7 @@ def map_raster(
         scheduler: address of a Dask scheduler.
         report: told ``plan``, ``tile``, ``levels`` and ``done`` events, or ``finished`` where nothing is left to do, with what they are about.
         notes: told what was decided on the way.
-        options: preprocess, labels, by, stride, finer, output, activation, runtime, precision, batch as for ``fullconv.map``; and
+        options: preprocess, labels, colours, by, stride, finer, output, activation, runtime, precision, batch as for ``fullconv.map``; and
             level or mpp (at which resolution the network reads), bands (from 1 on), nodata and missing (share of a crop
             above which missing pixels leave a cell without an answer), where (a mask, polygons, ``auto`` or ``auto:SHARE``), keep
             (``all``, ``top1``, or class names), stored (``float32``, ``float16``, ``uint8``), on_error (``stop``, ``skip``),
@@ -308,6 +311,7 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
         output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
         unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind, statement=job.statement,
+        colours=spelt({place: job.colours[i] for place, i in enumerate(job.kept) if i in job.colours}),
     )  # fmt: skip
 
 
