@@ -122,3 +122,15 @@ def test_a_stream_by_torch_takes_it_and_the_store_is_the_same(tmp_path: Path, mo
     monkeypatch.setattr(work, "device_door", lambda *_: None)
     slow = map_raster(model, image, tmp_path / "slow.zarr", **kept)
     assert np.array_equal(np.asarray(fast.scores), np.asarray(slow.scores), equal_nan=True)
+
+
+def test_several_devices_make_the_store_of_one(tmp_path: Path) -> None:
+    model, image = colours(), noise()
+    kept = {"keep": "top1", "preprocess": "unit", "memory": 190 << 20}
+    one = map_raster(model, image, tmp_path / "one.zarr", runtime="torch:cpu", **kept)
+    two = map_raster(model, image, tmp_path / "two.zarr", runtime="torch:cpu,cpu", **kept)
+    assert np.array_equal(np.asarray(one.scores), np.asarray(two.scores), equal_nan=True)
+    with pytest.raises(BadInput, match="devices of one kind"):
+        map_raster(model, image, tmp_path / "x.zarr", runtime="torch:cpu,cuda", **kept)
+    with pytest.raises(BadInput, match="onnxruntime computes on one device"):
+        map_raster(model, image, tmp_path / "x.zarr", runtime="onnxruntime:cuda:0,cuda:1", **kept)

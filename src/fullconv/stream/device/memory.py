@@ -55,7 +55,7 @@ def share_of(way: Way, view: View, job: Job) -> Share:
     channels, kind = way.model.image_shape[0], kind_of(job)
     engine, depth = engine_bytes(way, "torch"), _DEPTH.get(kind, _FEWEST)
     crop = int(way.sampling.crop[0]), int(way.sampling.crop[1])
-    name, budget = budget_of(job, kind)
+    count, name, budget = budget_of(job, kind)
     narrow = 2 if job.precision in ("bf16", "fp16") and kind != "cpu" else 1
     batch = (
         job.batch
@@ -80,28 +80,32 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         return fixed + slots(height, width, rows, cols) + network(height, width) + 2 * 4 * classes * rows * cols
 
     def stage(height: int, width: int, rows: int, cols: int) -> int:
-        return slots(height, width, rows, cols) + depth * view.pixel_bytes(height, width)
+        more = 1 if count > 1 else 0  # tiles that wait for a device
+        return count * (slots(height, width, rows, cols) + (depth + more) * view.pixel_bytes(height, width))
+
+    def run(height: int, width: int) -> int:
+        return count * network(height, width) if kind == "cpu" else 0
 
     room = None if budget is None else Room(name, "--device-memory", budget, on_device)
-    return Share(room, network if kind == "cpu" else lambda height, width: 0, stage, batch)
+    return Share(room, run, stage, batch)
 
 
-def budget_of(job: Job, kind: str) -> tuple[str, int | None]:
-    """The device's name, and the bytes that a job may take of it; None where that is the process's."""
+def budget_of(job: Job, kind: str) -> tuple[int, str, int | None]:
+    """How many devices, their names, and the bytes that a job may take of each; None where that is the process's."""
     if kind != "cuda":
-        return kind, job.device_memory
+        return len((Engine.of(job.runtime).device or kind).split(",")), kind, job.device_memory
     from fullconv.runtimes.torch.device import devices_of, free_bytes
 
     devices = devices_of(Engine.of(job.runtime).device)
     free = min(free_bytes(device) for device in devices)
     name = ", ".join(map(str, devices))
     if job.device_memory is None:
-        return name, 1 << max(0, int(_FREE * free).bit_length() - 1)
+        return len(devices), name, 1 << max(0, int(_FREE * free).bit_length() - 1)
     if job.device_memory > free:
         raise BadInput(
             f"--device-memory {job.device_memory / 1e9:.1f}GB: {name} has {free / 1e9:.1f} GB free; give so much, or less"
         )
-    return name, job.device_memory
+    return len(devices), name, job.device_memory
 
 
 def batch_of(
