@@ -31,12 +31,13 @@ class OpenVinoSession:
             raise FullconvError(
                 "OpenVINO cannot run the network: its weights take 2 GB or more; --runtime onnxruntime does"
             )
-        message = without_gathers(lowered).message(weights="inline", names=names)
+        message = without_gathers(lowered).message(weights="inline", names=names).SerializeToString()
         hints = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32", "PERFORMANCE_HINT": "LATENCY"}
         if (count := threads()) is not None:
             hints["INFERENCE_NUM_THREADS"] = str(count)
         try:
-            model = core.read_model(message.SerializeToString(), b"")
+            model = core.read_model(message, b"")
+            del message  # which holds the weights as well
             model.reshape({name: list(shape) for name, shape in lowered.inputs.items()})
             self._compiled = core.compile_model(model, "CPU", hints)
         except RuntimeError as error:
@@ -47,7 +48,7 @@ class OpenVinoSession:
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
         try:
-            found = self._compiled(dict(feeds))
+            found = self._compiled(dict(feeds), share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             shapes = {name: value.shape for name, value in feeds.items()}
             raise FullconvError(f"OpenVINO failed on inputs of {shapes}: {_first(error)}") from error

@@ -39,7 +39,8 @@ _WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
 _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold at most
 _USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
-_ENGINE = 128 << 20  # of another engine's library and code
+_ENGINE = 160 << 20  # of another engine's library and code
+_TRYING = 6  # copies of the weights that it takes while it compiles
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
 _BESIDE = 2.2  # copies of another network's: the file's are there already
 _CONFIRMED = 2  # copies of a tile's scores while crops take the places of some
@@ -92,7 +93,7 @@ class StreamPlan:
     @property
     def measuring_bytes(self) -> int:
         """What it takes at most, beside a run of one engine, to try another: its library, and copies of the weights."""
-        return _ENGINE + int(_WEIGHTS * _weights(self.way.model))
+        return _ENGINE + int(_TRYING * _weights(self.way.model))
 
     @property
     def device_bytes(self) -> int:
