@@ -18,7 +18,7 @@ from fullconv.maps.mapping import map_image
 from fullconv.model import Model
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.lazy import StoredScores
-from fullconv.results.viewers import halved
+from fullconv.results.levels import halved
 from tests.rasters import pictures
 
 

@@ -27,11 +27,14 @@ from fullconv import map_raster, version
 from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
-from fullconv.results.store import Store
+from fullconv.results.store import Put, Store
 from fullconv.stream import cluster, worker
 from fullconv.stream.door import Done, Loaded
 from fullconv.stream.run import job_of
+from fullconv.stream.timings import Timings
 from fullconv.stream.work import Worker
+from fullconv.tiling.cut import Side
+from fullconv.tiling.tiles import Tile
 from tests.stream import runs
 
 dask = pytest.importorskip("dask")
@@ -107,40 +110,86 @@ def test_one_worker_of_several_threads(alone, tmp_path: Path) -> None:
     assert runs.digest(tmp_path / "x.zarr") == expected
 
 
-def test_stages_of_a_process_are_done_by_one_thread_at_a_time() -> None:
-    """With threads that all want the same stage at once, and two buffers; each tile's scores come from its own pixels."""
-    busy = {"load": 0, "run": 0, "keep": 0}
-    kept: dict[int, float] = {}
+class Few:
+    """A worker of tiles of numbers, its own door; each stage is done by one thread at a time."""
 
-    class Slow:
-        @contextmanager
-        def stage(self, name: str) -> Iterator[None]:
-            busy[name] += 1
-            assert busy[name] == 1, f"two threads {name}"
-            time.sleep(0.002)
-            yield
-            busy[name] -= 1
+    depth = 2
 
-        def load(self, tile):
-            with self.stage("load"):
-                return Loaded(tile, np.full((50, 50, 1), tile, np.uint8), None, np.ones((1, 1), bool))
+    def __init__(self, fails: frozenset[int] = frozenset()) -> None:
+        self.busy = {"load": 0, "run": 0, "put": 0}
+        self.together: set[frozenset[str]] = set()
+        self.kept: dict[int, float] = {}
+        self.fails = fails
+        self.timings = Timings()
 
-        def start(self, loaded):
-            return loaded
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.busy[name] += 1
+        assert self.busy[name] == 1, f"two threads {name}"
+        self.together.add(frozenset(name for name, count in self.busy.items() if count))
+        time.sleep(0.002)
+        yield
+        self.busy[name] -= 1
 
-        def finish(self, loaded):
-            with self.stage("run"):
-                return Done(loaded.tile, loaded.pixels.astype(np.float32), None, {})
+    def door(self, shape):
+        return self
 
-        def keep(self, done):
-            with self.stage("keep"):
-                kept[done.tile] = float(done.scores.min()) if done.scores.min() == done.scores.max() else np.nan
+    def load(self, tile):
+        with self.stage("load"):
+            return Loaded(tile, np.full((50, 50, 1), tile.row, np.uint8), None, np.ones((1, 1), bool))
 
-    slow = Slow()
-    bench = worker._Bench(slow, slow)
+    def start(self, loaded):
+        return loaded
+
+    def finish(self, loaded):
+        if loaded.tile.row in self.fails:
+            raise MemoryError(str(loaded.tile.row))
+        with self.stage("run"):
+            return Done(loaded.tile, loaded.pixels.astype(np.float32), None, {})
+
+    def put(self, done):
+        with self.stage("put"):
+            low, high = float(done.scores.min()), float(done.scores.max())
+            self.kept[done.tile.row] = low if low == high else np.nan
+            return Put(done.tile, {}, {}, {})
+
+    def commit(self, puts):
+        pass
+
+    def close(self):
+        pass
+
+
+def _tile(row: int) -> Tile:
+    side = Side((row, row + 1), ((row, row + 1),))
+    return Tile(row, 0, side, side)
+
+
+def test_tiles_of_a_process_go_through_one_pipeline() -> None:
+    """By threads that all want one at once; each tile's scores come from its own pixels."""
+    few = Few()
+    bench = worker.Bench(few, (1, 50, 50))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(bench.do, range(40)))
-    assert kept == {tile: float(tile) for tile in range(40)}
+        list(pool.map(lambda row: bench.submit(_tile(row)).result(10), range(40)))
+    bench.close()
+    assert few.kept == {row: float(row) for row in range(40)}
+    assert frozenset(few.busy) in few.together
+
+
+def test_a_tile_that_fails_fails_alone() -> None:
+    """Those before it are stored, and those behind it begin anew."""
+    few = Few(fails=frozenset({3, 4, 11}))
+    bench = worker.Bench(few, (1, 50, 50))
+    waiting = [bench.submit(_tile(row)) for row in range(16)]
+    for row, future in enumerate(waiting):
+        if row in few.fails:
+            with pytest.raises(MemoryError, match=str(row)):
+                future.result(10)
+        else:
+            assert future.result(10).tile.row == row
+    bench.close()
+    assert set(few.kept) == set(range(16)) - few.fails
+    assert len(bench) == 0
 
 
 def test_a_refusal_of_a_worker_comes_back_as_one() -> None:
@@ -327,7 +376,7 @@ def test_an_object_store_goes_on_too(alone, tmp_path: Path, monkeypatch: pytest.
 
     image, _ = alone
     url = f"memory://{tmp_path.name}/y.zarr"
-    original, count = Worker.keep, []
+    original, count = Worker.put, []
 
     def failing(self, done):
         count.append(done.tile.name)
@@ -336,7 +385,7 @@ def test_an_object_store_goes_on_too(alone, tmp_path: Path, monkeypatch: pytest.
         return original(self, done)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Worker, "keep", failing)
+        patched.setattr(Worker, "put", failing)
         with pytest.raises(MemoryError):
             map_raster(runs.digits(), image, url, **HOW)
     assert set(runs.marks(url)) == set(count[:3])

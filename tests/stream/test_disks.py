@@ -16,7 +16,6 @@ import pytest
 from fullconv import map_raster, version
 from fullconv.errors import BadInput
 from fullconv.results.local import Local
-from fullconv.results.staged import Staged
 from fullconv.stream import plan
 from fullconv.stream.processor import Processor
 from fullconv.tiling.tiles import Tile, Tiles
@@ -83,8 +82,8 @@ def test_a_disk_that_fails_half_way(
     model = runs.digits()
     assert len(tiles) > 3
     kind, name, after = {
-        "chunk": (Staged, "set_sync", sum(map(_chunks, repeat(tiles), list(tiles)[:2]))),
-        "mark": (Local, "mark", 2),
+        "chunk": (Local, "put", sum(map(_chunks, repeat(tiles), list(tiles)[:2]))),
+        "mark": (Local, "mark", 1),
         "root": (Local, "commit", 0),
     }[where]
     original, calls = getattr(kind, name), []
@@ -101,7 +100,9 @@ def test_a_disk_that_fails_half_way(
             BadInput, match="the disk is full" if number == errno.ENOSPC else "nothing that was done is lost"
         ):
             map_raster(model, image, tmp_path / "x.zarr", **HOW)
-    assert len(runs.marks(tmp_path / "x.zarr")) == (len(tiles) if where == "root" else 2)
+    kept = len(runs.marks(tmp_path / "x.zarr"))
+    assert kept == {"chunk": 2, "root": len(tiles)}.get(where, kept)
+    assert 1 <= kept <= len(tiles)
     map_raster(model, image, tmp_path / "x.zarr", **HOW)
     assert runs.digest(tmp_path / "x.zarr") == expected
 
@@ -173,7 +174,7 @@ def test_an_output_that_is_removed_meanwhile(whole, tmp_path: Path) -> None:
             if event == "tile":
                 count.append(1)
                 if len(count) == 2:
-                    shutil.rmtree(out if what == "all" else out / what)
+                    (out if what == "all" else out / what).rename(tmp_path / f"gone {what}")  # others write meanwhile
 
         with pytest.raises(BadInput, match=told):
             map_raster(runs.digits(), image, out, report=removing, **HOW)

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fullconv.results.store import Put
 from fullconv.stream.door import Done, Loaded
-from fullconv.stream.pipeline import ANSWERS, PIXELS, run_tiles
+from fullconv.stream.pipeline import ANSWERS, PIXELS, UNMARKED, run_tiles
 from fullconv.stream.timings import Timings
 
 SHAPE = (1, 4, 4)
@@ -24,11 +25,17 @@ class Slow:
     depth = 2
 
     def __init__(
-        self, load: float = 0.0, start: float = 0.0, finish: float = 0.0, keep: float = 0.0, fails: str = ""
+        self,
+        load: float = 0.0,
+        start: float = 0.0,
+        finish: float = 0.0,
+        put: float = 0.0,
+        commit: float = 0.0,
+        fails: str = "",
     ) -> None:
-        self.times, self.fails = {"load": load, "start": start, "finish": finish, "keep": keep}, fails
+        self.times, self.fails = {"load": load, "start": start, "finish": finish, "put": put, "commit": commit}, fails
         self.timings = Timings()
-        self.alive = {"pixels": 0, "flights": 0, "scores": 0}
+        self.alive = {"pixels": 0, "flights": 0, "scores": 0, "unmarked": 0}
         self.most = dict(self.alive)
         self.kept: list[int] = []
         self.busy: set[str] = set()
@@ -74,15 +81,22 @@ class Slow:
         weakref.finalize(scores, self._count, "scores", -1)
         return Done(ticket, scores, None, {})
 
-    def keep(self, done: Done) -> None:
-        self._stage("keep", done.tile)
-        self.kept.append(done.tile)
+    def put(self, done: Done) -> Put:
+        self._count("unmarked", 1)
+        self._stage("put", done.tile)
+        return Put(done.tile, {}, {}, {})
+
+    def commit(self, puts: list[Put]) -> None:
+        for put in puts:
+            self._stage("commit", put.tile)
+            self._count("unmarked", -1)
+            self.kept.append(put.tile)
 
     def close(self) -> None:
         self.is_closed = True
 
 
-@pytest.mark.parametrize("slow", ["load", "start", "finish", "keep"])
+@pytest.mark.parametrize("slow", ["load", "start", "finish", "put", "commit"])
 def test_memory_is_bounded_whichever_stage_is_slow(slow: str) -> None:
     worker = Slow(**{slow: 0.02})
     run_tiles(worker, range(12), SHAPE, lambda done: None)
@@ -90,37 +104,92 @@ def test_memory_is_bounded_whichever_stage_is_slow(slow: str) -> None:
     assert worker.most["pixels"] <= PIXELS
     assert worker.most["flights"] <= worker.depth
     assert worker.most["scores"] <= ANSWERS
+    assert worker.most["unmarked"] <= UNMARKED
     assert worker.is_closed
 
 
 def test_stages_overlap() -> None:
-    worker = Slow(0.02, 0.02, 0.02, 0.02)
-    run_tiles(worker, range(10), SHAPE, lambda done: None)
-    assert frozenset({"load", "start", "finish", "keep"}) in worker.together
+    worker = Slow(0.02, 0.02, 0.02, 0.02, 0.02)
+    run_tiles(worker, range(12), SHAPE, lambda done: None)
+    assert frozenset(worker.times) in worker.together
 
 
 @pytest.mark.parametrize(
     ("slow", "told"),
-    [("load", "reading"), ("start", "preprocessing"), ("finish", "the engine"), ("keep", "writing")],
+    [
+        ("load", "reading"),
+        ("start", "preprocessing"),
+        ("finish", "the engine"),
+        ("put", "writing"),
+        ("commit", "the disk"),
+    ],
 )
 def test_what_limits_is_told(slow: str, told: str) -> None:
     worker = Slow(**{slow: 0.02})
-    begin = time.perf_counter()
     run_tiles(worker, range(12), SHAPE, lambda done: None)
-    whole = time.perf_counter() - begin
-    limit, share = worker.timings.limit(whole)
+    limit, share = worker.timings.limit()
     assert (limit, share > 0.7) == (told, True), worker.timings.seconds
+    assert str(worker.timings).startswith(f"limited by {told}: {share:.0%} of the time (")
 
 
-@pytest.mark.parametrize("stage", ["load", "start", "finish", "keep"])
+@pytest.mark.parametrize("stage", ["load", "start", "finish", "put", "commit"])
 def test_what_fails_stops_all_and_is_told(stage: str) -> None:
     worker = Slow(fails=stage)
     told: list[SimpleNamespace] = []
     with pytest.raises(OSError, match=stage):
         run_tiles(worker, range(100), SHAPE, told.append)
     assert [done.tile for done in told] == worker.kept == list(range(len(told))), "what is told is kept"
-    if stage != "keep":
+    if stage != "commit":
         assert worker.kept == [0, 1, 2, 3], "those before it are kept"
     assert len(told) <= 4
     assert threading.active_count() < 20
     assert worker.is_closed
+
+
+def test_what_is_written_is_marked_when_the_keyboard_stops_it() -> None:
+    """The engine's thread is the main one: a stop comes there, while others write and mark."""
+    worker, told = Slow(0.001, 0.001, 0.001, 0.001, 0.03), []
+
+    original = worker.finish
+
+    def finish(ticket: int) -> Done:
+        if ticket == 5:
+            raise KeyboardInterrupt
+        return original(ticket)
+
+    worker.finish = finish
+    with pytest.raises(KeyboardInterrupt):
+        run_tiles(worker, range(100), SHAPE, told.append)
+    assert [put.tile for put in told] == worker.kept
+    assert worker.alive["unmarked"] == 0, "nothing is written and left without its mark"
+
+
+def test_tiles_that_are_committed_together_are_few() -> None:
+    worker, sizes = Slow(commit=0.01), []
+    original = worker.commit
+
+    def commit(puts: list[Put]) -> None:
+        sizes.append(len(puts))
+        original(puts)
+
+    worker.commit = commit
+    run_tiles(worker, range(30), SHAPE, lambda put: None)
+    assert worker.kept == list(range(30))
+    assert 1 < max(sizes) <= UNMARKED
+
+
+def test_tiles_that_are_not_there_yet() -> None:
+    """Workers are given tiles one by one: what waits for the next stops as soon as anything fails."""
+
+    def coming():
+        for tile in range(4):
+            yield from (None, tile)
+        while True:
+            time.sleep(0.001)
+            yield None
+
+    worker = Slow(fails="finish")
+    worker.kept = []
+    with pytest.raises(OSError, match="finish"):
+        run_tiles(worker, (None if t is None else t + 1 for t in coming()), SHAPE, lambda put: None)
+    assert worker.kept == [1, 2, 3]

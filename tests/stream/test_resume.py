@@ -18,12 +18,13 @@ import zarr
 
 from fullconv import map_raster, version
 from fullconv.errors import BadInput
-from fullconv.results.encoding import encoded
+from fullconv.results.levels import halved
 from fullconv.results.local import Local
 from fullconv.results.places import storage_of
-from fullconv.results.store import Store
+from fullconv.results.store import Put, Store
 from fullconv.stream.processor import Processor
 from fullconv.stream.work import Worker
+from fullconv.tiling.tiles import Tile
 from tests.rasters import pictures
 from tests.stream import runs
 
@@ -98,7 +99,7 @@ def test_only_tiles_that_are_not_done_are_done(tmp_path: Path, monkeypatch: pyte
     assert len(count) - seen == len(found.record.tiles) - marked
 
 
-@pytest.mark.parametrize("at", ["chunk", "mark", "levels"])
+@pytest.mark.parametrize("at", ["chunk", "mark", "coarser", "levels"])
 def test_a_disk_that_fills_loses_nothing(at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = runs.picture(tmp_path / "x.npy", 1200, 1100)
     model = runs.digits()
@@ -107,15 +108,19 @@ def test_a_disk_that_fills_loses_nothing(at: str, tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patched:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if at == "levels":
-            patched.setattr("fullconv.results.viewers.halved", _raising(full, after=0))
+            patched.setattr("fullconv.results.levels.Levels.finish", _raising(full, after=0))
+        elif at == "coarser":  # in the middle of a tile
+            patched.setattr("fullconv.results.levels.halved", _raising(full, after=3, then=halved))
         elif at == "mark":
-            patched.setattr(Local, "mark", _raising(full, after=2, then=Local.mark))
+            patched.setattr(Local, "mark", _raising(full, after=1, then=Local.mark))
         else:
-            patched.setattr("fullconv.results.store.encoded", _raising(full, after=2, then=encoded))
+            chunks = [p for p in (tmp_path / "whole.zarr" / "0" / "c").rglob("*") if p.is_file()]
+            patched.setattr(Local, "put", _raising(full, after=len(chunks) * 2 // 3, then=Local.put))
         with pytest.raises(BadInput, match="the disk is full; free some space and give the same command again"):
             map_raster(model, image, tmp_path / "x.zarr", **how)
     kept = len(runs.marks(tmp_path / "x.zarr"))
-    assert kept == len(whole.record.tiles) if at == "levels" else kept >= 1
+    assert kept == len(whole.record.tiles) if at == "levels" else kept < len(whole.record.tiles)
+    assert kept or at == "coarser", "what was written before is marked"
     map_raster(model, image, tmp_path / "x.zarr", **how)
     assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
 
@@ -144,17 +149,26 @@ def test_a_mark_follows_the_fsync_of_what_it_marks(tmp_path: Path, monkeypatch: 
         settled.add(os.readlink(f"{handles}/{handle}"))  # noqa: PTH115
         original(handle)
 
-    marked = []
-    mark = Local.mark
+    marked, written = [], {}
+    mark, put = Local.mark, Store.put
 
-    def checking(self: Local, run: str, name: str, text: str) -> None:
-        chunks = {str(p) for p in self.path.glob("0/c/*/*/*")}
-        assert chunks <= settled, "every chunk that is there has reached the disk"
-        assert {str(Path(p).parent) for p in chunks} <= settled, "and so have the folders that name them"
-        marked.append(name)
-        mark(self, run, name, text)
+    def noting(self: Store, tile: Tile, *args: object) -> Put:
+        written[tile.name] = put(self, tile, *args)
+        return written[tile.name]
+
+    def checking(self: Local, run: str, texts: dict[str, str]) -> None:
+        for name in texts:
+            chunks = {str(self.path / key) for key in (*written[name].sizes, *written[name].coarser)}
+            chunks = {chunk for chunk in chunks if Path(chunk).exists()}
+            assert chunks, "a tile has chunks"
+            assert chunks <= settled, "every chunk that is there has reached the disk"
+            above = {p for chunk in chunks for p in Path(chunk).parents if self.path in (p, *p.parents)}
+            assert {str(p) for p in above} <= settled, "and so have the folders that name them"
+            marked.append(name)
+        mark(self, run, texts)
         assert any(p.endswith("/done") for p in settled)
 
+    monkeypatch.setattr(Store, "put", noting)
     monkeypatch.setattr(os, "fsync", watching)
     monkeypatch.setattr(Local, "mark", checking)
     image = runs.picture(tmp_path / "x.npy", 700, 600)

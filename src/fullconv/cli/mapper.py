@@ -351,6 +351,8 @@ class Mapper:
             f"wrote {out}: {done['tiles']} tiles in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
             f"(predicted {done['predicted_bytes'] / 1e6:,.0f} MB)"
         )
+        if done["text"]:
+            tell(f"  {done['text']}")
 
     def _tell_peaks(self, result: ClassMap, where: str, classes: tuple[int, ...] | None = None) -> None:
         chosen = self.classes if classes is None else classes

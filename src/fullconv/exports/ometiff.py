@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fullconv.errors import MissingExtra
 from fullconv.exports.bands import Bands, windows
 from fullconv.maps.classmap import ClassMap
-from fullconv.results.viewers import halved, levels_of
+from fullconv.results.levels import halved, levels_of
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK, sign
 

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.results.encoding import decoded
-from fullconv.results.store import NO_CLASS, Store, reading
+from fullconv.results.failures import reading
+from fullconv.results.layout import NO_CLASS
+from fullconv.results.store import Store
 
 Array = npt.NDArray[Any]
 _BLOCK = 16 << 20  # bytes of scores that are read at once

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -23,6 +23,7 @@ from fullconv.system.files import settle
 from fullconv.system.guard import require_apart, require_folder
 from fullconv.system.lock import locked
 
+_AT_ONCE = 8  # files that are settled side by side
 _LONGEST = 100  # characters of a name that is put into the names of files beside it
 
 
@@ -32,6 +33,7 @@ class Local:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.name = str(path)
+        self._named: set[Path] = set()  # folders whose names in the ones above have settled
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -39,16 +41,28 @@ class Local:
     def arrays(self, run: str) -> str:
         return ""
 
-    def zarr(self, run: str = "") -> Any:
+    def zarr(self) -> Any:
         from zarr.storage import LocalStore
 
-        if not run:
-            from fullconv.results.bounded import Bounded
+        from fullconv.results.bounded import Bounded
 
-            return Bounded(LocalStore(self.path, read_only=True))
-        from fullconv.results.staged import Staged
+        return Bounded(LocalStore(self.path, read_only=True))
 
-        return Staged(self.path, self._parts(run), self._replaced)
+    def put(self, run: str, key: str, data: bytes | None) -> None:
+        target, part = self.path / key, self._parts(run) / token_hex(8)
+        if data is None:
+            self._remove(run, target, part)
+            return
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+            self._make(target.parent)
+            part.replace(target)
+        except FileNotFoundError:
+            raise self._replaced() from None
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def create(self, run: str, files: Mapping[str, bytes]) -> None:
         self._require_itself()
@@ -95,24 +109,16 @@ class Local:
             raise self._replaced()
 
     def commit(self, run: str, root: bytes) -> None:
-        self._place(run, self.path / "zarr.json", root)
+        self._place(run, {self.path / "zarr.json": root})
 
     def settle(self, keys: Iterable[str]) -> None:
-        folders = set()
-        for key in keys:
-            path = self.path / key
-            with suppress(FileNotFoundError):  # a chunk of fill values alone is not stored
-                settle(path)
-            folders.add(path.parent)
-        above = {
-            parent
-            for folder in folders
-            for parent in (folder, *folder.parents)
-            if self.path in (parent, *parent.parents)
-        }
-        for folder in above:
-            with suppress(FileNotFoundError):
-                settle(folder)
+        """Files first, then the folders that name them, and once for each folder the ones above."""
+        paths = {self.path / key for key in keys}
+        folders = {path.parent for path in paths}
+        fresh = {f for folder in folders for f in (folder, *folder.parents) if self.path in f.parents} - self._named
+        _settle_all(paths)
+        _settle_all(folders | {folder.parent for folder in fresh})
+        self._named |= fresh
 
     def sizes(self, run: str) -> Callable[[str], int]:
         def size(key: str) -> int:
@@ -123,8 +129,8 @@ class Local:
 
         return size
 
-    def mark(self, run: str, name: str, text: str) -> None:
-        self._place(run, self._done(run) / name, text.encode())
+    def mark(self, run: str, texts: Mapping[str, str]) -> None:
+        self._place(run, {self._done(run) / name: text.encode() for name, text in texts.items()})
 
     def mark_of(self, run: str, name: str) -> str | None:
         try:
@@ -169,20 +175,37 @@ class Local:
     def _done(self, run: str) -> Path:
         return self.path / WORK / run / "done"
 
-    def _place(self, run: str, target: Path, data: bytes) -> None:
-        part = self._parts(run) / token_hex(8)
+    def _place(self, run: str, files: Mapping[Path, bytes]) -> None:
+        """Put files in their places, each once it has settled."""
+        parts = {target: self._parts(run) / token_hex(8) for target in files}
         try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
+            for target, part in parts.items():
+                with part.open("xb") as file:
+                    file.write(files[target])
+            _settle_all(parts.values())
+            for target, part in parts.items():
+                part.replace(target)
         except FileNotFoundError:
             raise self._replaced() from None
         finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-        settle(target.parent)
+            for part in parts.values():
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
+        _settle_all({target.parent for target in files})
+
+    def _make(self, folder: Path) -> None:
+        """A folder within; the result's own is never made anew, where it was removed meanwhile."""
+        if folder != self.path and not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir(exist_ok=True)
+
+    def _remove(self, run: str, target: Path, part: Path) -> None:
+        """By way of the run's own folder, as what is written goes: where that is gone, nothing of another run's is removed."""
+        if not self._parts(run).exists():
+            raise self._replaced()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.rename(part)
+        part.unlink(missing_ok=True)
 
     def _replaced(self) -> Replaced:
         """What became of a result whose run finds its folder no more."""
@@ -205,6 +228,21 @@ class Local:
                 raise BadInput(
                     f"{path}: is a symbolic link, and nothing is written through one; name what it points to"
                 )
+
+
+def _settle_all(paths: Collection[Path]) -> None:
+    """Settle what is there of these, side by side: a disk takes many at once in about the time of one."""
+
+    def one(path: Path) -> None:
+        with suppress(FileNotFoundError):  # a chunk of fill values alone is not stored
+            settle(path)
+
+    if len(paths) < 2:
+        for path in paths:
+            one(path)
+        return
+    with ThreadPoolExecutor(min(_AT_ONCE, len(paths)), "settle") as pool:
+        list(pool.map(one, paths))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -42,8 +42,15 @@ class Storage(Protocol):
     def arrays(self, run: str) -> str:
         """What the names of a run's arrays begin with, within the group."""
 
-    def zarr(self, run: str = "") -> Any:
-        """The Zarr store: to be read from, or with a run's id to be written to. Notes what it wrote in ``written``."""
+    def zarr(self) -> Any:
+        """The Zarr store, to be read from."""
+
+    def put(self, run: str, key: str, data: bytes | None) -> None:
+        """Write a file of the store, whole or not at all, or remove it (None); by any thread.
+
+        Raises:
+            Replaced: what is there is not this run's.
+        """
 
     def create(self, run: str, files: Mapping[str, bytes]) -> None:
         """A new result of these files, there whole or not at all; replaces what was there."""
@@ -67,8 +74,8 @@ class Storage(Protocol):
     def sizes(self, run: str) -> Callable[[str], int]:
         """Bytes of a key of the store as it is now, 0 where it is not there."""
 
-    def mark(self, run: str, name: str, text: str) -> None:
-        """Note that a tile is done; what it marks has settled.
+    def mark(self, run: str, texts: Mapping[str, str]) -> None:
+        """Note that tiles are done, with a text of each; what they mark has settled.
 
         Raises:
             Replaced: what is there is not this run's.

@@ -20,12 +20,12 @@ from fullconv import version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, budget_within
-from fullconv.stream.worker import do_tile, host_of
+from fullconv.stream.worker import Outcome, do_tile, host_of
 from fullconv.system.parse import threads
 from fullconv.system.processors import processors
 from fullconv.tiling.tiles import Tile
 
-IsDone = Callable[[Tile, str, int], None]
+IsDone = Callable[[Tile, Outcome], None]
 _NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # no port of which another run could have the same
 _ANSWERS = 10.0  # seconds that a scheduler has to answer
 _STARTS = 60.0  # seconds that workers have to come
@@ -40,7 +40,7 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
     Args:
         client: as ``connected`` gives it.
         run: id of the run that the store is of.
-        is_done: called with each tile that is done, what is remembered of it, and its worker's peak memory.
+        is_done: called with each tile that is done, and what its worker tells of it.
 
     Raises:
         BadInput: a worker has another version, the scheduler ends, or a tile failed; tiles that are done stay so.
@@ -86,7 +86,7 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
                     f"tile {tile.name} failed on its worker: {type(error).__name__}: {error}; what is done is kept"
                 ) from None
             future.release()  # what is marked need not be remembered, nor done again when its worker dies
-            is_done(tile, outcome.mark, outcome.peak_bytes)
+            is_done(tile, outcome)
             for fresh in submit(max(0, crowd.wanted() - len(names))):
                 running.add(fresh)
     finally:

@@ -5,7 +5,6 @@ What is before the door knows no engine, and what is behind it no image: a tile 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -68,11 +67,6 @@ class Done:
     top1: Array | None
     mark: Mapping[str, Any]
     confirmed: Mask | None = None
-
-    @property
-    def note(self) -> str:
-        """The mark as text, empty where nothing is to be remembered."""
-        return json.dumps(self.mark) if self.mark else ""
 
 
 class Door(Protocol):

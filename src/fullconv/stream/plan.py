@@ -300,6 +300,11 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
     beside = 0 if crops is None else crops_bytes(crops, job)
     kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
 
+    planes, each = 1 if job.keep == "top1" else len(job.kept), np.dtype(job.stored).itemsize
+    coarser = planes * (
+        (each if each < 4 else 0) + 0.4 * each
+    )  # of a cell: as it is stored, and its share of coarser levels
+
     def run(height: int, width: int) -> int:
         if share is not None:
             return share.run(height, width)
@@ -311,7 +316,7 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
         height, width = height + rims[0], width + rims[1]
         waiting = (PIXELS - 1) * view.pixel_bytes(height, width)  # beside what is read
         values = values_bytes(channels, height, width) if share is None else share.stage(height, width, rows, cols)
-        scores = kept * classes * rows * cols * 4
+        scores = kept * classes * rows * cols * 4 + int(coarser * rows * cols)
         return view.stage_bytes(height, width) + waiting + values + scores + looked * height * width
 
     planned = _planned_base(way.model, base, () if crops is None else (crops.model,))

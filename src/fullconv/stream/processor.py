@@ -15,7 +15,7 @@ from fullconv.maps.finite import require_numbers
 from fullconv.maps.mapping import run_cast
 from fullconv.maps.ways import Way
 from fullconv.rasters.pictures import to_channels
-from fullconv.results.store import NO_CLASS
+from fullconv.results.layout import NO_CLASS
 from fullconv.stream.confirm import Confirmer
 from fullconv.stream.door import Array, Done, Loaded, Mask
 from fullconv.stream.job import Job

@@ -24,10 +24,11 @@ from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import Selection, View, parse_bands
 from fullconv.render.palette import spelt
 from fullconv.results.encoding import Stored
+from fullconv.results.layout import NO_CLASS
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.storage import Storage
-from fullconv.results.store import NO_CLASS, Store
+from fullconv.results.store import Store
 from fullconv.runtimes.runtime import Precision
 from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
@@ -36,9 +37,11 @@ from fullconv.stream.engine import as_begun, taken, with_engine
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.plan import StreamPlan, plan_stream
+from fullconv.stream.timings import Timings
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
+from fullconv.stream.worker import Outcome
 from fullconv.system.guard import guarded, reads
 from fullconv.system.memory import peak_bytes
 from fullconv.tiling.tiles import LONGEST, Tile
@@ -209,18 +212,23 @@ def _map_raster(
             require_lock()
             watch.is_done(tile, mark, peak)
 
+        def is_done_elsewhere(tile: Tile, outcome: Outcome) -> None:
+            store.note(outcome.coarser)
+            worker.timings.add_all(outcome.seconds)
+            is_done(tile, outcome.mark, outcome.peak_bytes)
+
+        worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops)
         if client is not None:
-            run_on_cluster(client, job, store.record.run, plan, left, is_done)
+            run_on_cluster(client, job, store.record.run, plan, left, is_done_elsewhere)
         else:
-            worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops)
-            run_tiles(worker, left, plan.buffer, lambda item: is_done(item.tile, item.note, peak_bytes()))
+            run_tiles(worker, left, plan.buffer, lambda put: is_done(put.tile, put.note, peak_bytes()))
         require_lock()
         _require_same_image(job, view, request)
         report("levels", {})
         done = store.done()
         failed, left_out, confirmed = totals(done)
         store.finish(failed, left_out, done, confirmed)
-        summary = watch.summary(failed, left_out)
+        summary = watch.summary(failed, left_out, worker.timings)
         report("done", summary if job.statement is None else {**summary, "confirmed": confirmed})
         return ClassMap.of_store(Store.open(place), image)
 
@@ -336,11 +344,12 @@ class _Watch:
             "peak_bytes": self._peak, "note": mark,
         })  # fmt: skip
 
-    def summary(self, failed: Sequence[tuple[str, str]], left_out: int) -> dict[str, Any]:
+    def summary(self, failed: Sequence[tuple[str, str]], left_out: int, timings: Timings) -> dict[str, Any]:
         """Of the whole run."""
-        grid = self._plan.grid
+        grid, (limit, share) = self._plan.grid, timings.limit()
         return {
             "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": max(self._peak, peak_bytes()),
             "predicted_bytes": self._plan.peak_bytes, "cells": grid.rows * grid.cols, "left_out": left_out,
             "failed": [{"tile": name, "reason": reason} for name, reason in failed],
+            "stages": timings.seconds, "limit": limit, "limit_share": share, "text": str(timings),
         }  # fmt: skip

@@ -8,19 +8,24 @@ from threading import Lock
 from time import perf_counter
 
 # Stages that each have a thread: the one that is never idle is what limits a run.
-_SIDE_BY_SIDE = {"read": "reading", "prepare": "preprocessing", "run": "the engine", "write": "writing"}
+_SIDE_BY_SIDE = {
+    "read": "reading", "prepare": "preprocessing", "run": "the engine", "write": "writing", "settle": "the disk",
+}  # fmt: skip
 _ORDER = (
-    "read", "where", "decode", "prepare", "up", "run", "down", "write", "encode", "settle", "levels",
+    "read", "decode", "where", "prepare", "up", "run", "down", "write", "encode", "levels", "settle",
     "waiting_for_pixels", "waiting_for_places",
 )  # fmt: skip
+
+_BY_NAME = {name: stage for stage, name in _SIDE_BY_SIDE.items()}
 
 
 class Timings:
     """Seconds of each stage, added up by any thread.
 
-    ``read``, ``prepare``, ``run`` and ``write`` go on side by side. The others are parts of these: ``where`` and ``decode`` of reading, ``up`` and ``down`` of
-    what a device takes and gives, ``encode``, ``settle`` and ``levels`` of writing. ``waiting_for_pixels`` and ``waiting_for_places`` are the engine's
-    own idle time, before a tile is read and while nothing more may be written.
+    ``read``, ``prepare``, ``run``, ``write`` and ``settle`` go on side by side. The others are parts of these: ``decode`` and ``where`` of reading, ``up`` and
+    ``down`` of what a device takes and gives, ``encode`` and ``levels`` of writing. ``waiting_for_pixels`` and ``waiting_for_places`` are what the engine's
+    own thread spends idle, before a tile is there and while too much waits to be written. Parts that several threads do at once may add up to more
+    than there was time.
     """
 
     def __init__(self) -> None:
@@ -52,11 +57,32 @@ class Timings:
             known = dict(self._seconds)
         return {stage: known[stage] for stage in sorted(known, key=lambda s: _ORDER.index(s) if s in _ORDER else 99)}
 
-    def limit(self, whole: float) -> tuple[str, float]:
-        """What limited a run of so many seconds, in words, and the share of them in which it was busy; empty where nothing was timed."""
+    def taken(self) -> dict[str, float]:
+        """What was added since it was last taken."""
+        with self._lock:
+            known, self._seconds = self._seconds, {}
+        return known
+
+    def limit(self) -> tuple[str, float]:
+        """What limited a run, in words, and the share of the engine's thread's time in which it was busy; empty where nothing was run."""
         seconds = self.seconds
+        whole = sum(seconds.get(stage, 0.0) for stage in ("run", "waiting_for_pixels", "waiting_for_places"))
         busy = {stage: seconds[stage] for stage in _SIDE_BY_SIDE if stage in seconds}
-        if not busy:
+        if not busy or not whole:
             return "", 0.0
         most = max(busy, key=lambda stage: busy[stage])
-        return _SIDE_BY_SIDE[most], min(1.0, busy[most] / max(whole, 1e-9))
+        return _SIDE_BY_SIDE[most], min(1.0, busy[most] / whole)
+
+    def __str__(self) -> str:
+        """What limited a run, in a line."""
+        limit, share = self.limit()
+        if not limit:
+            return ""
+        seconds = self.seconds
+        whole = seconds[_BY_NAME[limit]] / share
+        others = ", ".join(
+            f"{name} {min(1.0, seconds[stage] / whole):.0%}"
+            for stage, name in _SIDE_BY_SIDE.items()
+            if stage in seconds and name != limit
+        )
+        return f"limited by {limit}: {share:.0%} of the time{others and f' ({others})'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from fullconv.maps.missing import share_of
 from fullconv.maps.ways import Way
 from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
-from fullconv.results.store import Store
+from fullconv.results.store import Put, Store
 from fullconv.stream.blank import blank, own_square
 from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
@@ -47,6 +47,8 @@ class Worker:
         """
         self.job, self.way, self.view, self.store = job, way, view, store
         self.timings = Timings()
+        if store is not None:
+            store.timed = self.timings.of
         self._crops = crops
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
@@ -138,10 +140,18 @@ class Worker:
 
     # Storing -------------------------------------------------------------------------------------
 
-    def keep(self, done: Done) -> None:
-        """Store a tile's answers and mark it."""
+    def put(self, done: Done) -> Put:
+        """Write a tile's answers; it is done once it is committed."""
+        return self._own.put(done.tile, done.scores, done.top1, done.mark, done.confirmed)
+
+    def commit(self, puts: Sequence[Put]) -> None:
+        """Mark tiles done."""
+        self._own.commit(puts)
+
+    @property
+    def _own(self) -> Store:
         assert self.store is not None, "a worker that keeps has a store"
-        self.store.write(done.tile, done.scores, done.top1, done.mark, done.confirmed)
+        return self.store
 
 
 def totals(marks: Mapping[str, str]) -> tuple[list[tuple[str, str]], int, int]:

@@ -1,71 +1,128 @@
-"""What runs in a worker's process: tiles of one job, by a network, an image and a store that are opened once.
+"""What runs in a worker's process: the tiles of one job, by a network, an image and a store that are opened once.
 
-A Dask worker may have several threads (``dask worker ADDRESS`` starts one process with one a processor). They share the process's
-network, whose engine takes all processors by itself, its open image, and two tiles' pixels; so a stage is done by one thread at a time, and of
-several threads one reads while another runs and a third stores. A process takes the same memory however many threads it has.
+Tasks of a process go through one pipeline, as they do in a run without workers: while one tile runs, the next is read and the last is
+written. A process takes the same memory however many threads it has (``dask worker ADDRESS`` starts one process with one a processor). Of those
+with few, a task that waits for its tile leaves its thread to another, so that there is always a next tile to read.
 """
 
 from __future__ import annotations
 
 import socket
-import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, Queue
+from threading import Lock, Thread
 from typing import Any
 
 from fullconv import fingerprint
 from fullconv.errors import BadInput
+from fullconv.results.store import Put
 from fullconv.stream.confirm import crops_of
-from fullconv.stream.door import Done, Door
 from fullconv.stream.job import Job
-from fullconv.stream.pipeline import ANSWERS, PIXELS
+from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.work import Worker
 from fullconv.system.memory import available_bytes, peak_bytes
 from fullconv.tiling.tiles import Tile
 
+_AT_ONCE = 3  # tiles that a process has at once if its tasks leave their threads: one is read, one run, one written
+_POLL = 0.1  # seconds between looks at whether to stop
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a worker tells of a tile."""
+    """What a worker tells of a tile.
+
+    Attributes:
+        mark: what is to be remembered of it.
+        coarser: bytes of the chunks of coarser levels that were made with it, by key.
+        seconds: what its process spent on each stage since it last said so.
+    """
 
     name: str
     mark: str
     peak_bytes: int
+    coarser: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass
-class _Bench:
-    """What the threads of a process share for one job."""
+class Bench:
+    """A pipeline that tasks put tiles into, for one job."""
 
-    worker: Worker
-    door: Door
-    pixels: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PIXELS))
-    reading: threading.Lock = field(default_factory=threading.Lock)
-    running: threading.Lock = field(default_factory=threading.Lock)
-    storing: threading.Lock = field(default_factory=threading.Lock)
-    answers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(ANSWERS))
+    def __init__(self, worker: Worker, shape: tuple[int, int, int]) -> None:
+        self.worker, self._shape = worker, shape
+        self._lock = Lock()
+        self._waiting: dict[str, tuple[Tile, Future[Put]]] = {}  # in the order in which they go in
+        self._inbox: Queue[Tile | None] = Queue()
+        self._thread: Thread | None = None
 
-    def do(self, tile: Tile) -> Done:
-        """A tile read, run and stored; its stages beside those of other tiles."""
-        with self.pixels:
-            with self.reading:
-                loaded = self.worker.load(tile)
-            self.answers.acquire()
-            try:
-                with self.running:
-                    done = loaded.nothing if loaded.pixels is None else self.door.finish(self.door.start(loaded))
-            except BaseException:
-                self.answers.release()
-                raise
+    def submit(self, tile: Tile) -> Future[Put]:
+        """A tile to be read, run, stored and marked."""
+        with self._lock:
+            if tile.name not in self._waiting:
+                self._waiting[tile.name] = tile, Future()
+                self._inbox.put(tile)
+                self._start()
+            return self._waiting[tile.name][1]
+
+    def __len__(self) -> int:
+        """Tiles that are not done yet."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Return once all tiles are done."""
+        with self._lock:
+            thread = self._thread
+            self._inbox.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._flow, args=(self._inbox,), daemon=True)
+            self._thread.start()
+
+    def _flow(self, inbox: Queue[Tile | None]) -> None:
+        error: BaseException | None = None
         try:
-            with self.storing:
-                self.worker.keep(done)
-        finally:
-            self.answers.release()
-        return done
+            run_tiles(self.worker, _arriving(inbox), self._shape, self._is_done)
+        except BaseException as raised:
+            error = raised
+        with self._lock:
+            self._thread, self._inbox = None, Queue()
+            # Tiles go through in order, so that the first which is not done is the one that failed; those behind it begin anew.
+            for i, name in enumerate(list(self._waiting)):
+                tile, future = self._waiting[name]
+                if error is not None and i == 0:
+                    del self._waiting[name]
+                    future.set_exception(error)
+                else:
+                    self._inbox.put(tile)
+            if self._waiting:
+                self._start()
+
+    def _is_done(self, put: Put) -> None:
+        with self._lock:
+            _, future = self._waiting.pop(put.tile.name)
+        future.set_result(put)
 
 
-_benches: dict[str, _Bench] = {}
-_opening = threading.Lock()
+def _arriving(inbox: Queue[Tile | None]) -> Iterator[Tile | None]:
+    """Tiles as they come; None where none is there yet."""
+    while True:
+        try:
+            tile = inbox.get(timeout=_POLL)
+        except Empty:
+            yield None
+            continue
+        if tile is None:
+            return
+        yield tile
+
+
+_benches: dict[str, Bench] = {}
+_opening = Lock()
 
 
 def do_tile(job: Job, run: str, tile: Tile, shape: tuple[int, int, int]) -> Outcome:
@@ -78,9 +135,21 @@ def do_tile(job: Job, run: str, tile: Tile, shape: tuple[int, int, int]) -> Outc
     bench = _bench_of(job, run, shape)
     assert bench.worker.store is not None, "a bench has a store"
     mark = bench.worker.store.storage.mark_of(run, tile.name)
-    if mark is None:
-        mark = bench.do(tile).note
-    return Outcome(tile.name, mark, peak_bytes())
+    if mark is not None:
+        return Outcome(tile.name, mark, peak_bytes())
+    waiting = bench.submit(tile)
+    if len(bench) < _AT_ONCE:
+        _leave()
+    put = waiting.result()
+    return Outcome(tile.name, put.note, peak_bytes(), put.coarser, bench.worker.timings.taken())
+
+
+def _leave() -> None:
+    """Leave this task's thread of its Dask worker to another task."""
+    from distributed import secede
+
+    with suppress(ValueError, AttributeError):  # no task
+        secede()
 
 
 def host_of() -> tuple[str, int]:
@@ -88,7 +157,7 @@ def host_of() -> tuple[str, int]:
     return socket.gethostname(), available_bytes()
 
 
-def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
+def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> Bench:
     """This process's bench for a run, made once."""
     key = repr((job, run, job.origin))
     with _opening:
@@ -98,7 +167,9 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             from fullconv.results.places import storage_of
             from fullconv.results.store import Store
 
-            _benches.clear()  # one job at a time: its network, image and buffers take memory
+            for old in _benches.values():  # one job at a time: its network, image and buffers take memory
+                old.close()
+            _benches.clear()
             store = Store.open(storage_of(job.out), run)
             assert job.origin is not None, "a job for workers says where its network is"
             model = load(**job.origin, check=False)  # the client's cast was checked
@@ -107,7 +178,7 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> _Bench:
             way = job.way(model)
             crops = None if job.confirm is None else crops_of(model, way, job)
             worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops)
-            _benches[key] = _Bench(worker, worker.door(shape))
+            _benches[key] = Bench(worker, shape)
         return _benches[key]
 
 

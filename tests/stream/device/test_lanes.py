@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from fullconv.errors import FullconvError  # noqa: E402
+from fullconv.results.store import Put  # noqa: E402
 from fullconv.stream.device.door import Device  # noqa: E402
 from fullconv.stream.device.lanes import Here  # noqa: E402
 from fullconv.stream.device.many import Many  # noqa: E402
@@ -69,7 +70,7 @@ def test_a_slot_that_two_tiles_have_would_be_seen() -> None:
 def worker_over(door: Door, given: list[Any], stored: list[str]) -> Any:
     by_name = {loaded.tile.name: loaded for loaded in given}
     return SimpleNamespace(
-        timings=Timings(), door=lambda shape: door, load=lambda tile: by_name[tile.name], keep=lambda done: stored.append(done.tile.name)
+        timings=Timings(), door=lambda shape: door, load=lambda tile: by_name[tile.name], put=lambda done: Put(done.tile, {}, {}, {}), commit=lambda puts: stored.extend(put.tile.name for put in puts)
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fullconv.results.encoding import MISSING, SLACK, STEPS, Stored
-from fullconv.results.store import NO_CLASS
+from fullconv.results.layout import NO_CLASS
 
 OUTSIDE, UNASKED, ASKED = 0, 1, 2  # what a cell of a run is to its tile
 _HALF = 65504.0  # the largest float16
