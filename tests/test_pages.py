@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,3 +86,22 @@ def test_commands_are_spoken_of() -> None:
 def test_the_page_of_the_python_surface_has_every_public_name() -> None:
     named = re.findall(r"^::: fullconv\.(\w+)$", (DOCS / "python.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(named) == sorted(set(fullconv.__all__) - {"__version__"})
+
+
+def test_messages_that_are_explained_are_those_of_the_source() -> None:
+    rows = re.findall(r"^\| `(.+?)` \|", (DOCS / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 25
+    source = "".join(_texts(path) for path in sorted((ROOT / "src" / "fullconv").rglob("*.py")))
+    missing = [row for row in rows if row not in source]
+    assert not missing
+
+
+def _texts(path: Path) -> str:
+    """The text of a file's strings, with what is put into them left out: neighbours joined, as Python joins them."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return "\n".join(found)
