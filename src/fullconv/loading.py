@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fullconv.cards.carried import carried
+from fullconv.cards.read import read_card
+from fullconv.cards.taken import asked_beside, card_at, require_same
 from fullconv.errors import BadInput
 from fullconv.formats.format import Reading
 from fullconv.formats.registry import format_of
@@ -25,6 +28,7 @@ def load(
     check: bool | None = None,
     weights_prefix: str | None = None,
     rename: Sequence[str] = (),
+    card: str | Path | None = None,
 ) -> Model:
     """Read a network.
 
@@ -44,6 +48,8 @@ def load(
             end the process that runs it; about a second. ``FULLCONV_ISOLATE=1`` asks for it everywhere.
         weights_prefix: where a PyTorch checkpoint holds the network's weights more than once (``model_ema``, ``student``), under which name.
         rename: ``OLD=NEW`` each: parts of names of a PyTorch checkpoint that are the network's under another name (``classifier=fc``).
+        card: a model card (``.toml``) that says more of the network; what is given here wins. A card is a source by itself too, and so is a folder with
+            a ``config.json`` (WSInfer, timm).
         check: whether a cast is run at several sizes and compared with this network before it is used; True by default.
 
     Raises:
@@ -55,6 +61,49 @@ def load(
     if isinstance(source, Model):
         model = source if global_pooling is None else source.pooling(global_pooling)
         return model if check is None else model.checking(check)
+    asked: dict[str, Any] = {
+        "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
+        "global_pooling": global_pooling, "isolate": isolate, "check": check, "weights_prefix": weights_prefix, "rename": rename,
+    }  # fmt: skip
+    found = (read_card(Path(card)), ()) if card is not None else card_at(source)
+    if found is None:
+        return _with_carried(_load(source, **asked))
+    about, remarks = found
+    network = about.network if card is None else source
+    if network is None:
+        raise BadInput(f"{about.origin}: names no network; write it there (network = ...), or give MODEL with --card")
+    given = asked_beside(about, asked)
+    require_same(about, network, given["weights"])
+    model = _load(network, **given)
+    model.card, model.remarks = about, remarks
+    if model.origin is not None:
+        whole = None if card is None else str(Path(card).resolve())
+        model.origin = {**model.origin, **asked, "source": str(source), "card": whole}
+        model.origin.pop("check"), model.origin.pop("isolate")
+    model.files = (*model.files, *(path for path in (Path(about.origin),) if path.is_file()))
+    return model
+
+
+def _with_carried(model: Model) -> Model:
+    """A network as its own file tells of it."""
+    model.card = carried(model.format.metadata(model.native), str(model.path or "the network"))
+    return model
+
+
+def _load(
+    source: Any,
+    *,
+    weights: str | Path | None,
+    input_shape: Sequence[int] | None,
+    stages: Sequence[str],
+    ignore_unused_weights: bool,
+    global_pooling: GlobalPooling | None,
+    isolate: bool,
+    check: bool | None,
+    weights_prefix: str | None,
+    rename: Sequence[str],
+) -> Model:
+    """A network from its own file, name or object."""
     shape = None
     if input_shape is not None:
         if len(input_shape) != 3 or min(input_shape) < 1:
@@ -63,13 +112,13 @@ def load(
     beside = None if weights is None else Path(weights)
     if beside is not None:
         require_file(beside, "weights")
-    found = format_of(source)
-    if found.name != "torch" and (weights_prefix is not None or rename):
+    kind = format_of(source)
+    if kind.name != "torch" and (weights_prefix is not None or rename):
         raise BadInput(f"{source}: --weights-prefix and --rename are for weights files of PyTorch")
     reading = Reading(beside, shape, tuple(stages), ignore_unused_weights, isolate, weights_prefix, tuple(rename))
     path = Path(source) if isinstance(source, str | Path) else None
     with guarded(path, beside) as files:
-        native = found.read(source if path is None or found.name == "torch" else path, reading)
+        native = kind.read(source if path is None or kind.name == "torch" else path, reading)
     reads(*files)
     pooling: GlobalPooling = global_pooling or "local"
     origin = {
@@ -77,6 +126,4 @@ def load(
         "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": pooling,
         "weights_prefix": weights_prefix, "rename": tuple(rename),
     }  # fmt: skip
-    return Model(
-        native, found, path, pooling, files, origin=None if path is None else origin, checks=check is not False
-    )
+    return Model(native, kind, path, pooling, files, origin=None if path is None else origin, checks=check is not False)

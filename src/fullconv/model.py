@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy.typing as npt
 
+from fullconv.cards.card import Card
+from fullconv.cards.taken import of_cast
 from fullconv.errors import BadInput, BrokenPromise, CannotCast
 from fullconv.formats.adapted import NO_CLASSIFIER, OTHER_WEIGHTS, UNREAD
 from fullconv.formats.format import Format
 from fullconv.formats.head import FittedHead
-from fullconv.formats.registry import read_back
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting
 from fullconv.graph.nodes import Graph
@@ -27,12 +28,10 @@ from fullconv.runtimes.runtime import Precision
 from fullconv.showing import in_html, in_short
 from fullconv.surgery.edit import SetWindow
 from fullconv.surgery.plan import GlobalPooling, Plan, make_plan
-from fullconv.system.files import unseen
-from fullconv.system.guard import guarded
 from fullconv.training import module_of, with_weights
 from fullconv.trust.check import Checked, check
-from fullconv.trust.reread import same_answers, same_heads
 from fullconv.trust.restated import same_at
+from fullconv.writing import written
 
 Array = npt.NDArray[Any]
 
@@ -73,6 +72,8 @@ class Model:
         self._made, self._given = made, adaptation
         self._samplings: dict[str, Sampling] = dict(made.samplings) if made is not None else {}
         self.activation: Activation | None = None
+        self.card: Card | None = None  # what was written down of it, by a card or in its file
+        self.remarks: tuple[str, ...] = ()  # of that
         self._activated: dict[Activation, Model] = {}
         self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
 
@@ -136,14 +137,20 @@ class Model:
         return self if on == self.checks else self._alike(self.global_pooling, on, self.origin)
 
     def _alike(self, mode: GlobalPooling, checks: bool, origin: Mapping[str, Any] | None) -> Model:
-        return Model(
+        made = Model(
             self.native, self.format, self.path, mode, self.files, origin=origin, checks=checks, adaptation=self._given
         )
+        made.card, made.remarks = self.card, self.remarks
+        return made
 
     @property
     def notes(self) -> Sequence[str]:
         """What the reader left out or changed, in words."""
-        return (*self.format.notes(self.native), *((UNREAD,) if self._named and not self._named[1] else ()))
+        return (
+            *self.remarks,
+            *self.format.notes(self.native),
+            *((UNREAD,) if self._named and not self._named[1] else ()),
+        )
 
     @property
     def recorded(self) -> Mapping[str, Sampling]:
@@ -152,8 +159,12 @@ class Model:
 
     @property
     def preprocess(self) -> Preprocess | None:
-        """The preprocessing that the file itself states, if any."""
-        return self.format.preprocess(self.native)
+        """The preprocessing that its card or the file itself states, if any."""
+        return (
+            self.card.preprocess
+            if self.card is not None and self.card.preprocess
+            else self.format.preprocess(self.native)
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -191,8 +202,10 @@ class Model:
         self, native: Any, kind: Format, made: Made | None = None, adaptation: Adaptation | None = None
     ) -> Model:
         """A network made of this one."""
-        pooled, checks = self.global_pooling, self.checks
-        return Model(native, kind, self.path, pooled, self.files, checks=checks, made=made, adaptation=adaptation)
+        path, mode, checks = self.path, self.global_pooling, self.checks
+        new = Model(native, kind, path, mode, self.files, checks=checks, made=made, adaptation=adaptation)
+        new.card = None if self.card is None else of_cast(self.card, {} if made is None else made.outputs)
+        return new
 
     def held(self) -> Model:
         """Itself, checked where checks are on."""
@@ -375,22 +388,7 @@ class Model:
         Args:
             overwrite: a file that exists and that fullconv did not write may be replaced. What the network was read from never is.
         """
-        if self.activation is not None:
-            raise BadInput(
-                f"{path}: a network is written without the {self.activation.function} that maps have behind it"
-            )
-        approve = self._read_again if self.checks else unseen
-        with guarded(*self.files, overwrite=overwrite):
-            return self.format.write(self.native, Path(path), None if weights is None else Path(weights), approve)
-
-    def _read_again(self, parts: Sequence[Path]) -> None:
-        """Hold what was written against this network, before it takes its place."""
-        if self.graph.image is None:
-            return
-        if (made := read_back(parts, self.image_shape)) is not None:
-            again = Model(made[1], made[0])
-            same_answers(self, again, parts[0].name)
-            same_heads(self.heads, again.heads, parts[0].name)
+        return written(self, Path(path), None if weights is None else Path(weights), overwrite)
 
     def fitting(self, size: tuple[int, int], output: str) -> tuple[int, int]:
         """The least (height, width) from an image's own on that goes through and gives every cell of the image."""

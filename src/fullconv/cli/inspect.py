@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fullconv.cli.cards import card_lines
 from fullconv.cli.heads import head_json, head_lines
 from fullconv.cli.help import IMAGE, OUTPUT, as_command, option
 from fullconv.cli.options import Input, head_option, json_option, model_options, overwrite_option
@@ -59,6 +60,8 @@ def command(
     else:
         _print_table(rows)
         say(_verdict(found, problem))
+        if found.card is not None:
+            say("\n".join(card_lines(found.card)))
     if picture is not None:
         _draw(found, picture, over, output)
         if not as_json:
@@ -221,7 +224,7 @@ def _output_line(output: str, sampling: Sampling) -> str:
 
 
 def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> dict[str, Any]:
-    plan = model.plan
+    plan, card = model.plan, model.card
     outputs = {}
     if plan.predicted is not None and problem is None:
         for output in plan.predicted.outputs:
@@ -234,6 +237,7 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
         "fully_convolutional": plan.is_empty,
         "outputs": outputs,
         "recorded": {output: _numbers(sampling) for output, sampling in model.recorded.items()},
+        "card": None if card is None else card.to_json(),
         "heads": [head_json(each) for each in model.heads],
         "out_of_step": dict(_steps(plan.predicted, model.heads))
         if plan.predicted is not None and problem is None

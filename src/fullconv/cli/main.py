@@ -18,6 +18,7 @@ from fullconv.system.parse import threads
 
 _COMMANDS = {
     "inspect": "what a network is, whether it can be cast, how exact its map will be",
+    "card": "write down what a network's file says of it, to be filled in: a model card",
     "cast": "write the fully convolutional network in the model's own format",
     "adapt": "bring a padded network's map nearer to its crops",
     "map": "map images of any size: scores as .npz or .zarr, pictures as .png",

@@ -90,6 +90,8 @@ class Mapper:
         self._name = name
         self._print: str | None = None
         self.model: Model = options["model"]()
+        if threshold is None and name is not None and self.model.card is not None:
+            self._threshold = threshold = self.model.card.threshold
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,13 +109,16 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         isolate: bool,
         weights_prefix: str | None,
         rename: tuple[str, ...],
+        card: str | None,
         **rest: Any,
     ) -> Any:
         how = {
             "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
-            "global_pooling": global_pooling, "check": check, "isolate": isolate, "weights_prefix": weights_prefix, "rename": rename,
+            "global_pooling": global_pooling, "check": check, "isolate": isolate, "weights_prefix": weights_prefix, "rename": rename, "card": card,
         }  # fmt: skip
-        return command(model=lambda: _open(model, how), **rest)
+        opened = partial(_open, model, how)
+        opened.asked = {"source": model, **how}  # type: ignore[attr-defined]
+        return command(model=opened, **rest)
 
     wrapped: Callable[..., Any] = with_model
     for each in (
@@ -139,6 +142,10 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--weights-prefix", group=MODEL, metavar="NAME",
             help="Which of the weights in the file, where it holds them more than once (PyTorch): model_ema, student.",
         ),
+        option(
+            "--card", group=MODEL, type=Input(), metavar="FILE",
+            help="A model card (.toml) of MODEL: preprocessing, labels, pixel size and more; options given here win. A card can be MODEL itself.",
+        ),
         option("--stage", "stages", group=MODEL, multiple=True, metavar="NAME", help="Stage whose layers take part (Caffe); may be repeated."),
         option(
             "--global-pooling", group=MODEL, type=click.Choice(["local", "global"]), default="local", show_default=True,
@@ -154,7 +161,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         argument(
             "model", type=Input(), metavar="MODEL",
-            about="The classifier: .prototxt, .onnx, .pt2, TorchScript (.pt, .pth), .keras, .h5, module:function, or timm:NAME and torchvision:NAME.",
+            about="The classifier: a model card (.toml), .prototxt, .onnx, .pt2, TorchScript (.pt, .pth), .keras, .h5, a folder with config.json, module:function, or "
+            "timm:NAME and torchvision:NAME.",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)
@@ -254,7 +262,12 @@ def _open(source: str, how: Mapping[str, Any]) -> Model:
     from fullconv.loading import load
 
     opened = load(source, **how)
-    if how["isolate"] and opened.format.name != "onnx" and not source.lower().endswith(SCRIPTS):
+    if (
+        how["isolate"]
+        and opened.path is not None
+        and opened.format.name != "onnx"
+        and not source.lower().endswith(SCRIPTS)
+    ):
         note("--isolate is for ONNX and TorchScript files; this network was read in this process alone")
     for text in opened.notes:
         note(text)

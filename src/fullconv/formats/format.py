@@ -119,6 +119,9 @@ class Format(Protocol):
     def recorded(self, native: Any) -> Mapping[str, Sampling]:
         """How its file says that outputs sample an image, by output: what fullconv wrote there, for who runs it elsewhere."""
 
+    def metadata(self, native: Any) -> Mapping[str, str]:
+        """Texts that its file has beside the network, by their keys."""
+
 
 def require_suffix(kind: Format, path: Path) -> None:
     """BadInput where no file of such a name is written of a network of this format: before the work that would be lost."""

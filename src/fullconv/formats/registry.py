@@ -28,10 +28,12 @@ _BY_SUFFIX = {
 }
 _HINTS = {
     ".caffemodel": "these are Caffe weights: name the network (.prototxt) as the model and give this with --weights",
+    ".tflite": "is TensorFlow Lite; make ONNX of it: python -m tf2onnx.convert --tflite FILE --output model.onnx",
+    ".pb": "is TensorFlow; make ONNX of it: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx (or --graphdef FILE --inputs ... --outputs ...)",
     **dict.fromkeys(
         (".pt", ".pth", ".safetensors", ".bin", ".ckpt"),
         "these are weights of PyTorch: name the network as the model (torchvision:NAME, timm:NAME or package.module:function) and give "
-        "this with --weights; a whole module is read from Python, fullconv.load(module, input_shape=...), or from a .pt2 file",
+        "this with --weights; a TorchScript file is a model by itself; a whole module is read from Python, fullconv.load(module, input_shape=...), or from a .pt2 file",
     ),
 }
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*")  # library:model, package.module:function

@@ -19,8 +19,9 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.graph.axes import SPACE
 from fullconv.loading import load
+from fullconv.maps.carded import colours_in
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.colours import Given, colours_of
+from fullconv.maps.colours import Given
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.engines import faster_engine, may_choose
 from fullconv.maps.finite import require_numbers
@@ -101,8 +102,9 @@ def map_image(
         BadInput: the image is smaller than one crop or has other channels, labels do not fit, ...
     """
     model = load(model)
+    bands = model.card.bands if bands is None and model.card is not None else bands
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
-    own = colours_of(colours, names)
+    own = colours_in(model, names, colours)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
     seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))

@@ -13,6 +13,7 @@ from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
 from fullconv.geometry.grid import Sampling
 from fullconv.graph.nodes import Graph
+from fullconv.maps.carded import activation_of, labels_of
 from fullconv.maps.classmap import read_labels
 from fullconv.maps.crops import classes_of, no_crops
 from fullconv.maps.probabilities import Asked, with_probabilities
@@ -63,6 +64,7 @@ def way_over(
         CannotCast: ``by`` is cast and the network cannot be cast.
         BadInput: an argument is none of those that there are, or the network has no such stride or output.
     """
+    activation = activation_of(model, activation)
     if by not in ("cast", "crops"):
         raise BadInput(f"by {by!r}: not cast or crops")
     if finer not in ("auto", "dilation", "shifts"):
@@ -116,14 +118,15 @@ def class_labels(
     graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
     name = _output_of(model, output, graph)
     axes = graph.values[name]
-    if by != "cast" or axes.rank != 4:
-        return read_labels(labels, classes_of(model, name))
-    return read_labels(labels, axes.shape[axes.channel_axis if axes.is_map else 1])
+    whole = by != "cast" or axes.rank != 4
+    classes = classes_of(model, name) if whole else axes.shape[axes.channel_axis if axes.is_map else 1]
+    return read_labels(labels_of(model, output, classes) if labels is None else labels, classes)
 
 
 def _output_of(model: Model, output: str | None, graph: Graph) -> str:
-    """The output's name in this graph: by its own name, or by its place where a cast gave it another."""
+    """The output's name in this graph: by its own name, or by its place where a cast gave it another; its card's where none is asked for."""
     outputs = graph.outputs
+    output = model.card.output if output is None and model.card is not None else output
     if output is None or output in outputs:
         return model.output(output, graph)
     names = model.plan.outputs

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,45 +11,17 @@ from PIL import Image
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
-from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
+from fullconv.rasters.selection import Selection as Selection
+from fullconv.rasters.selection import Trained as Trained
+from fullconv.rasters.selection import parse_bands as parse_bands
 from fullconv.rasters.shared import Shared
 from fullconv.rasters.source import About, Array, Window
 
 Mask = npt.NDArray[np.bool_]
 _STRIP = 2_000_000  # numbers of an image that a small picture of it is made of at once
 _ROWS = 64  # rows whose colours are laid over white at once
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """How an image is read.
-
-    Attributes:
-        level: of its pyramid, 0 the finest.
-        mpp: pixel size at which the network reads: micrometres a pixel of a slide, metres a pixel of a georeferenced scene.
-        bands: which, from 1 on, in the network's order.
-        nodata: the value that stands for no data; the image's own where it states one.
-        access: what the image may lead to beside itself, and which one of a file is meant.
-    """
-
-    level: int | None = None
-    mpp: float | None = None
-    bands: tuple[int, ...] | None = None
-    nodata: float | None = None
-    access: Access = NONE
-
-    def __post_init__(self) -> None:
-        if self.level is not None and self.mpp is not None:
-            raise BadInput("level and mpp: give one of them, either says at which resolution the network reads")
-        if self.mpp is not None and not (np.isfinite(self.mpp) and self.mpp > 0):
-            raise BadInput(f"mpp {self.mpp}: must be a number above 0")
-
-    def to_json(self) -> dict[str, Any]:
-        bands = None if self.bands is None else list(self.bands)
-        own = {} if self.access.subdataset is None else {"subdataset": self.access.subdataset}
-        return {"level": self.level, "mpp": self.mpp, "bands": bands, "nodata": self.nodata, **own}
 
 
 class View:
@@ -88,6 +58,8 @@ class View:
         """The level that is read, and the size at which the network sees it."""
         about, select = self.about, self.select
         if select.mpp is None:
+            if select.trained is not None and select.level is None:
+                return self._as_trained(select.trained)
             level = select.level or 0
             if not 0 <= level < len(about.levels):
                 sizes = ", ".join(f"{i}: {each.width}×{each.height}" for i, each in enumerate(about.levels))
@@ -97,7 +69,25 @@ class View:
             raise BadInput(
                 f"{about.name}: does not say how large a pixel is; choose a resolution with --level (level=) instead of --mpp"
             )
-        factors = [select.mpp / own for own in about.pixel_size]
+        return self._at(select.mpp, about.pixel_size)
+
+    def _as_trained(self, trained: Trained) -> tuple[int, tuple[int, int]]:
+        """The finest level whose pixels are as large as the network's, nearly; else what lies between levels."""
+        about = self.about
+        if about.pixel_size is None:
+            raise BadInput(
+                f"{about.name or 'the image'}: does not say how large a pixel is, and {trained.origin} says that the network reads {trained.size:g}; "
+                "--level 0 (level=0) takes the pixels as they are"
+            )
+        for i, level in enumerate(about.levels):
+            own = about.size[0] / level.height * about.pixel_size[0], about.size[1] / level.width * about.pixel_size[1]
+            if all(abs(each / trained.size - 1) <= trained.tolerance for each in own):
+                return i, (level.height, level.width)
+        return self._at(trained.size, about.pixel_size)
+
+    def _at(self, mpp: float, pixel: tuple[float, float]) -> tuple[int, tuple[int, int]]:
+        about = self.about
+        factors = [mpp / own for own in pixel]
         height, width = (max(1, round(length / f)) for length, f in zip(about.size, factors, strict=True))
         fine = [i for i, each in enumerate(about.levels) if each.height >= height * 0.99 and each.width >= width * 0.99]
         level = fine[-1] if fine else 0
@@ -139,6 +129,12 @@ class View:
             own.append(f"{about.name}: numbers of {about.dtype} are taken as they stand")
         if about.inverted:
             own.append(f"{about.name}: states that 0 is white; it is read so")
+        trained = self.select.trained
+        if trained is not None and self.select.level is None and self.select.mpp is None and self.size != about.size:
+            how = (
+                f"between its levels, resampled from level {self._level}" if self._resampled else f"level {self._level}"
+            )
+            own.append(f"{about.name}: is read at {trained.size:g} a pixel, as {trained.origin} says: {how}")
         if self._resampled and min(axis.scale for axis in self._axes) < 1 - 1e-9:
             factor = max(1 / axis.scale for axis in self._axes)
             own.append(
@@ -353,13 +349,3 @@ def _over_white(pixels: Array, cover: npt.NDArray[np.uint8], premultiplied: bool
         part = (part if premultiplied else part * share) + 255 * (1 - share)
         out[row : row + _ROWS] = np.rint(part).clip(0, 255) if out.dtype == np.uint8 else part
     return out
-
-
-def parse_bands(given: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Bands from ``4,3,2``."""
-    if given is None or not isinstance(given, str):
-        return None if given is None else tuple(given)
-    try:
-        return tuple(int(part) for part in given.split(","))
-    except ValueError:
-        raise BadInput(f"bands {given!r}: numbers from 1 on with commas between, 4,3,2 say") from None

@@ -13,15 +13,16 @@ from fullconv import fingerprint, version
 from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.loading import load
+from fullconv.maps.carded import activation_of, as_trained, colours_in
 from fullconv.maps.classmap import ClassMap, class_index
-from fullconv.maps.colours import Given, colours_of
+from fullconv.maps.colours import Given
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
 from fullconv.rasters.access import Access
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import told_of
-from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.rasters.view import Selection, View
 from fullconv.render.palette import spelt
 from fullconv.results.encoding import Stored
 from fullconv.results.layout import NO_CLASS
@@ -91,10 +92,10 @@ def job_of(
     given = preprocess if preprocess is not None else model.preprocess
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
-        select=Selection(level, mpp, parse_bands(bands), nodata, Access(trust, allow_remote, subdataset)), by=by, stride=stride, finer=finer, output=output,
-        activation=activation, runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
+        select=as_trained(model, Selection(level, mpp, None, nodata, Access(trust, allow_remote, subdataset)), bands), by=by, stride=stride, finer=finer, output=output,
+        activation=activation_of(model, activation), runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
-        origin=model.origin, colours=colours_of(colours, names),
+        origin=model.origin, colours=colours_in(model, names, colours),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fullconv.errors import BadInput, Refused
 from fullconv.loading import load
+from fullconv.maps.carded import as_trained
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.cost import engine_bytes
 from fullconv.maps.crops import Progress
@@ -20,7 +21,7 @@ from fullconv.maps.mapping import map_image
 from fullconv.maps.ways import Way, class_labels, way_over
 from fullconv.model import Model
 from fullconv.rasters.access import Access
-from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.rasters.view import Selection, View
 from fullconv.stream.plan import StreamPlan
 from fullconv.stream.run import map_raster, plan_raster
 from fullconv.system.memory import available_bytes, resident_bytes
@@ -141,6 +142,12 @@ def _plan(
     budget = own + int(available_bytes() * _SHARE) if memory is None else memory
     if asked:
         return WholePlan((0, 0), 0, budget, True)
+    if model.card is not None and model.card.pixel_size is not None and not _is_finest(model, image, options):
+        if scales is not None:
+            raise BadInput(
+                f"scales are of the image's own pixels, and {model.card.origin} has a pixel size; give leave scales out"
+            )
+        return WholePlan((0, 0), 0, budget, True)
     size, need = _bytes_of(model, image, scales, budget - own, options)
     plan = WholePlan(size, own + need, budget)
     if plan.peak_bytes <= budget:
@@ -152,12 +159,19 @@ def _plan(
     return replace(plan, tiled=True, much=much)
 
 
+def _is_finest(model: Model, image: Any, options: Mapping[str, Any]) -> bool:
+    """Whether the pixel size of the network's card is the image's own."""
+    access = Access(options.get("trust", False), options.get("allow_remote", False), options.get("subdataset"))
+    with closing(View(image, as_trained(model, Selection(access=access), None))) as view:
+        return view.size == view.about.size
+
+
 def _bytes_of(
     model: Model, image: Any, scales: Sequence[float] | None, budget: int, options: Mapping[str, Any]
 ) -> tuple[tuple[int, int], int]:
     """The image's (height, width), and predicted bytes of it in memory and of the largest run over it: at most, where that is clear to fit."""
     access = Access(options.get("trust", False), options.get("allow_remote", False), options.get("subdataset"))
-    select = Selection(bands=parse_bands(options.get("bands")), nodata=options.get("nodata"), access=access)
+    select = as_trained(model, Selection(nodata=options.get("nodata"), access=access), options.get("bands"))
     with closing(View(image, select)) as view:
         largest = max([1.0, *(scales or ())])
         height, width = (max(1, round(side * largest)) for side in view.size)

@@ -127,6 +127,9 @@ class Caffe:
     def recorded(self, native: CaffeNet) -> Mapping[str, Sampling]:
         return {}  # its files have no such metadata
 
+    def metadata(self, native: CaffeNet) -> Mapping[str, str]:
+        return {}
+
 
 def _write_onnx(net: CaffeNet, path: Path, weights: Path | None, approve: Approve) -> list[Path]:
     """The network as it is lowered for engines, its weights within; height and width are free where it is fully convolutional."""

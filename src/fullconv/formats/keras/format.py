@@ -19,7 +19,7 @@ class Keras:
         torch = Torch()
         self.suffixes, self.dialect, self.framework = torch.suffixes, torch.dialect, torch.framework
         self.graph, self.batch, self.preprocess, self.notes = torch.graph, torch.batch, torch.preprocess, torch.notes
-        self.recorded = torch.recorded
+        self.recorded, self.metadata = torch.recorded, torch.metadata
         self.apply, self.lower, self.write = torch.apply, torch.lower, torch.write
         self.adapt, self.unadapted = torch.adapt, torch.unadapted
         self.trainable, self.with_weights = torch.trainable, torch.with_weights

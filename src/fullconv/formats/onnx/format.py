@@ -153,6 +153,9 @@ class Onnx:
     def recorded(self, native: OnnxNet) -> Mapping[str, Sampling]:
         return recorded(native.model)
 
+    def metadata(self, native: OnnxNet) -> Mapping[str, str]:
+        return native.model.metadata_props
+
 
 def _freed(net: OnnxNet) -> OnnxNet:
     """A fully convolutional network takes any size, whatever its file states."""

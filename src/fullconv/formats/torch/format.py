@@ -124,3 +124,6 @@ class Torch:
 
     def recorded(self, native: TorchNet) -> Mapping[str, Sampling]:
         return {}  # its files have no such metadata
+
+    def metadata(self, native: TorchNet) -> Mapping[str, str]:
+        return {}

@@ -1,0 +1,70 @@
+"""A card of what can be read off a network; the rest is for the person who trained it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fullconv.cards.card import Card
+from fullconv.cards.taken import fingerprint_of
+from fullconv.rasters.preprocess import Preprocess
+
+_LIBRARY = re.compile(r"(torchvision|timm):")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What can be read off a network.
+
+    Attributes:
+        card: what its file or folder says of itself.
+        input_shape: (C, H, W).
+        preprocess: that its source states.
+        outputs: by name.
+    """
+
+    card: Card | None
+    input_shape: tuple[int, int, int]
+    preprocess: Preprocess | None
+    outputs: Sequence[str]
+
+
+def card_of(read: Read, source: Any, asked: Mapping[str, Any], out: Path) -> Card:
+    """What is known of a network, as a card that will lie at ``out``.
+
+    Args:
+        source: what it was loaded from.
+        asked: the other arguments of ``fullconv.load``: weights, weights_prefix, rename.
+    """
+    card = read.card or Card(str(out))
+    network = card.network if card.network is not None else str(source)
+    weights = asked.get("weights") or card.weights
+    return replace(
+        card,
+        origin=str(out),
+        network=_beside(network, out),
+        weights=None if weights is None else _beside(str(weights), out),
+        fingerprint=_fingerprint(weights if weights is not None else network),
+        weights_prefix=asked.get("weights_prefix") or card.weights_prefix,
+        rename=tuple(asked.get("rename") or card.rename),
+        input_shape=read.input_shape,
+        preprocess=read.preprocess,
+        output=card.output or (read.outputs[-1] if len(read.outputs) > 1 else None),
+    )
+
+
+def _beside(text: str, out: Path) -> str | None:
+    """A path as the card's folder has it, a library's name as it is; none of code of one's own, which a card does not name."""
+    if _LIBRARY.match(text):
+        return text
+    path = Path(text)
+    return os.path.relpath(path, out.parent).replace(os.sep, "/") if path.is_file() else None
+
+
+def _fingerprint(file: Any) -> str | None:
+    path = Path(file)
+    return fingerprint_of(path) if path.is_file() else None

@@ -1,0 +1,56 @@
+"""What a network's card says of a map, where nobody asks for another: labels, activation, bands and resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from fullconv.errors import BadInput
+from fullconv.maps.colours import Given, colours_of
+from fullconv.maps.probabilities import Asked
+from fullconv.model import Model
+from fullconv.rasters.view import Selection, Trained, parse_bands
+from fullconv.render.palette import Rgb
+
+
+def labels_of(model: Model, output: str | None, classes: int) -> Sequence[str] | None:
+    """The card's labels; None where it has none, or is of another output than the one that is asked for.
+
+    Raises:
+        BadInput: they are not as many as the network has classes.
+    """
+    card = model.card
+    labels = None if card is None else card.labels
+    if card is None or labels is None or (output is not None and card.output is not None and output != card.output):
+        return None
+    if len(labels) != classes:
+        raise BadInput(
+            f"{card.origin}: names {len(labels)} classes, and the network has {classes}; mend it, or give the names with --labels (labels=)"
+        )
+    return labels
+
+
+def colours_in(model: Model, labels: Sequence[str], given: Given) -> dict[int, Rgb]:
+    """Colours of classes that are asked for, or the card's."""
+    card = model.card
+    if given is None and card is not None and tuple(labels) == card.labels:
+        given = {kind.name: kind.colour for kind in card.classes if kind.colour is not None} or None
+    return colours_of(given, labels)
+
+
+def activation_of(model: Model, asked: Asked) -> Asked:
+    """What is asked for, or what the card says."""
+    said = None if model.card is None else model.card.activation
+    return asked if asked != "auto" or said is None else cast(Asked, said)
+
+
+def as_trained(model: Model, select: Selection, bands: str | Sequence[int] | None) -> Selection:
+    """How an image is read: the card's bands and pixel size where none are asked for."""
+    card = model.card
+    chosen = parse_bands(bands)
+    if card is None:
+        return replace(select, bands=chosen)
+    size = None if card.pixel_size is None else Trained(card.pixel_size, card.tolerance, Path(card.origin).name)
+    return replace(select, bands=card.bands if chosen is None else chosen, trained=size)

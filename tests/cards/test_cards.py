@@ -1,0 +1,263 @@
+"""Model cards: what they say is what a map does, what is given wins, and what does not fit is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import nn
+
+import fullconv
+from fullconv.cards.read import read_card
+from fullconv.cards.taken import fingerprint_of
+from fullconv.cli.main import cli
+from fullconv.errors import BadInput
+from tests.conftest import worst
+
+SIDE = 16
+MEAN, STD = (0.7, 0.6, 0.5), (0.2, 0.25, 0.3)
+
+
+def net(classes: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(8, classes)).eval()
+
+
+def scores(crop: np.ndarray) -> np.ndarray:
+    """The network's own probabilities of a crop (H, W, 3) of bytes, by PyTorch alone."""
+    values = (
+        torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255 - torch.tensor(MEAN)[:, None, None]
+    ) / torch.tensor(STD)[:, None, None]
+    with torch.no_grad():
+        return torch.softmax(net()(values), 1)[0].numpy()
+
+
+BARE = f'network = "net.onnx"\ninput_shape = [3, {SIDE}, {SIDE}]'
+CARD = f"""
+network = "net.onnx"
+input_shape = [3, {SIDE}, {SIDE}]
+activation = "softmax"
+threshold = 0.4
+licence = "CC0"
+[preprocess]
+scale = {1 / 255}
+mean = {list(MEAN)}
+std = {list(STD)}
+[[classes]]
+name = "tumour"
+[[classes]]
+name = "stroma"
+background = true
+[[classes]]
+name = "fat"
+colour = "#01e203"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    fullconv.load(net(), input_shape=(3, SIDE, SIDE)).save(tmp_path / "net.onnx")
+    (tmp_path / "model.toml").write_text(CARD)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    return tmp_path
+
+
+def cells_are_the_crops_own(result: fullconv.ClassMap, pixels: np.ndarray) -> None:
+    assert result.labels == ("tumour", "stroma", "fat")
+    step = int(result.grid.stride[0])
+    got = np.asarray(result.scores[:, :, :])
+    for row, col in ((0, 0), (2, 3), (got.shape[1] - 1, got.shape[2] - 1)):
+        crop = pixels[row * step : row * step + SIDE, col * step : col * step + SIDE]
+        assert worst(got[:, row, col], scores(crop)) < 1e-4
+
+
+def test_a_card_is_all_that_a_map_needs(folder: Path) -> None:
+    model = fullconv.load(folder / "model.toml")
+    pixels = np.asarray(Image.open(folder / "image.png"))
+    cells_are_the_crops_own(fullconv.map(model, folder / "image.png"), pixels)
+    cells_are_the_crops_own(fullconv.map(folder / "model.toml", folder / "image.png", by="crops"), pixels)
+    stored = fullconv.map_raster(model, folder / "image.png", folder / "out.zarr")
+    cells_are_the_crops_own(stored, pixels)
+    assert stored.score_kind == "probabilities"
+    assert stored.colours == {2: (1, 226, 3)} == fullconv.map(model, folder / "image.png").colours
+    # What is given wins.
+    other = fullconv.map(model, folder / "image.png", labels=["a", "b", "c"], preprocess="unit", activation="none")
+    assert other.labels == ("a", "b", "c")
+    assert other.score_kind != "probabilities"
+    # A cast, and what was made of the model, has its card.
+    cells_are_the_crops_own(fullconv.map(fullconv.cast(model), folder / "image.png"), pixels)
+
+
+def test_the_command_line_needs_nothing_else(folder: Path) -> None:
+    usual = fullconv.map(folder / "model.toml", folder / "image.png").scores[0]
+    least = float(np.median(usual))
+    (folder / "model.toml").write_text(CARD.replace("threshold = 0.4", f"threshold = {least}"))
+    (folder / "images").mkdir()
+    (folder / "image.png").rename(folder / "images" / "image.png")
+    arguments = ["map", str(folder / "model.toml"), str(folder / "images"), "-o", str(folder / "out")]
+    done = CliRunner().invoke(cli, [*arguments, "--class", "tumour", "--json"])
+    assert done.exit_code == 0, done.output
+    with np.load(folder / "out" / "image.npz") as saved:
+        crop = np.asarray(Image.open(folder / "images" / "image.png"))[:SIDE, :SIDE]
+        assert worst(saved["scores"][:, 0, 0], scores(crop)) < 1e-4
+    places = (
+        json.loads(done.stdout)["maps"][0]["found"] if "maps" in done.stdout else json.loads(done.stdout)[0]["found"]
+    )
+    assert usual.max() < 0.5  # which is what counts where nobody says
+    assert places
+    assert all(place["score"] >= least for place in places)
+    shown = CliRunner().invoke(cli, ["inspect", str(folder / "model.toml")])
+    assert "classes: tumour, stroma (background), fat" in shown.output
+    assert "activation: softmax" in shown.output
+
+
+def test_a_cast_file_carries_its_card(folder: Path) -> None:
+    done = CliRunner().invoke(cli, ["cast", str(folder / "model.toml"), "-o", str(folder / "cast.onnx")])
+    assert done.exit_code == 0, done.output
+    (text,) = [p.value for p in onnx.load(folder / "cast.onnx").metadata_props if p.key == "fullconv.card"]
+    assert "network" not in text
+    for name in ("net.onnx", "model.toml"):
+        (folder / name).unlink()
+    model = fullconv.load(folder / "cast.onnx")
+    cells_are_the_crops_own(fullconv.map(model, folder / "image.png"), np.asarray(Image.open(folder / "image.png")))
+    again = CliRunner().invoke(cli, ["cast", str(folder / "cast.onnx"), "-o", str(folder / "again.onnx")])
+    assert again.exit_code == 0, again.output
+    assert fullconv.load(folder / "again.onnx").card.labels == ("tumour", "stroma", "fat")
+
+
+def test_classes_that_other_tools_leave_in_a_file(folder: Path) -> None:
+    message = onnx.load(folder / "net.onnx")
+    message.metadata_props.add(key="names", value="{0: 'cat', 1: 'dog', 2: 'fox'}")
+    onnx.save(message, folder / "named.onnx")
+    model = fullconv.load(folder / "named.onnx", input_shape=(3, SIDE, SIDE))
+    assert fullconv.map(model, folder / "image.png", preprocess="unit").labels == ("cat", "dog", "fox")
+
+
+def test_card_writes_what_is_known_and_asks_for_the_rest(folder: Path) -> None:
+    torch.save(
+        {"model_ema": net().state_dict(), "model": {k: v + 1 for k, v in net().state_dict().items()}}, folder / "w.pth"
+    )
+    name = "tests.cards.test_cards:net"
+    arguments = [
+        name,
+        "-w",
+        str(folder / "w.pth"),
+        "--weights-prefix",
+        "model_ema",
+        "--input-shape",
+        f"3,{SIDE},{SIDE}",
+    ]
+    done = CliRunner().invoke(cli, ["card", *arguments, "-o", str(folder / "mine.toml")])
+    assert done.exit_code == 0, done.output
+    assert "code of your own" in done.output
+    assert "left to fill in where it matters: preprocess, classes" in done.output
+    text = (folder / "mine.toml").read_text()
+    assert 'weights = "w.pth"' in text
+    assert "# [[classes]]" in text
+    model = fullconv.load(name, card=folder / "mine.toml")
+    image = np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32)
+    with torch.no_grad():
+        assert worst(next(iter(model.run(image).values())), net()(torch.from_numpy(image)).numpy()) < 1e-5
+    done = CliRunner().invoke(cli, ["card", str(folder / "model.toml"), "-o", str(folder / "again.toml")])
+    assert done.exit_code == 0, done.output
+    one, other = read_card(folder / "model.toml"), read_card(folder / "again.toml")
+    assert (one.classes, one.preprocess, one.threshold) == (other.classes, other.preprocess, other.threshold)
+    assert other.fingerprint == fingerprint_of(folder / "net.onnx")
+    # Every comment that is filled in as it stands is a card's.
+    whole = "\n".join(line.removeprefix("# ") for line in text.splitlines()[1:] if "sha256" not in line)
+    whole = whole.replace('rename = ["classifier=fc"]', "")
+    (folder / "whole.toml").write_text(whole)
+    assert read_card(folder / "whole.toml").labels == ("tumour",)
+
+
+def test_another_file_than_the_cards_is_refused(folder: Path) -> None:
+    own = fingerprint_of(folder / "net.onnx")
+    (folder / "model.toml").write_text(f'fingerprint = "{own}"\n{CARD}')
+    fullconv.load(folder / "model.toml")
+    message = onnx.load(folder / "net.onnx")
+    message.doc_string = "another"
+    onnx.save(message, folder / "net.onnx")
+    with pytest.raises(BadInput, match=r"net\.onnx: is not the file that .*model\.toml is about"):
+        fullconv.load(folder / "model.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('activaton = "softmax"', r"unknown key 'activaton'; did you mean 'activation'\?"),
+        ('activation = "relu"', "not one of softmax, sigmoid, none"),
+        ('labels = ["a", "b"]', r"names 2 classes, and the network has 3"),
+        ('labels = "a"\n[[classes]]\nname="b"', "has both classes and labels"),
+        ("pixel_size = 0", "must be a number above 0"),
+        ("pixel_size = true", "pixel_size is True, not a number"),
+        ("bands = [0]", "whole numbers from 1 on"),
+        ("tolerance = 2", "a share, from 0 to below 1"),
+        ('[[classes]]\nname = "a"\ncolor = "#ffffff"', r"unknown key 'color'; did you mean 'colour'\?"),
+        ('[[classes]]\nname = "a"\ncolour = "red"', "write it as #rrggbb"),
+        ("[preprocess]\nmeen = [1]", r"unknown key 'meen'; did you mean 'mean'\?"),
+        ("[preprocess]\nstd = [0]", "std not 0"),
+        ("network = ", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_told(folder: Path, text: str, said: str) -> None:
+    (folder / "bad.toml").write_text(f"{text}\n" if "network" in text else f"{BARE}\n{text}\n")
+    with pytest.raises(BadInput, match=said) as told:
+        fullconv.map(folder / "bad.toml", folder / "image.png", preprocess="unit")
+    assert "bad.toml" in str(told.value)
+
+
+def test_a_card_runs_no_code(folder: Path) -> None:
+    (folder / "bad.toml").write_text('network = "os:getcwd"')
+    with pytest.raises(BadInput, match=r"code of one's own, which a card does not run"):
+        fullconv.load(folder / "bad.toml")
+    message = onnx.load(folder / "net.onnx")
+    message.metadata_props.add(key="fullconv.card", value='network = "os:getcwd"')
+    onnx.save(message, folder / "bad.onnx")
+    with pytest.raises(BadInput, match="says nothing of network"):
+        fullconv.load(folder / "bad.onnx", input_shape=(3, SIDE, SIDE))
+
+
+class TestPixelSize:
+    def write(self, path: Path, mpp: float, side: int = 96) -> np.ndarray:
+        """A picture with a pixel size, as an OME-TIFF."""
+        tifffile = pytest.importorskip("tifffile")
+        pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+        pixels = np.asarray(Image.fromarray(pixels[::8, ::8]).resize((side, side), Image.Resampling.BICUBIC))
+        size = {"PhysicalSizeX": mpp, "PhysicalSizeY": mpp, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
+        tifffile.imwrite(path, pixels, photometric="rgb", metadata={"axes": "YXS", **size})
+        return pixels
+
+    def test_an_image_of_another_is_read_at_the_cards(self, folder: Path) -> None:
+        (folder / "model.toml").write_text("pixel_size = 0.5\n" + CARD)
+        pixels = self.write(folder / "same.ome.tif", 0.51)
+        model = fullconv.load(folder / "model.toml")
+        notes: list[str] = []
+        cells_are_the_crops_own(fullconv.map(model, folder / "same.ome.tif", notes=notes.append), pixels)
+        assert not notes
+        self.write(folder / "fine.ome.tif", 0.25)
+        result = fullconv.map(model, folder / "fine.ome.tif", notes=notes.append)
+        assert any("read at 0.5 a pixel, as model.toml says" in note for note in notes)
+        asked = fullconv.map(model, folder / "fine.ome.tif", mpp=0.5)
+        assert np.array_equal(result.scores, asked.scores)
+        assert float(result.grid.stride[0]) == 2 * float(fullconv.map(model, folder / "same.ome.tif").grid.stride[0])
+        stored = fullconv.map_raster(model, folder / "fine.ome.tif", folder / "fine.zarr")
+        assert np.array_equal(np.asarray(stored.scores[:, :, :]), result.scores)
+        finest = fullconv.map(model, folder / "fine.ome.tif", level=0)
+        assert finest.scores.shape[1] > result.scores.shape[1]
+
+    def test_one_without_is_asked_about(self, folder: Path) -> None:
+        (folder / "model.toml").write_text("pixel_size = 0.5\n" + CARD)
+        model = fullconv.load(folder / "model.toml")
+        for run in (fullconv.map, lambda *given: fullconv.map_raster(*given, folder / "out.zarr")):
+            with pytest.raises(BadInput, match=r"does not say how large a pixel is, and model\.toml says.*--level 0"):
+                run(model, folder / "image.png")
+        pixels = np.asarray(Image.open(folder / "image.png"))
+        cells_are_the_crops_own(fullconv.map(model, folder / "image.png", level=0), pixels)
