@@ -296,7 +296,10 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0
 
     engine = engine_bytes(way, job.runtime)
-    share = None if why_usual(job, way, view.channels) is not None else share_of(way, view, job)
+    usual = why_usual(job, way, view.channels)
+    if usual is not None and job.device_memory is not None:
+        raise BadInput(f"--device-memory (device_memory=) is not planned here: {usual}; leave it out")
+    share = None if usual is not None else share_of(way, view, job)
     beside = 0 if crops is None else crops_bytes(crops, job)
     kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
 

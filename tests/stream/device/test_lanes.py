@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from fullconv.errors import FullconvError  # noqa: E402
+from fullconv.errors import BrokenPromise, FullconvError  # noqa: E402
 from fullconv.results.store import Put  # noqa: E402
 from fullconv.stream.device.door import Device  # noqa: E402
 from fullconv.stream.device.lanes import Here  # noqa: E402
@@ -28,7 +28,7 @@ def door_over(lanes: Any) -> Device:
     def never() -> Door:
         raise AssertionError("nothing is to be said of these")
 
-    return Device(JOB, Sums(), lanes, never, Timings())
+    return Device(JOB, Sums(), lanes, (16, 24), never, Timings())
 
 
 def right(given: list[Any], found: list[Done]) -> bool:
@@ -102,6 +102,13 @@ def test_tiles_go_to_whichever_device_is_free_and_come_back_in_order() -> None:
     assert 0 < len(slow.marks["run"]) < len(fast.marks["run"])
     assert len(slow.marks["run"]) + len(fast.marks["run"]) == 30
     door.close()
+
+
+def test_pixels_that_are_not_all_of_a_tile_are_no_image_that_ends_there() -> None:
+    (part,) = tiles(1)
+    part.pixels = part.pixels[:, :20]
+    with pytest.raises(BrokenPromise, match="16×20 px were read of 16×24"):
+        door_over(Simulated(EVEN)).start(part)
 
 
 def test_without_lanes_work_is_done_when_somebody_waits_for_it() -> None:

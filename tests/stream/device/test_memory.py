@@ -109,10 +109,12 @@ def test_tiles_are_cut_for_a_devices_memory() -> None:
             plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 10), 1 << 30)
 
 
-def test_a_network_of_the_usual_road_plans_no_device() -> None:
-    with scene(colours(), noise(), runtime="onnxruntime", budget=1 << 30) as seen:
-        plan = plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 10), 1 << 30)
-        assert plan.room is None
+def test_memory_that_nobody_plans_is_not_asked_for() -> None:
+    with (
+        scene(colours(), noise(), runtime="onnxruntime") as seen,
+        pytest.raises(BadInput, match=r"device_memory=.* is not planned here: another engine"),
+    ):
+        plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 30), 1 << 30)
 
 
 HOLDER = """

@@ -13,6 +13,7 @@ from fullconv.errors import BadInput, FullconvError
 from fullconv.loading import load
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.stream.run import map_raster
+from fullconv.system.parse import compiling
 from tests.stream.runs import digits
 
 torch = pytest.importorskip("torch")
@@ -134,3 +135,20 @@ def test_several_devices_make_the_store_of_one(tmp_path: Path) -> None:
         map_raster(model, image, tmp_path / "x.zarr", runtime="torch:cpu,cuda", **kept)
     with pytest.raises(BadInput, match="onnxruntime computes on one device"):
         map_raster(model, image, tmp_path / "x.zarr", runtime="onnxruntime:cuda:0,cuda:1", **kept)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["top1", "crops"])
+def test_a_compiled_network_gives_the_numbers_of_the_uncompiled_one(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with scene(colours(), noise(), **JOBS[name] | {"stored": "float32"}) as seen:
+        tiles = seen.loaded(missing=0.2)
+        with compiling(True):
+            made = through(seen.device, tiles)
+        for tile, done in zip(tiles, made, strict=True):
+            usual = seen.usual.finish(seen.usual.start(tile))
+            assert usual.scores is not None
+            assert done.scores is not None
+            np.testing.assert_allclose(done.scores, usual.scores, rtol=0, atol=2e-6, equal_nan=True)
+    assert not [record for record in caplog.records if "cannot compile" in record.getMessage()]

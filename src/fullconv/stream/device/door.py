@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from fullconv.errors import FullconvError
+from fullconv.errors import BrokenPromise, FullconvError
 from fullconv.runtimes.torch.session import first_line
 from fullconv.stream.device.lanes import Lanes, Mark
 from fullconv.stream.device.leave import is_sound
@@ -57,13 +57,16 @@ class Ticket:
 class Device:
     """The door."""
 
-    def __init__(self, job: Job, work: Work, lanes: Lanes, usual: Callable[[], Door], timings: Timings) -> None:
+    def __init__(
+        self, job: Job, work: Work, lanes: Lanes, image: tuple[int, int], usual: Callable[[], Door], timings: Timings
+    ) -> None:
         """Args:
+        image: its (height, width).
         usual: makes the door by which a tile is run again whose answers something is to be said of.
         """
         self.depth = lanes.depth
         self._job, self._work, self._lanes, self._timings = job, work, lanes, timings
-        self._make_usual = usual
+        self._image, self._make_usual = image, usual
         self._usual: Door | None = None
         self._free: Queue[Slot] = Queue()
         for _ in range(self.depth):
@@ -96,6 +99,13 @@ class Device:
         if self._usual is not None:
             self._usual.close()
 
+    def _require_whole(self, tile: Tile, shape: tuple[int, ...]) -> None:
+        """BrokenPromise where pixels are not all of a tile's: what is past them is taken for the image's end."""
+        (y0, y1), (x0, x1) = tile.y.read, tile.x.read
+        whole = min(y1, self._image[0]) - y0, min(x1, self._image[1]) - x0
+        if shape[:2] != whole:
+            raise BrokenPromise(f"tile {tile.name}: {shape[0]}×{shape[1]} px were read of {whole[0]}×{whole[1]}")
+
     def _again(self, loaded: Loaded) -> Done:
         """The same tile by the usual road, which says what is wrong, or that nothing is."""
         if self._usual is None:
@@ -108,6 +118,7 @@ class Device:
         if pixels.strides[2] == 0:
             pixels = pixels[:, :, :1]  # one plane that is seen several times goes up once
         size = self._work.size(loaded.tile)
+        self._require_whole(loaded.tile, pixels.shape)
         pixels = pixels[: size[0], : size[1]]
         inside = pixels.shape[:2]
         missing = None if loaded.missing is None else loaded.missing[: inside[0], : inside[1]]

@@ -116,7 +116,9 @@ def _door(
     if way.by == "cast":
         grid, fits = way.sampling.over(view.size), model.fitting(view.size, way.output)
         reaches = [reach(model.graph, way.output, fits, side) for side in (0, 1)]
-        return Device(job, Cast(way, enter, networks, leave, reaches, (grid.rows, grid.cols)), lanes, usual, timings)
+        return Device(
+            job, Cast(way, enter, networks, leave, reaches, (grid.rows, grid.cols)), lanes, view.size, usual, timings
+        )
     if not gives_rows(networks.of(crops), model.image_shape[0], crops):
         return None
-    return Device(job, Crops(way, enter, networks, leave, batch), lanes, usual, timings)
+    return Device(job, Crops(way, enter, networks, leave, batch), lanes, view.size, usual, timings)

@@ -96,6 +96,8 @@ class Slot:
         if raw is None or len(raw) < count:
             if where == "device":
                 raw = torch.empty(count, dtype=torch.uint8, device=self._lanes.device)
+                if self._queues:  # what had this memory before may still be read by another stream
+                    torch.cuda.synchronize(self._lanes.device)
                 self._lies.pop(name, None)
             else:
                 raw = self._lanes.host(count)
