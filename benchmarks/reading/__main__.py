@@ -34,9 +34,13 @@ def main() -> None:
     parser.add_argument("--only", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only is not None:
-        return _read(options)
+        _read(options)
+        return
     with TemporaryDirectory(dir=options.folder) as folder:
-        made = [repeated_tiff(Path(folder) / "jpeg.tif", options.side), _npy(Path(folder) / "x.npy", options.side // 10)]
+        made = [
+            repeated_tiff(Path(folder) / "jpeg.tif", options.side),
+            _npy(Path(folder) / "x.npy", options.side // 10),
+        ]
         for path in made:
             subprocess.run([sys.executable, "-m", "benchmarks.reading", *sys.argv[1:], "--only", str(path)], check=True)
 

@@ -23,7 +23,9 @@ from fullconv.system.processors import processors
 _KEPT = 32 << 20  # bytes of blocks that are kept, and four blocks at least
 _LEAST = 4
 LARGE = 8 << 20  # bytes of a block from which it is worth keeping, whatever it takes to decode it
-_IN_WORK = 3  # copies of a block that a thread decodes: what it becomes, what that is made of, and what its library takes
+_IN_WORK = (
+    3  # copies of a block that a thread decodes: what it becomes, what that is made of, and what its library takes
+)
 _MOST_THREADS = 32
 
 Key = tuple[int, int, int, tuple[int, ...]]  # level, row and column of its first pixel, bands

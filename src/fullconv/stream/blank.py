@@ -17,6 +17,7 @@ from fullconv.rasters.source import Array
 Mask = npt.NDArray[np.bool_]
 _LEAST_SQUARE = 16  # pixels a side of a cell's own square, where cells are nearer
 _BRIGHT, _APART, _DARK = 220, 16, 8
+_ROWS = 64
 
 
 def own_square(grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -30,9 +31,12 @@ def own_square(grid: Grid) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def blank(pixels: Array) -> Mask:
-    """Pixels (H, W, C) on 0..255 that show nothing, by the rule above."""
-    low = high = pixels[:, :, 0]
-    for channel in range(1, pixels.shape[2]):  # whole planes: over a short last axis numpy takes 15 times as long
-        low, high = np.minimum(low, pixels[:, :, channel]), np.maximum(high, pixels[:, :, channel])
-    found: Mask = ((low >= _BRIGHT) & (high - low <= _APART)) | (high <= _DARK)
+    """Pixels (H, W, C) on 0..255 that show nothing, by the rule above; a few rows at a time, which stay in the processor's cache."""
+    found: Mask = np.empty(pixels.shape[:2], np.bool_)
+    for row in range(0, len(pixels), _ROWS):
+        part = pixels[row : row + _ROWS]
+        low = high = part[:, :, 0]
+        for channel in range(1, part.shape[2]):  # whole planes: over a short last axis numpy takes 15 times as long
+            low, high = np.minimum(low, part[:, :, channel]), np.maximum(high, part[:, :, channel])
+        found[row : row + _ROWS] = ((low >= _BRIGHT) & (high - low <= _APART)) | (high <= _DARK)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fullconv.maps.crops import run_crops
+from fullconv.maps.crops import run_cells
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.mapping import run_cast
 from fullconv.maps.ways import Way
@@ -123,7 +123,12 @@ class Processor:
         part = ticket.values[:, :, top:, left:]
         rows, cols = ticket.answers.shape
         grid = replace(way.sampling.over((part.shape[2], part.shape[3])), rows=rows, cols=cols)
-        return run_crops(way.model, part, way.output, grid, self.job.runtime, self.job.precision, self.job.batch)
+        asked = [(int(row), int(col)) for row, col in np.argwhere(ticket.answers)]
+        job = self.job
+        found = run_cells(way.model, part, way.output, grid, asked, job.runtime, job.precision, job.batch)
+        scores = np.zeros((found.shape[1], rows, cols), found.dtype)
+        scores[:, ticket.answers] = found.T
+        return scores
 
 
 def values_of(loaded: Loaded, job: Job, way: Way, ordered: bool, buffer: Array) -> Array:
