@@ -8,7 +8,7 @@ from typing import Any
 
 from fullconv.cards.carried import carried
 from fullconv.cards.read import read_card
-from fullconv.cards.taken import asked_beside, card_at, require_same
+from fullconv.cards.taken import asked_beside, card_at, filled, require_same
 from fullconv.errors import BadInput
 from fullconv.formats.format import Reading
 from fullconv.formats.registry import format_of
@@ -34,7 +34,8 @@ def load(
 
     Args:
         source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), an ``.onnx`` or ``.pt2`` file, a name
-            (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``), or an ``nn.Module``, an
+            (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``; with weights of a zoo: ``torchvision:resnet50@DEFAULT``,
+            ``timm:resnet18.a1_in1k``, ``hf-hub:owner/name``, ``wsinfer:name``, ``tiatoolbox:resnet18-kather100k``), a model card or folder, or an ``nn.Module``, an
             ``ExportedProgram`` or a ``ModelProto`` in memory.
         weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run. Of a name, a
             ``.safetensors`` or ``.pth`` file (weights only: pickled code is never run).
@@ -65,13 +66,17 @@ def load(
         "weights": weights, "input_shape": input_shape, "stages": stages, "ignore_unused_weights": ignore_unused_weights,
         "global_pooling": global_pooling, "isolate": isolate, "check": check, "weights_prefix": weights_prefix, "rename": rename,
     }  # fmt: skip
-    found = (read_card(Path(card)), ()) if card is not None else card_at(source)
+    found = (read_card(Path(card)), ()) if card is not None else card_at(source, weights)
     if found is None:
         return _with_carried(_load(source, **asked))
     about, remarks = found
     network = about.network if card is None else source
     if network is None:
         raise BadInput(f"{about.origin}: names no network; write it there (network = ...), or give MODEL with --card")
+    inner = card_at(network, weights or about.weights)
+    if inner is not None:  # a folder, or a name of a zoo, within a card or beside one
+        about, network = filled(about, inner[0]), inner[0].network
+        remarks = (*remarks, *inner[1])
     given = asked_beside(about, asked)
     require_same(about, network, given["weights"])
     model = _load(network, **given)

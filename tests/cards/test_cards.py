@@ -218,6 +218,9 @@ def test_a_card_runs_no_code(folder: Path) -> None:
     (folder / "bad.toml").write_text('network = "os:getcwd"')
     with pytest.raises(BadInput, match=r"code of one's own, which a card does not run"):
         fullconv.load(folder / "bad.toml")
+    (folder / "bad.toml").write_text('network = "hf-hub:me/mine"')
+    with pytest.raises(BadInput, match=r"of other machines, which a card does not ask"):
+        fullconv.load(folder / "bad.toml")
     message = onnx.load(folder / "net.onnx")
     message.metadata_props.add(key="fullconv.card", value='network = "os:getcwd"')
     onnx.save(message, folder / "bad.onnx")

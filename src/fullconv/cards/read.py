@@ -20,6 +20,7 @@ _NUMBERS = ("threshold", "pixel_size", "tolerance")
 _PARTS = ("input_shape", "bands", "rename", "preprocess", "classes", "labels")
 _KEYS = (*_TEXTS, *_NUMBERS, *_PARTS)
 _LIBRARIES = ("torchvision:", "timm:")
+_HUBS = ("hf-hub:", "wsinfer:", "tiatoolbox:")
 
 
 def read_card(path: Path) -> Card:
@@ -151,9 +152,13 @@ def _whole_paths(values: dict[str, Any], origin: str, folder: Path) -> None:
     network = values.get("network")
     if network is not None and not network.startswith(_LIBRARIES):
         if ":" in network and not (folder / network).exists():
+            what = (
+                "of other machines, which a card does not ask"
+                if network.startswith(_HUBS)
+                else "code of one's own, which a card does not run"
+            )
             raise BadInput(
-                f"{origin}: its network {network!r} is code of one's own, which a card does not run; name it yourself: MODEL {network} with "
-                f"--card {origin}"
+                f"{origin}: its network {network!r} is {what}; name it yourself: MODEL {network} with --card {origin}"
             )
         values["network"] = str(folder / network)
     if "weights" in values:

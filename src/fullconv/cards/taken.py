@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,22 @@ from typing import Any
 from fullconv.cards.card import Card
 from fullconv.cards.folder import card_of_folder
 from fullconv.cards.read import read_card
+from fullconv.cards.zoo import card_of_name
 from fullconv.errors import BadInput
 from fullconv.system.guard import require_file
 
 _SAID = ("weights", "input_shape", "weights_prefix")
 
 
-def card_at(source: Any) -> tuple[Card, tuple[str, ...]] | None:
-    """The card that a path names: a ``.toml`` file, a folder, a ``config.json``; None of a network itself. And what was decided in reading it."""
+def card_at(source: Any, weights: Any = None) -> tuple[Card, tuple[str, ...]] | None:
+    """The card that a path or a name of a zoo stands for: a ``.toml`` file, a folder, a ``config.json``; None of a network itself. And what was decided
+    in reading it.
+    """
     if not isinstance(source, str | Path):
         return None
     path = Path(source)
+    if isinstance(source, str) and ":" in source and not path.exists():
+        return card_of_name(source, weights)
     if path.suffix.lower() == ".toml":
         return read_card(path), ()
     try:
@@ -40,6 +45,17 @@ def asked_beside(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     given = {**asked, **{key: asked[key] if asked.get(key) is not None else getattr(card, key) for key in _SAID}}
     given["rename"] = tuple(asked.get("rename") or card.rename)
     return given
+
+
+def filled(card: Card, other: Card) -> Card:
+    """A card with what another one says beside it."""
+    bare = Card(card.origin)
+    more = {
+        each.name: getattr(other, each.name)
+        for each in fields(card)
+        if getattr(card, each.name) == getattr(bare, each.name)
+    }
+    return replace(card, **{**more, "network": other.network, "weights": other.weights})
 
 
 def require_same(card: Card, source: Any, weights: Any) -> None:

@@ -162,7 +162,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         argument(
             "model", type=Input(), metavar="MODEL",
             about="The classifier: a model card (.toml), .prototxt, .onnx, .pt2, TorchScript (.pt, .pth), .keras, .h5, a folder with config.json, module:function, or "
-            "timm:NAME and torchvision:NAME.",
+            "timm:NAME and torchvision:NAME, or a zoo's name (docs/cards.md).",
         ),
     ):  # fmt: skip
         wrapped = each(wrapped)
