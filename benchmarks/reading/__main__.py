@@ -55,7 +55,7 @@ def _npy(path: Path, side: int) -> Path:
 
 def _read(options: argparse.Namespace) -> None:
     if options.threads:
-        blocks.processors = lambda: options.threads
+        blocks.threads = lambda: options.threads
     view = View(options.only)
     (height, width), step = view.size, options.window - options.halo
     tops = list(range(0, height, step))

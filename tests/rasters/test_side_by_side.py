@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -28,6 +29,7 @@ WINDOWS = [((top, min(top + 90, 403)), (left, min(left + 120, 397))) for top in 
 @pytest.fixture(autouse=True)
 def _four_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "processors", lambda: 4)
+    monkeypatch.setattr(blocks, "threads", lambda: None)
 
 
 def _hdf5(path: Path) -> Path:
@@ -126,6 +128,16 @@ def test_blocks_of_a_window_are_decoded_side_by_side() -> None:
     assert source.closed
 
 
+def test_no_more_threads_decode_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "threads", lambda: 1)
+    source = _Slow(1)
+    kept = Blocks(source)
+    kept.read(0, (0, 250), (0, 256), range(3))
+    assert kept._pool is None
+    assert source.read_ == sorted(source.read_)
+    kept.close()
+
+
 def test_two_windows_share_their_blocks() -> None:
     source = _Slow(1)
     kept = Blocks(source)
@@ -147,6 +159,23 @@ def test_what_the_next_tile_shares_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(source.read_) == len(set(source.read_)) == 49
     assert kept._bytes <= 2 * 7 * 64 * 64 * 3
     kept.close()
+
+
+def test_what_is_kept_and_decoded_is_in_what_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_KEPT", 400_000)
+    scene = pictures.scene(1500, 1600)
+    tifffile.imwrite(tmp_path / "x.tif", scene, photometric="rgb", tile=(128, 128), compression="deflate")
+    with closing(View(tmp_path / "x.tif")) as view:
+        view.read((0, 100), (0, 100))
+        planned = view.stage_bytes(700, 700)
+        assert planned < 700 * 700 * 3 + 400_000 + 3 * 4 * 128 * 128 * 3 + 1
+        tracemalloc.start()
+        for top in range(0, 800, 300):
+            for left in range(0, 900, 300):
+                view.read((top, top + 700), (left, left + 700))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert 700 * 700 * 3 + 300_000 < peak <= planned
 
 
 def test_the_first_block_that_fails_is_told() -> None:

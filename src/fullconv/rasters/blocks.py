@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.rasters.source import Array, Level, Source, Span, Window
+from fullconv.system.parse import threads
 from fullconv.system.processors import processors
 
 _KEPT = 32 << 20  # bytes of blocks that are kept, and four blocks at least
@@ -34,7 +35,7 @@ Key = tuple[int, int, int, tuple[int, ...]]  # level, row and column of its firs
 class Blocks:
     """A source that is read block by block, each once as long as it is kept.
 
-    Where the source is ``parallel``, as many blocks are decoded side by side as there are processors.
+    Where the source is ``parallel``, as many blocks are decoded side by side as there are processors, or as threads are allowed (``--threads``).
 
     Args:
         whole: each level is one block.
@@ -56,7 +57,7 @@ class Blocks:
             replace(each, tile=tile, once=all_ <= self._room)
             for each, tile, all_ in zip(about.levels, self._tiles, wholes, strict=True)
         )
-        self._threads = min(processors(), _MOST_THREADS) if about.parallel else 1
+        self._threads = min(threads() or processors(), _MOST_THREADS) if about.parallel else 1
         self._pool: ThreadPoolExecutor | None = None
         in_work = max(sizes) * (_IN_WORK * self._threads if about.parallel else 1)
         self.about = replace(about, held=about.held + self._room + in_work, levels=levels, in_rows=False)
