@@ -209,3 +209,21 @@ def test_classes_are_named_by_short_forms_and_several_at_once() -> None:
     assert classes_named(labels, 2) == (2,)
     with pytest.raises(BadInput, match="'zebra'"):
         classes_named(labels, "pit,zebra")
+
+
+def test_the_extent_is_where_the_cells_lie() -> None:
+    grid = Grid(
+        3,
+        5,
+        (Fraction(4), Fraction(8)),
+        (Fraction(16), Fraction(16)),
+        (Fraction(15, 2), Fraction(17, 2)),
+        (Fraction(16), Fraction(16)),
+        (40, 60),
+    )
+    found = ClassMap(np.zeros((1, 3, 5), np.float32), grid, ("a",))
+    left, right, bottom, top = found.extent
+    assert (left, right, bottom, top) == (4.5, 44.5, 17.5, 5.5)
+    for row, col in ((0, 0), (2, 4)):  # as imshow divides it: equal squares, the first at the upper left
+        x, y = left + (col + 0.5) * (right - left) / 5, top + (row + 0.5) * (bottom - top) / 3
+        assert (x, y) == found.centre(row, col)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
 from fullconv.adaptation.fitting import FEWEST, Fitting
 from fullconv.adaptation.ladder import Rung
@@ -15,6 +15,7 @@ from fullconv.errors import BadInput, NothingToAdapt
 from fullconv.loading import load
 from fullconv.maps.crops import Progress
 from fullconv.model import Model
+from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.run import job_of
 
 CROPS = 1000
@@ -30,6 +31,7 @@ _OWN_STRIDE = (
 )  # that the fit does not follow
 
 
+@takes(job_of)
 def adapt(
     model: Model | str | Path,
     images: Any,
@@ -39,7 +41,7 @@ def adapt(
     memory: int | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> Adapted:
     """Fit a head that moves each cell's logits of a padded network towards its crop's: a closed form, no labels, no training.
 
@@ -70,7 +72,7 @@ def adapt(
         raise BadInput(f"crops {crops}: a head is fitted on {FEWEST} at least")
     if options.get("by", "cast") != "cast":
         raise BadInput("by crops: their answers are the classifier's own, so that there is nothing to adapt")
-    own_options = {name: value for name, value in options.items() if name not in _OWN_STRIDE}
+    own_options: dict[str, Any] = {name: value for name, value in options.items() if name not in _OWN_STRIDE}
     job = job_of(model, every[0], "the fit", **own_options)
     fitting = Fitting.of(model, job, notes)
     sample = Sampler(model, fitting.way, fitting.featured, fitting.own, job, seed, memory, notes).over(

@@ -17,7 +17,7 @@ from fullconv.cli.compared import compared
 from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
 from fullconv.cli.places import peaks_of, require_numbers, tell_map, tell_peaks
-from fullconv.cli.reading import bytes_of
+from fullconv.cli.reading import bytes_of, numbers_of
 from fullconv.cli.terminal import complain, note, noted_once, print_event, progress, tell, waiting
 from fullconv.cli.watching import watching
 from fullconv.errors import BadInput, FullconvError
@@ -97,7 +97,7 @@ class Mapper:
         self._memory = bytes_of(options["memory"])
         self._device_memory = bytes_of(options["device_memory"], "--device-memory")
         self._first = True
-        self._scales = None if options["scales"] is None else _numbers(options["scales"])
+        self._scales = None if options["scales"] is None else numbers_of("--scales", options["scales"])
         self._notes = noted_once()
         self.rules = [Rule.parse(text, self.labels) for text in options["fail_if"]]
         require_numbers(self.model, {**options, "threshold": threshold}, self.rules)
@@ -393,10 +393,3 @@ def _note_raw(model: Model) -> None:
     if model.graph.image is not None:
         colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
         note(f"no --preprocess given: pixels go in raw, {colours}")
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise BadInput(f"--scales {text!r}: numbers with commas between, 0.5,1,1.41 say") from None

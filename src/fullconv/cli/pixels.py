@@ -8,8 +8,8 @@ from typing import Any
 
 from fullconv.cli.help import IMAGE, option
 from fullconv.cli.options import Input
+from fullconv.cli.reading import numbers_of
 from fullconv.cli.terminal import note
-from fullconv.errors import BadInput
 
 _OPTIONS = (
     option(
@@ -43,7 +43,7 @@ def _asked(preprocess: str | None, mean: str | None, std: str | None) -> Any:
         return preprocess
     from fullconv.rasters.preprocess import normalized
 
-    made = normalized(preprocess, _numbers("--mean", mean), _numbers("--std", std))
+    made = normalized(preprocess, _typed("--mean", mean), _typed("--std", std))
     if preprocess is None:
         scale = "0..1" if made.scale != 1 else "0..255"
         note(
@@ -52,10 +52,5 @@ def _asked(preprocess: str | None, mean: str | None, std: str | None) -> Any:
     return made
 
 
-def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise BadInput(f"{name} {text!r}: numbers with commas between, 0.7,0.6,0.7 say") from None
+def _typed(name: str, text: str | None) -> tuple[float, ...] | None:
+    return None if text is None else tuple(numbers_of(name, text))

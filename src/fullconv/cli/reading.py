@@ -110,3 +110,13 @@ def bytes_of(text: str | None, option: str = "--memory") -> int | None:
     if match is None or match[2] not in _UNITS or float(match[1]) == 0:
         raise BadInput(f"{option} {text!r}: an amount of memory, 2GB or 800MB say")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def numbers_of(option: str, text: str) -> list[float]:
+    """Numbers with commas between."""
+    from fullconv.errors import BadInput
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"{option} {text!r}: numbers with commas between, 0.5,1,1.41 say") from None

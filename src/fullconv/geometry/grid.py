@@ -58,6 +58,18 @@ class Grid:
         self._check(row, col)
         return float(self.centre0[1] + col * self.stride[1]), float(self.centre0[0] + row * self.stride[0])
 
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """(left, right, bottom, top) of the cells' squares, one stride about each centre, as pixel indices (0 is the first pixel's middle)."""
+        (top, left), (down, along) = self.centre0, self.stride
+        edges = (
+            left - along / 2,
+            left + (self.cols - Fraction(1, 2)) * along,
+            top + (self.rows - Fraction(1, 2)) * down,
+            top - down / 2,
+        )
+        return float(edges[0]), float(edges[1]), float(edges[2]), float(edges[3])
+
     def nearest(self, x: float, y: float) -> tuple[int, int]:
         """(row, col) of the cell whose centre is nearest to a pixel of the image."""
         height, width = self.image

@@ -133,6 +133,11 @@ class ClassMap:
         """(x, y) in pixels of the image: the centre of what the cell sees."""
         return self.grid.centre(row, col)
 
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """(left, right, bottom, top) of the cells' squares in pixels of the image, as matplotlib's ``imshow(scores, extent=...)`` lays them over it."""
+        return self.grid.extent
+
     def at(self, x: float, y: float) -> Scores:
         """Scores (classes,) of the cell whose centre is nearest to a pixel."""
         row, col = self.grid.nearest(x, y)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
 from fullconv import fingerprint, version
 from fullconv.confirmation.asked import Confirm
@@ -36,6 +36,7 @@ from fullconv.stream.confirm import is_own
 from fullconv.stream.device.road import reserving
 from fullconv.stream.engine import as_begun, taken, with_engine
 from fullconv.stream.job import Job, OnError, difference
+from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.plan import StreamPlan, plan_stream
 from fullconv.stream.timings import Timings
@@ -111,6 +112,7 @@ def kept_classes(labels: Sequence[str], keep: str | Sequence[str | int]) -> str 
     return tuple(dict.fromkeys(class_index(labels, name.strip() if isinstance(name, str) else name) for name in named))
 
 
+@takes(job_of)
 def map_raster(
     model: Model | str | Path,
     image: Any,
@@ -123,7 +125,7 @@ def map_raster(
     scheduler: str | None = None,
     report: Report = lambda event, what: None,
     notes: Callable[[str], None] = lambda note: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> ClassMap:
     """Map an image of any size into a Zarr store, tile by tile, within a memory that you set.
 
@@ -157,7 +159,7 @@ def map_raster(
     """
     with guarded(image):
         return _map_raster(
-            model, image, out, memory=memory, restart=restart, report=report, notes=notes, options=options,
+            model, image, out, memory=memory, restart=restart, report=report, notes=notes, options={**options},
             cluster={"client": client, "workers": workers, "scheduler": scheduler},
         )  # fmt: skip
 
@@ -258,13 +260,14 @@ def _planned(
     return job, plan
 
 
+@takes(job_of)
 def plan_raster(
     model: Model | str | Path,
     image: Any,
     *,
     memory: int | None = None,
     notes: Callable[[str], None] = lambda note: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> StreamPlan:
     """What ``map_raster`` would do: tiles, work lost to halos, predicted peak memory. No pixel is read."""
     model = load(model)

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from fullconv.maps.ways import Way, class_labels, way_over
 from fullconv.model import Model
 from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View
+from fullconv.stream.options import WholeOptions, takes
 from fullconv.stream.plan import StreamPlan
-from fullconv.stream.run import map_raster, plan_raster
+from fullconv.stream.run import job_of, map_raster, plan_raster
 from fullconv.system.memory import available_bytes, resident_bytes
 
 _SURELY = (
@@ -38,6 +39,7 @@ _TILED: Mapping[str, Any] = {
 _SAID: Mapping[str, Any] = {"confirm_class": None, "confirm_threshold": None}  # more of what is done so
 
 
+@takes(map_image, job_of)
 def map_whole(
     model: Model | str | Path,
     image: Any,
@@ -46,7 +48,7 @@ def map_whole(
     scales: Sequence[float] | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
-    **options: Any,
+    **options: Unpack[WholeOptions],
 ) -> ClassMap:
     """Map an image, into memory.
 
@@ -69,19 +71,20 @@ def map_whole(
     model = load(model)
     plan = _plan(model, image, memory, scales, options)
     if not plan.tiled:
-        whole = {key: value for key, value in options.items() if key not in _TILED and key not in _SAID}
+        whole: dict[str, Any] = {key: value for key, value in options.items() if key not in _TILED and key not in _SAID}
         return map_image(model, image, scales=scales, notes=notes, progress=progress, **whole)
     if not plan.much:
-        return _by_tiles(model, image, plan.budget, notes, progress, options)
+        return _by_tiles(model, image, plan.budget, notes, progress, {**options})
     if scales is not None:
         raise BadInput(f"{plan.much}; map it at one scale, or resize it")
     notes(f"{plan.much}: it is mapped tile by tile")
     try:
-        return _by_tiles(model, image, plan.budget, notes, progress, options)
+        return _by_tiles(model, image, plan.budget, notes, progress, {**options})
     except Refused as error:
         raise BadInput(f"{plan.much}; tile by tile it cannot be mapped: {error}") from None
 
 
+@takes(map_image, job_of)
 def plan_whole(
     model: Model | str | Path,
     image: Any,
@@ -89,7 +92,7 @@ def plan_whole(
     memory: int | None = None,
     scales: Sequence[float] | None = None,
     notes: Callable[[str], None] = lambda note: None,
-    **options: Any,
+    **options: Unpack[WholeOptions],
 ) -> WholePlan | StreamPlan:
     """What ``map_whole`` would do; the arguments are its own. No pixel is read."""
     model = load(model)
@@ -98,7 +101,7 @@ def plan_whole(
         return plan
     if plan.much:
         notes(f"{plan.much}: it is mapped tile by tile")
-    given = {key: value for key, value in options.items() if key not in ("fuse", "workers")}
+    given: dict[str, Any] = {key: value for key, value in options.items() if key not in ("fuse", "workers")}
     return plan_raster(model, image, memory=plan.budget, notes=notes, **given)
 
 

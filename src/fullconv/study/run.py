@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Unpack
 
 from fullconv.errors import BadInput
 from fullconv.loading import load
@@ -19,6 +19,8 @@ from fullconv.maps.labels import classes_named
 from fullconv.maps.threshold import least_score
 from fullconv.maps.ways import class_labels
 from fullconv.model import Model
+from fullconv.stream.options import MapOptions, takes
+from fullconv.stream.run import job_of
 from fullconv.study.asked import EXPORTS, Asked, exports_of
 from fullconv.study.one import Mapper, Notes, Report
 from fullconv.study.outcome import Outcome
@@ -82,6 +84,7 @@ class Study:
         }  # fmt: skip
 
 
+@takes(job_of)
 def run(
     model: Model | str | Path,
     images: Sequence[str | Path],
@@ -99,7 +102,7 @@ def run(
     overwrite: bool = False,
     report: Told = lambda image, event, what: None,
     notes: Notes = lambda note: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> Study:
     """Map many images, and write of each a store ``NAME.zarr``, a picture, exports, and a row of ``summary.csv``, all in one folder.
 
@@ -169,8 +172,6 @@ def _asked(
 
 
 def _score_kind(model: Model, options: Mapping[str, Any]) -> str:
-    from fullconv.stream.run import job_of
-
     job = job_of(
         model,
         "an image",

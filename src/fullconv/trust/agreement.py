@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.model import Model
 from fullconv.rasters.view import View
+from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.plan import default_budget
 from fullconv.stream.run import job_of
 from fullconv.stream.sample import Admitted, Cell, Draw
@@ -64,6 +65,7 @@ class Agreement:
         )
 
 
+@takes(job_of)
 def agreement(
     model: Model | str | Path,
     image: Any,
@@ -72,7 +74,7 @@ def agreement(
     cells: int = CELLS,
     seed: int = 0,
     memory: int | None = None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> Agreement:
     """Compare some cells of a map with the untouched network's answers for their crops.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ from fullconv.rasters.view import View
 from fullconv.runtimes.activation import Activation
 from fullconv.runtimes.onnxruntime import OnnxRuntimeSession
 from fullconv.stream.job import Job
+from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.run import job_of
 from fullconv.stream.sample import Admitted, Cell, Draw
 from fullconv.stream.sides import ByTiles, Crops, sides_of
@@ -121,6 +122,7 @@ class Blame:
         return "\n".join([*lines, f"  {self.advice}"])
 
 
+@takes(job_of)
 def blame(
     model: Model | str | Path,
     image: Any,
@@ -129,7 +131,7 @@ def blame(
     seed: int = 0,
     memory: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> Blame:
     """Measure each layer's share in the difference between a map and its crops; of an adapted network, what the layers take without its head.
 

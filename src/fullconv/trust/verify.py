@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from fullconv.model import Model
 from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import View
 from fullconv.stream.edges import Edges
+from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.run import job_of
 from fullconv.stream.sample import Admitted, Cell, Draw
 from fullconv.stream.sides import ByTiles, Crops, Window, sides_of
@@ -44,6 +45,7 @@ _ROUNDED = 1000  # cells whose crops are run in the map's precision too
 _FLOOR = 1e-7  # of the largest score: the last bit of float32
 
 
+@takes(job_of)
 def verify(
     model: Model | str | Path,
     image: Any,
@@ -54,7 +56,7 @@ def verify(
     memory: int | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
-    **options: Any,
+    **options: Unpack[MapOptions],
 ) -> Report:
     """Compare the map of an image with the untouched network's answers for its crops.
 

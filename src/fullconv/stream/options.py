@@ -1,0 +1,80 @@
+"""Options that every way to map takes, by their names on the command line; what takes them says so in its signature."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from fullconv.maps.colours import Given
+from fullconv.maps.probabilities import Asked
+from fullconv.maps.scales import Fuse
+from fullconv.maps.ways import By, Finer
+from fullconv.rasters.preprocess import Preprocess
+from fullconv.results.encoding import Stored
+from fullconv.runtimes.runtime import Precision
+from fullconv.stream.job import OnError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class MapOptions(TypedDict, total=False):
+    """Of ``map_raster``, and of all that compares with such a map."""
+
+    preprocess: str | Path | Preprocess | None
+    labels: str | Path | Sequence[str] | None
+    colours: Given
+    level: int | None
+    mpp: float | None
+    bands: str | Sequence[int] | None
+    nodata: float | None
+    missing: float
+    where: str | Path | None
+    by: By
+    stride: int | None
+    finer: Finer
+    output: str | None
+    activation: Asked
+    runtime: str
+    precision: Precision
+    batch: int
+    keep: str | Sequence[str | int]
+    stored: Stored
+    on_error: OnError
+    device_memory: int | None
+    confirm: float | str | None
+    confirm_class: str | int | None
+    confirm_threshold: float | None
+    trust: bool
+    allow_remote: bool
+    subdataset: str | None
+
+
+class WholeOptions(MapOptions, total=False):
+    """Of ``map``, whose result lies in memory."""
+
+    fuse: Fuse
+    workers: int | None
+
+
+def takes(*sources: Callable[..., Any]) -> Callable[[Function], Function]:
+    """A function's ``**options`` spelt out in its signature, with the defaults of what they are handed to: ``help`` and editors show them.
+
+    Args:
+        sources: what takes them, by keywords; of one name the first's.
+    """
+
+    def spelt(function: Function) -> Function:
+        own = inspect.signature(function)
+        kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        names = {each.name for each in kept}
+        for source in sources:
+            for each in inspect.signature(source).parameters.values():
+                if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in names:
+                    kept.append(each)
+                    names.add(each.name)
+        function.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        return function
+
+    return spelt
