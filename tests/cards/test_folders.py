@@ -146,3 +146,57 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(BadInput, match=r"SavedModel of TensorFlow.*tf2onnx\.convert --saved-model"):
         fullconv.load(tmp_path)
+
+
+def transformers_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of torchvision's ResNet-18 under transformers' names."""
+    made = {}
+    for name, value in state.items():
+        first, _, rest = name.partition(".")
+        if first in ("conv1", "bn1"):
+            made[f"resnet.embedder.embedder.{'convolution' if first == 'conv1' else 'normalization'}.{rest}"] = value
+        elif first == "fc":
+            made[f"classifier.1.{rest}"] = value
+        else:
+            block, part, *role = rest.split(".")
+            if part == "downsample":
+                place = f"shortcut.{('convolution', 'normalization')[int(role.pop(0))]}"
+            else:
+                place = f"layer.{int(part[-1]) - 1}.{'convolution' if part.startswith('conv') else 'normalization'}"
+            made[f"resnet.encoder.stages.{int(first[-1]) - 1}.layers.{block}.{place}.{'.'.join(role)}"] = value
+    return made
+
+
+def test_a_resnet_of_transformers_is_torchvisions(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    made = resnet18(num_classes=3).eval()
+    state = transformers_names(made.state_dict())
+    assert "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight" in state
+    save_file(state, tmp_path / "model.safetensors")
+    stated = {
+        "architectures": ["ResNetForImageClassification"], "layer_type": "basic", "depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512],
+        "embedding_size": 64, "hidden_act": "relu", "id2label": {"2": "c", "0": "a", "1": "b"}, "num_channels": 3,
+    }  # fmt: skip
+    config(tmp_path, stated)
+    pixels = {
+        "do_normalize": True,
+        "image_mean": list(MEAN),
+        "image_std": list(STD),
+        "size": {"shortest_edge": 64},
+        "crop_pct": 0.875,
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(pixels))
+    model = fullconv.load(tmp_path, check=False)
+    assert model.image_shape == (3, 64, 64)
+    assert model.card is not None
+    assert model.card.labels == ("a", "b", "c")
+    assert model.preprocess is not None
+    assert model.preprocess.mean == MEAN
+    crop = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    with torch.no_grad():
+        assert worst(next(iter(model.run(crop).values())), made(torch.from_numpy(crop)).numpy()) < 1e-4
+    config(tmp_path, {**stated, "downsample_in_bottleneck": True})
+    with pytest.raises(BadInput, match="is a ResNet whose downsample_in_bottleneck torchvision's have otherwise"):
+        fullconv.load(tmp_path)

@@ -86,7 +86,7 @@ def test_metadata_that_the_network_contradicts_is_shown_and_not_used(run: Run, n
 def test_isolated(run: Run, net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
     monkeypatch.setattr(apart, "try_to_load", lambda path, shape: tried.append(path))
-    told = "--isolate is for ONNX files"
+    told = "--isolate is for ONNX and TorchScript files"
     assert told in run("inspect", net[0], "--isolate").err
     path = tmp_path / "full.onnx"
     load(*net).save(path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fullconv.cards.card import Card, Kind
 from fullconv.cards.read import read_card
+from fullconv.cards.transformers import resnet_card
 from fullconv.errors import BadInput
 from fullconv.rasters.transforms import transform_of
 from fullconv.system.guard import reads, require_file
@@ -43,6 +44,9 @@ def card_of_folder(path: Path) -> tuple[Card, tuple[str, ...]]:
     if isinstance(data.get("architecture"), str):
         return _timm(data, config, folder)
     kinds = data.get("architectures")
+    if kinds == ["ResNetForImageClassification"]:
+        beside = folder / "preprocessor_config.json"
+        return resnet_card(data, _read(beside) if beside.is_file() else None, config, _weights(folder, config)), ()
     what = f"a {kinds[0]} of transformers" if isinstance(kinds, list) and kinds else "of no kind that is known"
     raise BadInput(
         f"{config}: is {what}, which is not built here; make ONNX of it: optimum-cli export onnx --model {folder} --task image-classification out/"

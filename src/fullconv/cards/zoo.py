@@ -100,6 +100,8 @@ def _snapshot(name: str, repository: str, revision: str | None) -> Found:
     data = _json(config)
     script = "patch_size_pixels" in data
     _by_hub(name, repository, ("torchscript_model.pt",) if script else _WEIGHTS, revision)
+    if "architectures" in data and "architecture" not in data:  # of transformers, whose preprocessing lies apart
+        _by_hub(name, repository, ("preprocessor_config.json",), revision)
     card, notes = card_of_folder(config)
     return replace(card, origin=name, source=card.source or repository), notes
 
