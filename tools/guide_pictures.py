@@ -2,7 +2,7 @@
 
     python -m tools.guide_pictures
 
-Maps the packaged network over a slide and a scene made of the packaged page, and writes docs/images.
+Maps the packaged network over a slide and a scene made of the packaged page, the tutorial's over a stained section, and writes docs/images.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 from tests.rasters.pictures import examples
+from tools.tutorial import slides
 
 import fullconv
 from fullconv.demonstration import demo_files
@@ -30,6 +31,11 @@ def main() -> None:
         found.overlay().save(OUT / "slide-winners.png")
         found = fullconv.map_raster(model, scene, Path(folder) / "scene.zarr", **how)
         found.overlay("3").save(OUT / "scene-three.png")
+    with TemporaryDirectory() as folder:
+        slides(Path(folder))
+        model, labels = fullconv.load(Path(folder) / "glands.onnx"), Path(folder) / "glands.txt"
+        found = fullconv.map(model, OUT / "glands.jpg", preprocess="unit", labels=labels)
+        found.overlay("gland").convert("RGB").save(OUT / "glands-map.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,24 @@ _CELL = 8  # px from one answer to the next
 _SHARP = 60.0  # how far a pixel goes by the nearest colour alone
 _SURE = 14.0  # how far a patch goes by the colour of most pixels
 
+_CARD = """\
+network = "glands.onnx"
+preprocess = "unit"
+pixel_size = 0.5
+threshold = 0.8
+source = "by hand, from the colours of one section"
+
+[[classes]]
+name = "gland"
+
+[[classes]]
+name = "stroma"
+
+[[classes]]
+name = "glass"
+background = true
+"""
+
 
 def network(path: Path, classes: Mapping[str, Rgb], crop: int, most: Mapping[str, float] | None = None) -> None:
     """A classifier of patches by their colours, and its labels beside it.
@@ -54,10 +72,10 @@ def network(path: Path, classes: Mapping[str, Rgb], crop: int, most: Mapping[str
         ),
         helper.make_node("Flatten", ["shares"], ["flat"], "flat"),
         helper.make_node("Gemm", ["flat", "weigh"], ["logits"], "fc", transB=1),
-        helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
+        helper.make_node("Softmax", ["logits"], ["prob"], "softmax", axis=1),
     ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, crop, crop])
-    scores = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(classes)])
+    scores = helper.make_tensor_value_info("prob", TensorProto.FLOAT, [1, len(classes)])
     graph = helper.make_graph(
         nodes, path.stem, [image], [scores], [numpy_helper.from_array(array, name) for name, array in arrays.items()]
     )
@@ -80,6 +98,7 @@ def slides(folder: Path) -> None:
         tifffile.imwrite(path, whole, tile=(256, 256), photometric="rgb", compression="deflate", **about)
     colours = {"gland": (0.56, 0.44, 0.33), "stroma": (0.76, 0.75, 0.77), "glass": (0.95, 0.95, 0.94)}
     network(folder / "glands.onnx", colours, 64, {"stroma": 1.3})
+    (folder / "glands.toml").write_text(_CARD, encoding="utf-8")
 
 
 def scenes(folder: Path) -> None:
