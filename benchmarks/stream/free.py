@@ -50,6 +50,7 @@ class Free:
     depth: int = 2
 
     def start(self, loaded: Any) -> Any:
+        loaded.pixels = None  # as a door does that has taken them in
         return loaded
 
     def finish(self, loaded: Any) -> Any:

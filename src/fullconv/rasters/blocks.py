@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.rasters.again import Again
 from fullconv.rasters.source import Array, Level, Source, Span, Window
 from fullconv.system.parse import threads
 from fullconv.system.processors import processors
@@ -62,11 +63,12 @@ class Blocks:
         in_work = max(sizes) * (_IN_WORK * self._threads if about.parallel else 1)
         self.about = replace(about, held=about.held + self._room + in_work, levels=levels, in_rows=False)
         self._lock = Lock()
+        self._again = Again()
         self._kept: OrderedDict[Key, Future[Window]] = OrderedDict()
         self._bytes = 0
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
-        into = _Canvas(rows, cols, bool(self.about.alpha))
+        into = _Canvas(rows, cols, bool(self.about.alpha), self._again)
         missing, waited = [], []
         last = self._last(level, rows, cols)
         for top, left in self._corners(level, rows, cols):
@@ -178,8 +180,8 @@ class Blocks:
 class _Canvas:
     """A window that is put together of blocks, by several threads."""
 
-    def __init__(self, rows: Span, cols: Span, covered: bool) -> None:
-        self._rows, self._cols, self._covered = rows, cols, covered
+    def __init__(self, rows: Span, cols: Span, covered: bool, again: Again) -> None:
+        self._rows, self._cols, self._covered, self._again = rows, cols, covered, again
         self._pixels: Array | None = None
         self._cover: npt.NDArray[np.uint8] | None = None  # none as long as all of all pixels is there
         self._lock = Lock()
@@ -197,7 +199,8 @@ class _Canvas:
             if (
                 self._pixels is None
             ):  # in memory as the library lays it out, bands apart or beside each other: else copies take long
-                self._pixels = np.empty_like(block.pixels, shape=(*shape, bands))
+                laid = sorted(range(3), key=lambda axis: -block.pixels.strides[axis])
+                self._pixels = self._again.empty((*shape, bands), block.pixels.dtype, laid)
             if covered and self._cover is None:
                 self._cover = np.full(shape, 255, np.uint8)
         self._pixels[into] = block.pixels[part]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fullconv.errors import BadInput
+from fullconv.rasters.again import Again
 from fullconv.rasters.arrays import chosen
 from fullconv.rasters.pictures import decoded
 from fullconv.rasters.source import About, Array, Level, Span, Window, white_of
@@ -46,15 +47,17 @@ class RowsInFile:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
         self._path, self._shape, self._dtype, self._offset = path, shape, dtype, offset
+        self._again = Again()
 
     def read(self, rows: Span, cols: Span) -> Array:
         """(rows, cols, C), in the machine's byte order."""
-        part = np.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
+        part = self._again.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
         pixel = self._dtype.itemsize * (self._shape[2] if len(self._shape) == 3 else 1)
+        into, row = part.reshape(-1).view(np.uint8).data, pixel * (cols[1] - cols[0])
         with self._path.open("rb", buffering=0) as file:
-            for i, row in enumerate(range(*rows)):
-                file.seek(self._offset + (row * self._shape[1] + cols[0]) * pixel)
-                if file.readinto(part[i].view(np.uint8).reshape(-1).data) != part[i].nbytes:
+            for i in range(rows[1] - rows[0]):
+                file.seek(self._offset + ((rows[0] + i) * self._shape[1] + cols[0]) * pixel)
+                if file.readinto(into[i * row : (i + 1) * row]) != row:
                     raise OSError("the file ends before the array does")
         part = part if part.ndim == 3 else part[:, :, None]
         return part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))

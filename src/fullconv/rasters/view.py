@@ -11,6 +11,7 @@ from PIL import Image
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.rasters.again import is_own
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.selection import Selection as Selection
@@ -229,7 +230,7 @@ class View:
         pixels, cover = self._scaled(window.pixels), window.cover
         missing = self._without_data(window.pixels)
         if missing is not None:
-            pixels = pixels.copy() if pixels.base is not None or not pixels.flags.writeable else pixels
+            pixels = pixels if is_own(pixels) else pixels.copy()
             pixels[missing] = 0
         if cover is not None and (cover < 255).any():
             if self.about.alpha != "mask":
