@@ -1,10 +1,14 @@
 """Prints megapixels a second of ``map_raster`` over a tiled JPEG TIFF, as a ratio to the bare engine on the same tiles held in memory.
 
     python -m benchmarks.stream [--models demo,resnet18,caffenet] [--side 20000] [--memory 4] [--folder /tmp]
+    python -m benchmarks.stream --engine none [--side 10000] [--memory 0.6] [--runs 3] [--against SOURCES]
 
 stream   everything: reading, decoding, preprocessing, running, writing, coarser levels
 engine   the engine's session alone, on as many tiles of the same shape
 waste    share of the work that goes to halos
+
+With ``--engine none`` the engine costs nothing: how many megapixels a second the stream itself carries, a second of the clock and a second of a processor (all threads
+together), and milliseconds of each stage a megapixel. ``--against`` runs another version of fullconv in turns with this one (a folder with ``fullconv`` in it).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import fullconv
 from benchmarks.caffenet.build import build as build_caffenet
 from benchmarks.coverage.models import declare_torchvision, sane
 from benchmarks.scene import jpeg_tiff
+from benchmarks.stream.carried import carried
 from fullconv.demonstration import demo_files
 from fullconv.formats.torch.source import build
 from fullconv.stream.plan import StreamPlan
@@ -34,8 +39,22 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=20000)
     parser.add_argument("--memory", type=float, default=4.0, help="GB")
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--engine", choices=["own", "none"], default="own")
+    parser.add_argument("--runs", type=int, default=3, help="of each, with no engine; the best counts")
+    parser.add_argument("--against", type=Path, help="sources of another fullconv")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.engine == "none":
+        with TemporaryDirectory(dir=options.folder) as folder:
+            carried(
+                Path(folder),
+                options.folder or Path(folder),
+                options.side,
+                options.memory,
+                options.runs,
+                options.against,
+            )
+        return
     print(
         f"{processor()}, {cores()} threads, fullconv {fullconv.__version__}, {options.side}² px, {options.memory:g} GB\n"
     )
