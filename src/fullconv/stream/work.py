@@ -79,7 +79,8 @@ class Worker:
         rows, cols = read_by(self.job, self.way, tile)
         failed = ""
         try:
-            pixels, missing = self.view.read(rows, cols)
+            with self.timings.of("decode"):
+                pixels, missing = self.view.read(rows, cols)
         except Unreadable as error:
             self._require_unchanged()
             if self.job.on_error == "stop":
