@@ -12,9 +12,9 @@ import pytest
 from fullconv.errors import BadInput, FullconvError
 from fullconv.loading import load
 from fullconv.rasters.preprocess import Preprocess
-from fullconv.stream.run import map_raster
+from fullconv.stream.run import map_raster, plan_raster
 from fullconv.system.parse import compiling
-from tests.stream.runs import digits
+from tests.stream.runs import digest, digits
 
 torch = pytest.importorskip("torch")
 
@@ -110,19 +110,30 @@ def test_all_that_a_preprocessing_says_is_computed_on_the_device() -> None:
     assert {field.name for field in fields(Preprocess)} == {"channels", "scale", "mean", "std"}
 
 
-def test_a_stream_by_torch_takes_it_and_the_store_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "kept", [{"keep": "top1", "stored": "float16"}, {"keep": "2,0", "stored": "uint8"}], ids=["top1", "some"]
+)
+def test_a_stream_by_torch_takes_it_and_the_store_is_the_same_to_the_byte(
+    kept: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fullconv.stream import plan as plans
     from fullconv.stream import work
     from fullconv.stream.device.door import Device
 
+    monkeypatch.setattr(plans, "_seconds", lambda *_: lambda *_: 0.0)  # a busy machine cuts no other tiles
     taken, finish = [], Device.finish
     monkeypatch.setattr(Device, "finish", lambda self, ticket: taken.append(1) or finish(self, ticket))
-    model, image = colours(), noise()
-    kept = {"keep": "top1", "stored": "float16", "runtime": "torch:cpu", "preprocess": "unit", "memory": 190 << 20}
-    fast = map_raster(model, image, tmp_path / "fast.zarr", **kept)
-    assert taken
+    model, image = colours(), noise(1100, 1060)  # so large that it has a coarser level
+    image[:200, :300] = 255
+    how = {"runtime": "torch:cpu", "preprocess": "unit", "memory": 230 << 20, "where": "auto"} | kept
+    map_raster(model, image, tmp_path / "fast.zarr", **how)
+    assert len(taken) > 1
     monkeypatch.setattr(work, "device_door", lambda *_: None)
-    slow = map_raster(model, image, tmp_path / "slow.zarr", **kept)
-    assert np.array_equal(np.asarray(fast.scores), np.asarray(slow.scores), equal_nan=True)
+    plan = plan_raster(model, image, **how)
+    map_raster(model, image, tmp_path / "slow.zarr", **how)
+    assert digest(tmp_path / "fast.zarr") == digest(tmp_path / "slow.zarr")
+    assert any("/1/" in f"/{name}" for name in digest(tmp_path / "fast.zarr")), "a coarser level"
+    assert len(plan.tiles) == len(taken)
 
 
 def test_several_devices_make_the_store_of_one(tmp_path: Path) -> None:
