@@ -93,3 +93,15 @@ def test_threads_reach_the_engine(tmp_path, runtime: str, monkeypatch: pytest.Mo
         assert session._compiled.get_property("INFERENCE_NUM_THREADS") == 1
     else:
         assert session._session.get_session_options().intra_op_num_threads == 1
+
+
+def test_bf16_is_computed_by_what_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without the instructions has OpenVINO refuse, and PyTorch compute all the same."""
+    from fullconv.runtimes import runtime
+
+    for has, engine in ((True, "openvino"), (False, "torch")):
+        monkeypatch.setattr(runtime, "_computes_bf16", lambda has=has: has)
+        assert runtime.chosen(Engine("auto", "cpu"), "bf16") == engine
+    model, image = h.model(h.LENET), np.zeros((1, 1, 28, 28), np.float32)
+    found = model.run(image, runtime="auto:cpu", precision="bf16")["prob"]
+    np.testing.assert_allclose(found, model.run(image, runtime="onnxruntime")["prob"], atol=5e-2)

@@ -38,7 +38,7 @@ Compile = Callable[[Lowered, Sequence[str], Precision], Session]
 def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
     """The engine's compile function, and whether one session of it serves inputs of every size.
 
-    ``auto`` is PyTorch on a GPU, where there is one or another device is asked for; on the processor ONNX Runtime, or OpenVINO for bf16, or PyTorch
+    ``auto`` is PyTorch on a GPU, where there is one or another device is asked for; on the processor ONNX Runtime, or OpenVINO for bf16 where the processor has it, or PyTorch
     for fp16 and where OpenVINO is not there.
     """
     asked = Engine.of(runtime)
@@ -97,8 +97,18 @@ def chosen(asked: Engine, precision: Precision) -> str:
     if asked.is_accelerated or precision in ("tf32", "fp16") or (asked.device is None and sees_cuda()):
         return "torch"
     if precision == "bf16":
-        return "openvino" if find_spec("openvino") is not None else "torch"
+        return "openvino" if _computes_bf16() else "torch"
     return "onnxruntime"
+
+
+@cache
+def _computes_bf16() -> bool:
+    """Whether OpenVINO is there, and this processor has the instructions."""
+    if find_spec("openvino") is None:
+        return False
+    from fullconv.runtimes.openvino import has_bf16
+
+    return has_bf16()
 
 
 @cache
