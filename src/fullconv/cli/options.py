@@ -218,7 +218,7 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         option(
             "--compile/--no-compile", group=SPEED, default=None, expose_value=False, callback=_compile,
-            help="Whether a network that PyTorch runs is compiled for the tiles' one size: some tens of seconds before the first; by default on CUDA.",
+            help="Whether a network that PyTorch runs is compiled for the tiles' one size: some tens of seconds before the first; by default on CUDA for maps of a minute or more.",
         ),
         option(
             "--device", group=SPEED, metavar="NAME",

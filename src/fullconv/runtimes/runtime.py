@@ -51,8 +51,7 @@ def compiler(runtime: str, precision: Precision) -> tuple[Compile, bool]:
         from fullconv.runtimes.torch.session import LoweredSession
 
         device = asked.device
-        compiled = compiles("cuda" if device is None and sees_cuda() else (asked.kind or "cpu"))
-        return lambda lowered, names, how: LoweredSession(lowered, names, how, device), not compiled
+        return lambda lowered, names, how: LoweredSession(lowered, names, how, device), not compiles()
     if engine == "openvino":
         if find_spec("openvino") is None:
             raise MissingExtra("openvino is not installed; install it with: pip install 'fullconv[openvino]'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,10 @@ from fullconv.runtimes.runtime import require_engine
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, plan_stream
 from fullconv.system.memory import give_back
+from fullconv.system.parse import compiles, compiling
 
 Array = npt.NDArray[Any]
+_COMPILED = 60.0  # seconds of a map from which on compiling pays
 
 
 def as_begun(job: Job, request: Mapping[str, Any]) -> Job:
@@ -71,6 +74,24 @@ def with_engine(
         notes(f"engine onnxruntime all the same: {found.engine} takes more memory than may be taken")
         plan.way.model.let_go()
         return job, plan
+
+
+def compiling_where_it_pays(
+    plan: StreamPlan, engine: str, notes: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    """While it lasts, PyTorch compiles the network where nobody says whether: on CUDA, for maps that take longer than that.
+
+    Args:
+        engine: that runs, as ``taken`` says.
+    """
+    if engine != "torch:cuda" or compiles() is not None:
+        return nullcontext()
+    pays = plan.seconds >= _COMPILED
+    how, other = ("compiled", "--no-compile leaves that out") if pays else ("not compiled", "--compile does")
+    notes(
+        f"the network is {how}: the map takes about {plan.seconds:,.0f} s as it is, and compiling some tens of seconds once; {other}"
+    )
+    return compiling(pays)
 
 
 def taken(plan: StreamPlan, job: Job) -> str:

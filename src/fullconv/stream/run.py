@@ -34,7 +34,7 @@ from fullconv.runtimes.runtime import Precision
 from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
 from fullconv.stream.device.road import reserving
-from fullconv.stream.engine import as_begun, taken, with_engine
+from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, with_engine
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
@@ -205,6 +205,7 @@ def _map_raster(
         if old is None:
             job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)
             request = {**request, "runtime": taken(plan, job)}
+        stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})

@@ -34,8 +34,8 @@ def threads() -> int | None:
     return count
 
 
-def compiles(device: str) -> bool:
-    """Whether PyTorch compiles networks for a device by ``FULLCONV_COMPILE``, 0 or 1: by default for GPUs, where it pays.
+def compiles() -> bool | None:
+    """Whether PyTorch compiles the networks that it runs, by ``FULLCONV_COMPILE``, 0 or 1; None where it is not set.
 
     Raises:
         BadInput: it is neither.
@@ -43,9 +43,9 @@ def compiles(device: str) -> bool:
     text = os.environ.get("FULLCONV_COMPILE", "").strip()
     if text not in ("", "0", "1"):
         raise BadInput(
-            f"FULLCONV_COMPILE={text!r}: 1 compiles networks that PyTorch runs, 0 does not; unset it to compile for GPUs"
+            f"FULLCONV_COMPILE={text!r}: 1 compiles networks that PyTorch runs, 0 does not; unset it to compile for long maps on GPUs"
         )
-    return text == "1" if text else device == "cuda"
+    return text == "1" if text else None
 
 
 def limited_threads(count: int) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ import torch
 from fullconv.errors import FullconvError
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision
+from fullconv.runtimes.torch.compiling import compiled
 from fullconv.runtimes.torch.device import computing, device_of, require
 from fullconv.runtimes.torch.fold import folded
 from fullconv.runtimes.torch.module import inferring
@@ -41,7 +42,7 @@ class LoweredSession:
         if self.device.type != "cpu" and all(len(shape) == 4 for shape in lowered.inputs.values()):
             self.layout = torch.channels_last  # GPUs' own order; on the processor weights stay where they are
             self.module = self.module.to(memory_format=self.layout)  # type: ignore[call-overload]
-        self._compiled = torch.compile(self.module, **COMPILED) if compiles(self.device.type) else None
+        self._compiled = compiled(self.module, **COMPILED) if compiles() else None
         self._staging: dict[str, torch.Tensor] = {}
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
@@ -91,7 +92,7 @@ class LoweredSession:
 
 
 # Shapes are the same for all tiles of a map, so that the whole run is recorded once (a CUDA graph).
-COMPILED: dict[str, Any] = {"dynamic": False, "mode": "reduce-overhead"}
+COMPILED: dict[str, Any] = {"mode": "reduce-overhead"}
 
 
 def array_of(value: torch.Tensor) -> Array:

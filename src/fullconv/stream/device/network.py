@@ -12,6 +12,7 @@ from fullconv.errors import CannotRun
 from fullconv.maps.ways import Way
 from fullconv.running import channels_first
 from fullconv.runtimes.engine import Precision
+from fullconv.runtimes.torch.compiling import compiled
 from fullconv.runtimes.torch.device import computing
 from fullconv.runtimes.torch.session import LoweredSession, first_line
 from fullconv.system.parse import compiles
@@ -77,7 +78,7 @@ class Compiled:
     def __init__(self, module: nn.Module, precision: Precision, device: torch.device) -> None:
         self._module, self._precision, self._device = module, precision, device
         # No CUDA graph: with some tiles under way, what starts a kernel is ahead of the device by whole tiles.
-        self._compiled: Any = torch.compile(module, dynamic=False) if compiles(device.type) else None
+        self._compiled: Any = compiled(module) if compiles() else None
 
     def __call__(self, *given: torch.Tensor) -> Any:
         with computing(self._precision, self._device):
