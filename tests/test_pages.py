@@ -6,6 +6,7 @@ import ast
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_links_lead_to_pages_and_headings(page: str) -> None:
         if target:
             seen = posixpath.normpath(posixpath.join(posixpath.dirname(at[page]), after.partition("#")[0]))
             assert _built().get(seen, f"docs/{seen}") == to, after
+
+
+@pytest.mark.parametrize("page", [*PAGES, *outside()])
+def test_lists_stand_apart_from_what_is_before_them(page: str) -> None:
+    """Readers of Markdown differ: to some a list right under a line is a part of its paragraph."""
+    lines = _BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8")).splitlines()
+    for before, line in pairwise(lines):
+        if re.match(r"(-|\d+\.) ", line):
+            assert re.match(r"(-|\d+\.) |\s|$", before), line
+        if not before and re.match(r" {1,3}\S", line):
+            raise AssertionError(f"a part of a list is four spaces in: {line}")
 
 
 def links(text: str) -> list[str]:
