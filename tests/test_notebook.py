@@ -146,3 +146,16 @@ def test_what_is_long_is_cut() -> None:
     assert str(MOST) not in read.texts
     assert "and 5 more" in read.texts
     assert "br" in read.tags
+
+
+def test_a_network_that_cannot_be_read_is_named_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with it is no error of whoever looks at it."""
+    with demo_files() as data:
+        model = fullconv.load(data / "digits.prototxt", weights=data / "digits.caffemodel")
+
+    def broken(native: object) -> None:
+        raise fullconv.BadInput("no graph")
+
+    monkeypatch.setattr(model.format, "graph", broken, raising=False)
+    assert repr(model) == f"Model({model.path}, caffe)"
+    assert str(model.path) in Read(model._repr_html_()).texts

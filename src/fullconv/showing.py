@@ -19,19 +19,31 @@ def in_short(model: Model) -> str:
 
 def in_html(model: Model) -> str:
     """What it is, what its cells are, and what a cast does."""
+    known = _known(model)
+    if not known["answers"]:
+        return as_html("Model", known)
     plan = model.plan
-    rows = {**_known(model), "cells": _cells(model), "cells and crops": plan.exactness if plan.predicted else ""}
+    rows = {**known, "cells": _cells(model), "cells and crops": plan.exactness if plan.predicted else ""}
     table = [("cannot be cast", "why"), *((each.node, each.reason) for each in plan.refusals)]
     return as_html("Model", rows, table)
 
 
 def _known(model: Model) -> dict[str, str]:
+    try:
+        return _named(model) | _answers(model)
+    except FullconvError:  # whatever keeps it from being read is said where it is used, not where it is looked at
+        return _named(model) | {"answers": "", "is": ""}
+
+
+def _named(model: Model) -> dict[str, str]:
+    return {"network": "" if model.path is None else str(model.path), "format": model.format.name}
+
+
+def _answers(model: Model) -> dict[str, str]:
     graph = model.graph
     image = "" if graph.image is None else "×".join(map(str, model.image_shape))
     answers = ", ".join(f"{name} {'×'.join(map(str, graph.values[name].shape[1:]))}" for name in graph.outputs)
     return {
-        "network": "" if model.path is None else str(model.path),
-        "format": model.format.name,
         "answers": f"{image or 'no image'} -> {answers}",
         "is": "fully convolutional" if model.is_fully_convolutional else "classifier",
         "head fitted to crops": f"{len(model.heads)}" if model.heads else "",
