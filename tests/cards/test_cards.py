@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +62,16 @@ colour = "#01e203"
 """
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "net.onnx"
+    fullconv.load(net(), input_shape=(3, SIDE, SIDE)).save(path)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    fullconv.load(net(), input_shape=(3, SIDE, SIDE)).save(tmp_path / "net.onnx")
+def folder(tmp_path: Path, exported: Path) -> Path:
+    shutil.copy(exported, tmp_path / "net.onnx")
     (tmp_path / "model.toml").write_text(CARD)
     pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")

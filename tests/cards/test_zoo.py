@@ -12,7 +12,8 @@ from torch import nn
 
 import fullconv
 from fullconv.cards.card import Card
-from fullconv.cards.taken import card_at
+from fullconv.cards.made import Read, card_of
+from fullconv.cards.taken import card_at, fingerprint_of
 from fullconv.cards.zoo import card_of_name
 from fullconv.errors import BadInput
 from fullconv.formats.torch.checkpoint import read_tensors
@@ -108,6 +109,9 @@ def test_timm_with_a_tag(home: Path) -> None:
     model = fullconv.load(home / "mine.toml", check=False)
     assert model.card is not None
     assert (model.card.threshold, model.card.labels) == (0.7, card.labels)
+    made_card = card_of(Read(model.card, (3, 64, 64), None, ["a"]), name, {}, home / "made.toml")
+    assert (made_card.network, made_card.weights) == (name, None)
+    assert made_card.fingerprint == fingerprint_of(Path(str(card.weights)))
 
 
 def test_repositories_of_the_hub(home: Path) -> None:

@@ -43,11 +43,13 @@ def card_of(read: Read, source: Any, asked: Mapping[str, Any], out: Path) -> Car
     card = read.card or Card(str(out))
     network = card.network if card.network is not None else str(source)
     weights = asked.get("weights") or card.weights
+    # A library's name with weights of its own says both.
+    whole = _LIBRARY.match(str(source)) is not None and asked.get("weights") is None and card.weights is not None
     return replace(
         card,
         origin=str(out),
-        network=_beside(network, out),
-        weights=None if weights is None else _beside(str(weights), out),
+        network=str(source) if whole else _beside(network, out),
+        weights=None if weights is None or whole else _beside(str(weights), out),
         fingerprint=_fingerprint(weights if weights is not None else network),
         weights_prefix=asked.get("weights_prefix") or card.weights_prefix,
         rename=tuple(asked.get("rename") or card.rename),

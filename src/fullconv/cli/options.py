@@ -262,12 +262,7 @@ def _open(source: str, how: Mapping[str, Any]) -> Model:
     from fullconv.loading import load
 
     opened = load(source, **how)
-    if (
-        how["isolate"]
-        and opened.path is not None
-        and opened.format.name != "onnx"
-        and not source.lower().endswith(SCRIPTS)
-    ):
+    if how["isolate"] and opened.format.name != "onnx" and not str(opened.path).lower().endswith(SCRIPTS):
         note("--isolate is for ONNX and TorchScript files; this network was read in this process alone")
     for text in opened.notes:
         note(text)
