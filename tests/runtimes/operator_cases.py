@@ -209,6 +209,28 @@ QUANTISED = [
     one("QuantizeLinear", np.abs(MAP), constants={1: np.array(0.013, F)}, opset=13), one("QuantizeLinear", constants={1: real(4, low=0.01, high=0.02), 2: np.zeros(4, np.int8)}, axis=1, opset=13),
 ]  # fmt: skip
 
+HEADS = {
+    name: real(2, heads, rows, 8)
+    for name, heads, rows in (("q", 6, 5), ("k", 6, 7), ("v", 6, 7), ("few", 2, 7), ("few_v", 2, 7))
+}
+PLACES = {
+    name: real(2, rows, heads * 8) for name, heads, rows in (("q", 6, 5), ("k", 6, 7), ("v", 6, 7), ("few", 2, 7))
+}
+SEEN = RNG.random((5, 7)) > 0.3
+SEEN[:, 0] = True  # a row that sees nothing has no softmax
+
+
+def attends(*names: str, of: dict[str, np.ndarray] = HEADS, mask: np.ndarray | None = None, **attributes: Any) -> Case:
+    images = tuple(of[name] for name in names)
+    return Case("Attention", images, {} if mask is None else {3: mask}, attributes, 23)
+
+
+ATTENDING = [
+    attends("q", "k", "v"), attends("q", "k", "v", scale=0.2), attends("q", "few", "few_v"), attends("q", "k", "v", mask=SEEN),
+    attends("q", "k", "v", mask=real(5, 7)), attends("q", "k", "v", mask=real(2, 6, 5, 7)), attends("q", "k", "v", is_causal=1),
+    attends("q", "k", "v", mask=SEEN, is_causal=1), attends("q", "k", "v", mask=real(5, 7), is_causal=1, scale=0.5),
+    attends("q", "k", "v", of=PLACES, q_num_heads=6, kv_num_heads=6), attends("q", "few", "few", of=PLACES, q_num_heads=6, kv_num_heads=2),
+]  # fmt: skip
 CASES = [
-    *ELEMENTWISE, *CONV, *TRANSPOSED, *LINEAR, *POOLS, *NORMALISATIONS, *REDUCED, *LAID, *MOVED, *RESIZED, *QUANTISED,
+    *ELEMENTWISE, *ATTENDING, *CONV, *TRANSPOSED, *LINEAR, *POOLS, *NORMALISATIONS, *REDUCED, *LAID, *MOVED, *RESIZED, *QUANTISED,
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fullconv.runtimes.torch.operators import (
+    attention,
     elementwise,
     layout,
     linear,
@@ -20,6 +21,18 @@ from fullconv.runtimes.torch.record import Spelt
 
 SPELT: Mapping[tuple[str, str], Spelt] = {
     (record.domain, record.kind): record
-    for family in (elementwise, layout, linear, moving, normalization, pool, quantized, reductions, resize, sizes)
+    for family in (
+        attention,
+        elementwise,
+        layout,
+        linear,
+        moving,
+        normalization,
+        pool,
+        quantized,
+        reductions,
+        resize,
+        sizes,
+    )
     for record in family.OPERATORS
 }
