@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help install demo test long fuzz check lint types imports wheel release docs bench proto clean
+.PHONY: help install demo web test long fuzz check lint types imports wheel release docs bench proto clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.installed
-	$(PIP) -e '.[dev,dask,geo,keras,openvino,parquet,slide,torch,xarray]'
+	$(PIP) -e '.[dev,dask,geo,keras,openvino,parquet,slide,torch,view,xarray]'
 	$(PIP) --no-deps timm torchvision
 	@touch $@
 
@@ -26,12 +26,19 @@ install: $(VENV)/.installed  ## the package alone, in .venv
 demo: $(VENV)/.installed  ## find the digits on the packaged page
 	$(BIN)/fullconv demo -o demo
 
+# The viewer's page, from TypeScript; only what makes or tests it needs Node.js (20 or newer).
+PAGE = src/fullconv/viewer/page/page.js
+$(PAGE): $(wildcard web/*.* web/src/*.ts)
+	cd web && npm ci --silent --no-audit --no-fund --ignore-scripts && npm run --silent build
+
+web: $(PAGE)  ## the viewer's page, for `fullconv view` in a source checkout
+
 # Two processes, which take each other's tests when theirs are done; `make test JOBS=0` runs them in one, where a debugger works.
 JOBS ?= 2
 test: $(VENV)/.developer  ## the tests (JOBS=2 processes)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not long"
 
-long: $(VENV)/.developer  ## tests that take long: more families of networks, more random ones
+long: $(VENV)/.developer $(PAGE)  ## tests that take long: more families of networks, more random ones
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m long
 
 # Damaged files for every reader and random networks for the cast: the same cases on every machine, on two processors at most eight minutes in all.
@@ -51,13 +58,14 @@ imports: $(VENV)/.developer
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 # The wheel alone, in an environment of its own, must run the demo.
-wheel: $(VENV)/.developer
+wheel: $(VENV)/.developer $(PAGE)
 	rm -rf .wheel-check dist
 	$(PIP) build
 	$(BIN)/python -m build --quiet --wheel --outdir dist
 	$(PYTHON) -m venv .wheel-check
 	.wheel-check/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd .wheel-check && bin/fullconv demo -o demo-output
+	cd .wheel-check && bin/python -c "import fullconv, pathlib as p; assert (p.Path(fullconv.__file__).parent / 'viewer/page/page.js').is_file()"
 	rm -rf .wheel-check
 
 # What is uploaded: both archives, each installed and tried by itself.
@@ -85,4 +93,4 @@ proto:  ## compile Caffe's schema (needs protoc 3.20 or newer)
 	cd src && protoc --python_out=. fullconv/formats/caffe/proto/caffe.proto
 
 clean:
-	rm -rf $(VENV) .wheel-check dist build demo
+	rm -rf $(VENV) .wheel-check dist build demo web/node_modules src/fullconv/viewer/page

@@ -32,7 +32,7 @@ for line in lines:
 """
 EXTRAS = (
     "rasterio", "tifffile", "imagecodecs", "openslide", "pyarrow", "pyogrio", "openvino", "shapely", "distributed", "dask", "obstore", "keras",
-    "torch", "timm", "torchvision", "safetensors", "xarray",
+    "torch", "timm", "torchvision", "safetensors", "xarray", "starlette", "uvicorn",
 )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_every_one_is_named(tmp_path: Path) -> None:
         "a program": (["inspect", str(tmp_path / "a.pt2")], "torch"),
         "a model by name": (["inspect", "timm:resnet18"], "torch"),
         "keras": (["inspect", str(tmp_path / "a.keras")], ""),
+        "the viewer": (["view", scores], "view"),
         **{
             suffix: (["export", scores, "-o", str(tmp_path / f"x.{suffix}"), *more], "")
             for suffix, more in (("tif", ()), ("geojson", ("--threshold", "0.5")), ("parquet", ()))

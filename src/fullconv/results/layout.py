@@ -17,7 +17,7 @@ CHUNK_BYTES = 4 << 20
 _MOST_BYTES = 64 << 20  # of a chunk that is read and has planes of several classes
 _MOST_CHUNK = 1 << 30  # of any
 _KEYS = {"name": "default", "configuration": {"separator": "/"}}
-_LEAST = 256  # cells a side below which no coarser level is made
+LEAST = 256  # cells a side below which no coarser level is made
 
 
 def files_of(record: Record) -> dict[str, bytes]:
@@ -28,7 +28,7 @@ def files_of(record: Record) -> dict[str, bytes]:
     held: dict[str, Any] = {}
     grid, chunk, arrays = record.stored_grid, record.tiles.chunk, record.arrays
     group = zarr.create_group(MemoryStore(held), zarr_format=3, attributes=_attributes(record))
-    for level, (rows, cols) in enumerate(levels_of(grid, _LEAST)):
+    for level, (rows, cols) in enumerate(levels_of(grid, LEAST)):
         sides = tuple(min(a, b) for a, b in zip(chunk, (rows, cols), strict=True))
         size = np.dtype(record.stored).itemsize
         planes = max(1, min(record.classes, CHUNK_BYTES // (size * sides[0] * sides[1])))
@@ -85,7 +85,7 @@ def required(group: Any, name: str, record: Record, shape: tuple[int, ...]) -> A
 
 
 def _attributes(record: Record) -> dict[str, Any]:
-    return {"ome": for_viewers(record, _LEAST), "fullconv": _plain(record.to_json())}
+    return {"ome": for_viewers(record, LEAST), "fullconv": _plain(record.to_json())}
 
 
 def _plain(value: Any) -> Any:

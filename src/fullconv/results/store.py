@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.results.failures import opening, writing
-from fullconv.results.layout import beside, files_of, required
+from fullconv.results.layout import LEAST, beside, files_of, required
+from fullconv.results.levels import levels_of, name_of
 from fullconv.results.record import Record
 from fullconv.results.storage import Replaced, Storage, new_run
 from fullconv.results.tiled import Tiled, Timed
@@ -126,6 +127,18 @@ class Store:
         if not isinstance(data, Mapping):
             raise BadInput(f"{storage.name}: is a Zarr group, but no result of fullconv")
         return Record.from_json(data, storage.name)
+
+    def level(self, level: int) -> Any:
+        """The scores (classes, rows, cols) of a level, 0 the finest: means of 2^level × 2^level cells, of the arrays' as ``scores`` has them.
+
+        Raises:
+            BadInput: it is not there, or not as the record says that it is.
+        """
+        if level == 0:
+            return self.scores
+        with opening(self.storage.name):
+            sides = levels_of(self.record.stored_grid, LEAST)[level]
+            return required(self.group, name_of(level), self.record, (self.record.classes, *sides))
 
     def put(
         self, tile: Tile, scores: Array | None, top1: Array | None = None, mark: Mapping[str, Any] = _NONE,

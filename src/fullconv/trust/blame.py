@@ -128,6 +128,7 @@ def blame(
     image: Any,
     *,
     cells: int = 8,
+    at: Sequence[Cell] | None = None,
     seed: int = 0,
     memory: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -138,6 +139,7 @@ def blame(
     Args:
         image: as for ``fullconv.verify``; what the cells see is read of it.
         cells: how many, chosen at random among those that have an answer.
+        at: which, as (row, col) of the map, instead of random ones.
         seed: of that choice.
         memory: bytes that the process may take while cells are chosen; half of what is free by default.
         progress: told runs done, of how many.
@@ -151,9 +153,9 @@ def blame(
     full = model.cast()
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
-        tiles, crops = sides_of(model, view, job, cells, memory, lambda note: None)
+        tiles, crops = sides_of(model, view, job, cells if at is None else len(at), memory, lambda note: None)
         name = tiles.plan.way.output
-        chosen = _chosen(tiles, view, job, cells, seed)
+        chosen = _chosen(tiles, view, job, cells, seed) if at is None else _answered(tiles, at)
         activated, _ = with_probabilities(full, name, job.activation)
         net, causes, left_out = _switched(model, full, name, activated.activation)
         left_out += tuple(
@@ -186,6 +188,17 @@ def _chosen(tiles: ByTiles, view: View, job: Job, cells: int, seed: int) -> list
             found += tiles.answered(group)
     if not found:
         raise BadInput(f"none of the {draw.looked_at:,} cells of the map that were looked at has an answer")
+    return found
+
+
+def _answered(tiles: ByTiles, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, which lie in the map and have an answer."""
+    grid = tiles.plan.grid
+    if not cells or not all(0 <= row < grid.rows and 0 <= col < grid.cols for row, col in cells):
+        raise BadInput(f"at {list(cells)}: cells of a map of {grid.rows} × {grid.cols}")
+    found = [cell for group in tiles.together(cells) for cell in tiles.answered(group)]
+    if len(found) < len(set(cells)):
+        raise BadInput(f"at {sorted(set(cells) - set(found))}: has no answer, so that there is nothing to explain")
     return found
 
 

@@ -1,0 +1,119 @@
+"""``fullconv view``."""
+
+from __future__ import annotations
+
+import webbrowser
+from contextlib import closing
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from fullconv.cli.help import IMAGE, MODEL, OUTPUT, argument, as_command, option
+from fullconv.cli.options import Input
+from fullconv.cli.terminal import note, tell
+
+
+@as_command()
+@argument(
+    "results",
+    type=Input(),
+    metavar="RESULT...",
+    nargs=-1,
+    required=True,
+    about="Maps of one image: x.zarr or x.npz; a run may be in progress.",
+)
+@option(
+    "--image",
+    group=IMAGE,
+    type=Input(),
+    metavar="FILE",
+    brief="The image that was mapped.",
+    help="The image that was mapped, to be seen under its map.",
+)
+@option("--trust", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files outside its folder.")
+@option("--allow-remote", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files on other machines.")
+@option("--subdataset", group=IMAGE, metavar="NAME", help="Which image of a file of several.")
+@option(
+    "--model", group=MODEL, type=Input(), metavar="MODEL", brief="The network that made the map, to be asked.",
+    help="The network that made the map: what it says of a crop alone can be asked in the page.",
+)  # fmt: skip
+@option("--weights", "-w", group=MODEL, type=Input(), metavar="FILE", help="Weights that lie apart from MODEL.")
+@option("--input-shape", group=MODEL, metavar="C,H,W", help="Training size, where the file does not say it.")
+@option(
+    "--no-open",
+    "opens",
+    group=OUTPUT,
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    brief="Print the address alone.",
+    help="Print the address, and open no browser.",
+)
+@option(
+    "--port",
+    group=OUTPUT,
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Port to listen at; a free one by default.",
+)
+@option(
+    "--host",
+    group=OUTPUT,
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen at; one that other machines reach needs --expose.",
+)
+@option(
+    "--expose",
+    group=OUTPUT,
+    is_flag=True,
+    help="Listen where other machines reach it: all who have the address and its token see image and map, unencrypted.",
+)
+def command(
+    results: tuple[str, ...], image: str | None, trust: bool, allow_remote: bool, subdataset: str | None, model: str | None, weights: str | None,
+    input_shape: str | None, opens: bool, port: int, host: str, expose: bool,
+) -> None:  # fmt: skip
+    """Look at maps in the browser, over their image: classes, scores, cells, and what the classifier says of a crop alone.
+
+    A server of this machine alone, until Ctrl-C. The page asks nothing of other machines.
+
+    \b
+    Examples:
+      fullconv view slide.zarr --image slide.svs
+      fullconv view slide.zarr --image slide.svs --model net.onnx
+    """
+    from fullconv.errors import BadInput, MissingExtra
+    from fullconv.rasters.access import Access
+
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise MissingExtra("the viewer needs starlette and uvicorn: pip install 'fullconv[view]'")
+    from fullconv.viewer.serve import is_loopback, require_page, serve
+    from fullconv.viewer.server import Shown
+
+    require_page()
+    if not is_loopback(host):
+        if not expose:
+            raise BadInput(f"--host {host}: other machines could reach it; say --expose if that is meant")
+        note(
+            "other machines can reach the viewer: who has its address with the token sees image and map, and it is not encrypted"
+        )
+    network = None if model is None else _opened(model, weights, input_shape)
+    with closing(Shown(list(results), image, network, Access(trust, allow_remote, subdataset))) as shown:
+
+        def ready(address: str) -> None:
+            tell(address)
+            if opens and not webbrowser.open(address):
+                note("no browser could be opened; open the address above")
+
+        serve(shown, host, port, ready)
+
+
+def _opened(model: str, weights: str | None, input_shape: str | None) -> Any:
+    from fullconv.cli.options import Dimensions
+    from fullconv.loading import load
+
+    shape = None if input_shape is None else Dimensions(",", 3, "C,H,W").convert(input_shape, None, None)
+    return load(model, weights, input_shape=shape)

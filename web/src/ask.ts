@@ -1,0 +1,40 @@
+// Every request to the server, which is the only one that the page ever speaks to.
+
+import type { About, Blame, Cell, Peak, State, Verdict } from "./told";
+
+async function answer(path: string, how: RequestInit = {}): Promise<Response> {
+  const response = await fetch(path, { ...how, credentials: "same-origin" });
+  if (response.ok) return response;
+  const text = await response.text();
+  let told = text;
+  try {
+    told = String((JSON.parse(text) as { error: unknown }).error);
+  } catch {
+    // plain text it is
+  }
+  throw new Error(told || `the server answered ${response.status}`);
+}
+
+async function json<T>(path: string, how: RequestInit = {}): Promise<T> {
+  return (await (await answer(path, how)).json()) as T;
+}
+
+function post<T>(path: string, body: unknown): Promise<T> {
+  return json<T>(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+}
+
+export const about = (): Promise<About> => json("/api/about");
+export const numbers = async (path: string, signal: AbortSignal): Promise<ArrayBuffer> => (await answer(path, { signal })).arrayBuffer();
+export const picture = async (path: string, signal: AbortSignal): Promise<ImageBitmap> =>
+  createImageBitmap(await (await answer(path, { signal })).blob());
+export const cell = (result: number, row: number, col: number): Promise<Cell> => json(`/api/${result}/cell/${row}/${col}`);
+export const state = (result: number, after: number): Promise<State> => json(`/api/${result}/state?after=${after}`);
+export const areas = (result: number): Promise<{ cells: number[] }> => json(`/api/${result}/areas`);
+export const peaks = (result: number, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
+  json(`/api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
+export const verdicts = (result: number): Promise<{ verdicts: Verdict[] }> => json(`/api/${result}/verdicts`);
+export const say = (result: number, what: Record<string, unknown>): Promise<{ verdicts: Verdict[] }> =>
+  post(`/api/${result}/verdicts`, what);
+export const ask = (result: number, row: number, col: number): Promise<{ crop: (number | null)[] }> =>
+  post(`/api/${result}/ask`, { row, col });
+export const why = (result: number, row: number, col: number): Promise<Blame> => post(`/api/${result}/why`, { row, col });

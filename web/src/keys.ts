@@ -1,0 +1,47 @@
+// The keyboard, wherever it is not typed into a field.
+
+import type { Stage } from "./stage";
+
+export interface Keys {
+  class: (step: number) => void;
+  winners: () => void;
+  map: () => void;
+  middle: () => void;
+  none: () => void;
+  peaks: () => void;
+  search: () => void;
+  full: () => void;
+  help: () => void;
+}
+
+const PAN = 0.15; // of the screen
+
+export function listen(stage: Stage, on: Keys): void {
+  const keys: Record<string, () => void> = {
+    ArrowLeft: () => stage.panBy(-PAN, 0),
+    ArrowRight: () => stage.panBy(PAN, 0),
+    ArrowUp: () => stage.panBy(0, -PAN),
+    ArrowDown: () => stage.panBy(0, PAN),
+    "+": () => stage.zoomBy(1.5),
+    "=": () => stage.zoomBy(1.5),
+    "-": () => stage.zoomBy(1 / 1.5),
+    "0": () => stage.fit(),
+    "[": () => on.class(-1),
+    "]": () => on.class(1),
+    w: on.winners,
+    m: on.map,
+    p: on.peaks,
+    f: on.full,
+    "/": on.search,
+    "?": on.help,
+    Escape: on.none,
+  };
+  document.addEventListener("keydown", (event) => {
+    const target = event.target as HTMLElement;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, dialog, textarea")) return;
+    const own = event.key === "Enter" && target === stage.canvas ? on.middle : keys[event.key];
+    if (!own || (event.key.startsWith("Arrow") && target.closest("#left, #right"))) return;
+    event.preventDefault();
+    own();
+  });
+}

@@ -1,0 +1,124 @@
+// What the server tells, see viewer/described.py and viewer/server.py.
+
+/** A fraction: numerator and denominator. */
+export type Fraction = readonly [number, number];
+/** (y, x). */
+export type Pair = readonly [Fraction, Fraction];
+
+export interface Grid {
+  rows: number;
+  cols: number;
+  stride: Pair;
+  crop: Pair;
+  centre0: Pair;
+  field: Pair;
+  image: readonly [number, number];
+}
+
+export interface Place {
+  pixel_size: readonly [number, number] | null;
+  unit: string;
+  transform: readonly number[] | null;
+  crs: string | null;
+}
+
+export interface Look {
+  bands: number[];
+  cut: number | null;
+}
+
+export interface Picture {
+  name: string;
+  width: number;
+  height: number;
+  levels: number;
+  side: number;
+  bands: number;
+  type: string;
+  look: Look;
+}
+
+export interface Failed {
+  cells: readonly [number, number, number, number];
+  why: string;
+}
+
+export interface Result {
+  name: string;
+  image: string;
+  grid: Grid;
+  lead: readonly [number, number];
+  levels: readonly (readonly [number, number])[];
+  side: number;
+  stored: "float32" | "float16" | "uint8";
+  /** Whether a tile holds all classes. */
+  stacked: boolean;
+  /** Whether the store holds winners alone. */
+  winnersOnly: boolean;
+  finished: boolean;
+  labels: string[];
+  colours: (readonly [number, number, number])[];
+  kind: string;
+  range: readonly [number, number];
+  by: string;
+  exactness: string;
+  statement: string | null;
+  scales: number[];
+  place: Place;
+  area: number | null;
+  asks: string;
+  failed: Failed[];
+  epoch: number;
+  output: string;
+}
+
+export interface About {
+  version: string;
+  scales: Record<string, number[]>;
+  image: Picture | null;
+  results: Result[];
+}
+
+export interface Cell {
+  row: number;
+  col: number;
+  box: readonly [number, number, number, number];
+  centre: readonly [number, number];
+  scores: (number | null)[];
+  confirmed: boolean | null;
+}
+
+export interface State {
+  finished: boolean;
+  epoch: number;
+  done: (readonly [number, number, number, number])[];
+  count: number;
+  of: number;
+  same: boolean | null;
+  failed: Failed[];
+}
+
+export interface Peak {
+  row: number;
+  col: number;
+  score: number;
+  box: readonly [number, number, number, number];
+}
+
+export interface Verdict {
+  row: number;
+  col: number;
+  class: string;
+  score: number | null;
+  verdict: string;
+  label: string;
+  note: string;
+}
+
+export interface Blame {
+  total: number;
+  left: number;
+  shares: { node: string; kind: string; alone: number; kept: number }[];
+  left_out: string[];
+  advice: string;
+}
