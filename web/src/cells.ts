@@ -22,7 +22,6 @@ export class CellLayer {
   private readonly tiles: Tiles<Scores>;
   private readonly painted = new Map<string, Painted>();
   private readonly sheet = new OffscreenCanvas(1, 1);
-  private finished: boolean;
 
   constructor(
     readonly result: Result,
@@ -31,7 +30,6 @@ export class CellLayer {
     arrived: () => void,
   ) {
     this.choice = choice;
-    this.finished = result.finished;
     this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, arrived);
   }
 
@@ -65,7 +63,6 @@ export class CellLayer {
 
   /** Ask anew for what a run has done since. */
   renew(state: State): void {
-    this.finished = state.finished;
     const [up, left] = this.result.lead;
     this.tiles.renew((key) => {
       const [, level, row, col] = key.split(/[/?]/).map(Number) as [number, number, number, number];
@@ -81,7 +78,7 @@ export class CellLayer {
   private level(sight: Sight, ratio: number): number {
     const step = Math.min(value(this.result.grid.stride[0]), value(this.result.grid.stride[1]));
     const level = Math.max(0, Math.ceil(Math.log2(1 / (step * sight.zoom * ratio)) - 0.01));
-    return Math.min(level, this.result.levels.length - 1, this.finished ? Infinity : 3);
+    return Math.min(level, this.result.levels.length - 1);
   }
 
   /** A tile's edges in pixels of the image. */

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.failures import reading
@@ -28,7 +27,7 @@ Array = npt.NDArray[Any]
 Span = tuple[int, int]
 _STACK = 4 << 20  # bytes of a tile of all classes
 _SIDES = (256, 128, 64)
-_DEEPEST = 3  # levels that a run in progress is made coarser by, from what is there
+_DEEPEST = 3  # levels that are made here of what a run in progress has done, cell by cell
 _RANGED = 1 << 22  # scores that are looked at to say from where to where they go
 
 
@@ -145,12 +144,10 @@ class Exhibit:
     def _part(self, level: int, rows: Span, cols: Span, classes: Span) -> Array:
         if self.store is None:
             return self._held(level)[slice(*classes), slice(*rows), slice(*cols)]
-        if self.finished or level == 0:
+        if self.finished or level == 0 or level > _DEEPEST:  # what a run has made of it so far
             with reading(self.source):
                 array = self.store.level(level)
                 return np.asarray(array[slice(*classes), slice(*rows), slice(*cols)])
-        if level > _DEEPEST:
-            raise BadInput("the run makes coarser levels when it is done: zoom in")
         height, width = self.levels[level - 1]
         fine = (2 * rows[0], min(2 * rows[1], height)), (2 * cols[0], min(2 * cols[1], width))
         return encoded(halved(decoded(self._part(level - 1, *fine, classes))), self.stored)
@@ -169,8 +166,6 @@ class Exhibit:
         height, width = self.levels[0]
         across = slice(max(0, cols[0] * step - self.lead[1]), max(0, min(cols[1] * step, width) - self.lead[1]))
         made = np.full((rows[1] - rows[0], cols[1] - cols[0]), -1, np.int64), np.full((rows[1] - rows[0], cols[1] - cols[0]), np.nan, np.float32)  # fmt: skip
-        if step > 2**_DEEPEST and not self.finished:
-            raise BadInput("the run makes coarser levels when it is done: zoom in")
         stripe = max(1, (1 << 22) // max(1, (cols[1] - cols[0]) * step))
         for first in range(rows[0] * step, min(rows[1] * step, height), stripe):
             last = min(first + stripe, rows[1] * step, height)
