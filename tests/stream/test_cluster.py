@@ -176,6 +176,23 @@ def test_tiles_of_a_process_go_through_one_pipeline() -> None:
     assert frozenset(few.busy) in few.together
 
 
+def test_a_worker_of_one_thread_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that waits for its tile leaves its thread to the next."""
+    few = Few()
+    few.store = SimpleNamespace(storage=SimpleNamespace(mark_of=lambda run, name: None))
+    bench = worker.Bench(few, (1, 50, 50))
+    monkeypatch.setattr(worker, "_bench_of", lambda *args: bench)
+    with distributed.Client(
+        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as client:
+        made = [client.submit(worker.do_tile, None, "run", _tile(row), (1, 50, 50), pure=False) for row in range(12)]
+        outcomes = client.gather(made)
+    bench.close()
+    assert [outcome.name for outcome in outcomes] == [f"{row}-0" for row in range(12)]
+    assert sum(outcome.seconds.get("run", 0) for outcome in outcomes) > 0
+    assert frozenset(few.busy) in few.together
+
+
 def test_a_tile_that_fails_fails_alone() -> None:
     """Those before it are stored, and those behind it begin anew."""
     few = Few(fails=frozenset({3, 4, 11}))
