@@ -200,7 +200,7 @@ class _Canvas:
             if (
                 self._pixels is None
             ):  # in memory as the library lays it out, bands apart or beside each other: else copies take long
-                laid = sorted(range(3), key=lambda axis: -block.pixels.strides[axis])
+                laid = sorted(range(3), key=lambda axis: -abs(block.pixels.strides[axis]))
                 self._pixels = self._again.empty((*shape, bands), block.pixels.dtype, laid)
             if covered and self._cover is None:
                 self._cover = np.full(shape, 255, np.uint8)

@@ -19,6 +19,8 @@ from fullconv.maps.mapping import require_room
 from fullconv.maps.ways import Way
 from fullconv.model import Model
 from fullconv.rasters.view import View
+from fullconv.results.chunks import threads
+from fullconv.results.layout import CHUNK_BYTES
 from fullconv.stream.confirm import crops_bytes, crops_of, rim
 from fullconv.stream.device.memory import share_of
 from fullconv.stream.device.road import why_usual
@@ -304,9 +306,10 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
     kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
 
     planes, each = 1 if job.keep == "top1" else len(job.kept), np.dtype(job.stored).itemsize
-    coarser = planes * (
-        (each if each < 4 else 0) + 0.4 * each
-    )  # of a cell: as it is stored, and its share of coarser levels
+    # Of a cell: as it is stored, and its share of coarser levels.
+    coarser = planes * ((each if each < 4 else 0) + 0.4 * each)
+    # A chunk and what it is packed into, a thread; those of one are in what all threads hold.
+    encoders = (threads() - 1) * 2 * CHUNK_BYTES
 
     def run(height: int, width: int) -> int:
         if share is not None:
@@ -319,7 +322,7 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
         height, width = height + rims[0], width + rims[1]
         waiting = (PIXELS - 1) * view.pixel_bytes(height, width)  # beside what is read
         values = values_bytes(channels, height, width) if share is None else share.stage(height, width, rows, cols)
-        scores = kept * classes * rows * cols * 4 + int(coarser * rows * cols)
+        scores = kept * classes * rows * cols * 4 + int(coarser * rows * cols) + encoders
         return view.stage_bytes(height, width) + waiting + values + scores + looked * height * width
 
     planned = _planned_base(way.model, base, () if crops is None else (crops.model,))
