@@ -229,6 +229,17 @@ def test_a_card_runs_no_code(folder: Path) -> None:
     (folder / "bad.toml").write_text('network = "hf-hub:me/mine"')
     with pytest.raises(BadInput, match=r"of other machines, which a card does not ask"):
         fullconv.load(folder / "bad.toml")
+    (folder / "inner").mkdir()
+    for text in (
+        'network = "../net.onnx"',
+        f'network = "{folder}/net.onnx"',
+        'labels = "../model.toml"',
+        'preprocess = "/etc/passwd"',
+        'weights = "../w"',
+    ):
+        (folder / "inner" / "bad.toml").write_text(text)
+        with pytest.raises(BadInput, match="lies outside the card's folder"):
+            fullconv.load(folder / "inner" / "bad.toml")
     message = onnx.load(folder / "net.onnx")
     message.metadata_props.add(key="fullconv.card", value='network = "os:getcwd"')
     onnx.save(message, folder / "bad.onnx")

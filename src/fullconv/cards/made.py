@@ -12,6 +12,7 @@ from typing import Any
 from fullconv.cards.card import Card
 from fullconv.cards.taken import fingerprint_of
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.system.guard import resolved
 
 _LIBRARY = re.compile(r"(torchvision|timm):")
 
@@ -60,11 +61,13 @@ def card_of(read: Read, source: Any, asked: Mapping[str, Any], out: Path) -> Car
 
 
 def _beside(text: str, out: Path) -> str | None:
-    """A path as the card's folder has it, a library's name as it is; none of code of one's own, which a card does not name."""
+    """A path as the card's folder has it, a library's name as it is; none of code of one's own, or of what lies elsewhere, which a card does not name."""
     if _LIBRARY.match(text):
         return text
     path = Path(text)
-    return os.path.relpath(path, out.parent).replace(os.sep, "/") if path.is_file() else None
+    if not path.is_file() or not resolved(path).is_relative_to(resolved(out.parent)):
+        return None
+    return os.path.relpath(path, out.parent).replace(os.sep, "/")
 
 
 def _fingerprint(file: Any) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 from fullconv.cards.card import Card, Kind
 from fullconv.errors import BadInput
 from fullconv.maps.labelfiles import labels_in
-from fullconv.rasters.preprocess import Preprocess
-from fullconv.system.guard import reads, require_file
+from fullconv.rasters.preprocess import NAMED, Preprocess
+from fullconv.system.guard import reads, require_file, resolved
 
 LONGEST = 4 << 20  # bytes of a card; one of 21,000 classes with colours takes some 1.5 MB
 _TEXTS = ("network", "weights", "fingerprint", "weights_prefix", "output", "activation", "licence", "source")
@@ -120,7 +120,7 @@ def _kind(data: Mapping[str, Any], origin: str) -> Kind:
 
 def _labels(value: Any, origin: str, folder: Path | None) -> list[str]:
     if isinstance(value, str) and folder is not None:
-        path = folder / value
+        path = _within(folder, value, origin)
         return labels_in(path if path.exists() else value)
     return _list(value, str, origin, "labels", "names")
 
@@ -128,7 +128,7 @@ def _labels(value: Any, origin: str, folder: Path | None) -> list[str]:
 def _preprocess(value: Any, origin: str, folder: Path | None) -> Preprocess:
     try:
         if isinstance(value, str):
-            path = None if folder is None else folder / value
+            path = None if folder is None or value in NAMED else _within(folder, value, origin)
             return Preprocess.of(path if path is not None and path.is_file() else value)
         require_known(
             _of(value, dict, origin, "preprocess", "a name or a table"),
@@ -160,6 +160,17 @@ def _whole_paths(values: dict[str, Any], origin: str, folder: Path) -> None:
             raise BadInput(
                 f"{origin}: its network {network!r} is {what}; name it yourself: MODEL {network} with --card {origin}"
             )
-        values["network"] = str(folder / network)
+        values["network"] = str(_within(folder, network, origin))
     if "weights" in values:
-        values["weights"] = str(folder / values["weights"])
+        values["weights"] = str(_within(folder, values["weights"], origin))
+
+
+def _within(folder: Path, text: str, origin: str) -> Path:
+    """A file that a card names; BadInput where it lies outside the card's folder, since a card may come from anyone."""
+    path = folder / text
+    if not resolved(path).is_relative_to(resolved(folder)):
+        raise BadInput(
+            f"{origin}: names {text!r}, which lies outside the card's folder, where cards read nothing; put the card beside it, or give that file "
+            f"yourself: MODEL or --weights, with --card {origin}"
+        )
+    return path

@@ -53,7 +53,13 @@ def command(model: Callable[[], Model], out: str, as_json: bool) -> None:
         print_json({"card": made.to_json(), "written": [str(path)]})
         return
     if made.network is None:
-        note(f"the network is code of your own, which a card does not name: give it as MODEL with --card {out}")
+        note(
+            f"the network is code of your own or lies outside the card's folder, so that the card does not name it: give it as MODEL with --card {out}"
+        )
+    if made.weights is None and asked["weights"] is not None:
+        note(
+            f"{asked['weights']}: lies outside the card's folder, so that the card does not name it: give it with --weights"
+        )
     said = [
         key for key in ("preprocess", "classes", "activation", "pixel_size", "threshold") if key not in made.to_json()
     ]
