@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, shape_inference
 
 from fullconv.operators import OPERATORS
 from fullconv.runtimes.lowered import Lowered, by_sides
-from fullconv.tiling.memory import Step, run_bytes
+from fullconv.tiling.memory import Run, Step, in_turn_bytes
 
 Shape = tuple[int, ...]
 _WINDOWS = ("Conv", "MaxPool", "AveragePool", "LpPool")
@@ -34,12 +34,20 @@ def footprint(
         shapes: of the inputs, (N, C, H, W).
         runtime: whose rules.
     """
+    run = run_of(lowered, names, shapes, runtime)
+    return None if run is None else in_turn_bytes([run])
+
+
+def run_of(
+    lowered: Lowered, names: Sequence[str], shapes: Mapping[str, Shape], runtime: str = "onnxruntime"
+) -> Run | None:
+    """The same as steps and sizes, for networks that share an arena."""
     nodes = [part for node in lowered.nodes for part in by_sides(node)]
     kept = [lowered.outputs[name] for name in names]
     known = value_shapes(lowered, nodes, shapes)
     if known is None:
         return None
-    return _Layout(known, runtime).bytes(_leading_to(nodes, kept), kept, list(shapes))
+    return _Layout(known, runtime).run(_leading_to(nodes, kept), kept, list(shapes))
 
 
 class _Layout:
@@ -55,11 +63,11 @@ class _Layout:
         self.alias: dict[str, str] = {}
         self.steps: list[Step] = []
 
-    def bytes(self, nodes: Sequence[onnx.NodeProto], kept: Sequence[str], given: Sequence[str]) -> int:
+    def run(self, nodes: Sequence[onnx.NodeProto], kept: Sequence[str], given: Sequence[str]) -> Run:
         for node in nodes:
             self._visit(node)
         out = [self._plainly(self.alias.get(name, name)) for name in kept]
-        return run_bytes(self.steps, self.sizes, given, out)
+        return Run(self.steps, self.sizes, frozenset(given), frozenset(out))
 
     def _visit(self, node: onnx.NodeProto) -> None:
         reads = [self.alias.get(value, value) for value in node.input if value]

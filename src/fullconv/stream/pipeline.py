@@ -122,7 +122,10 @@ class _Run:
                     item = self._door.finish(item)
             except Exception as error:
                 return error
-            self._done.put(item)
+            if item.tile.is_made:
+                self._done.put(item)
+            else:
+                self._answers.release()
             del item
             self._flights.release()
 

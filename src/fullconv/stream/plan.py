@@ -27,6 +27,7 @@ from fullconv.stream.device.road import why_usual
 from fullconv.stream.job import Job
 from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
+from fullconv.stream.strips_plan import as_kept, with_rows
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.system.notebook import as_html, counted
@@ -126,10 +127,15 @@ class StreamPlan:
     def __str__(self) -> str:
         tiles = self.tiles
         height, width = tiles.shape
+        kept = (
+            ""
+            if tiles.kept is None
+            else f", rows kept from tile to tile in {len(tiles.x)} band{'s' * (len(tiles.x) != 1)}"
+        )
         mega = tiles.image[0] * tiles.image[1] / 1e6
         return (
             f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
-            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px, {tiles.waste:.1%} of the work lost to halos\n"
+            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos\n"
             f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
             f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"
@@ -154,6 +160,7 @@ class StreamPlan:
             "tile": list(tiles.shape),
             "chunk": list(tiles.chunk),
             "waste": tiles.waste,
+            "rows_kept": tiles.kept is not None,
             "seconds_expected": self.seconds,
             "budget_bytes": self.budget,
             "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": tiles.stage_bytes, "peak": self.peak_bytes},
@@ -206,10 +213,12 @@ def plan_stream(
     if tiles is None:
         tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, asked)
     else:
+        if tiles.kept is not None:
+            tiles = as_kept(tiles, way, view, cost.base, job.out)
         most = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
-        tiles = replace(
-            tiles, run_bytes=cost.run(*tiles.shape), stage_bytes=cost.stage(*tiles.shape, *most), base_bytes=cost.base
-        )
+        if tiles.kept is None:
+            run, stage = cost.run(*tiles.shape), cost.stage(*tiles.shape, *most)
+            tiles = replace(tiles, run_bytes=run, stage_bytes=stage, base_bytes=cost.base)
         if given is not None and tiles.peak_bytes > given:
             raise BadInput(
                 f"{job.out}: was begun with tiles that take {tiles.peak_bytes / 1e6:,.0f} MB, and the budget is {budget / 1e6:,.0f} MB; "
@@ -219,8 +228,19 @@ def plan_stream(
             cost.room.require((*tiles.shape, most[0], most[1]), "a tile that the run was begun with")
     cells = [max(last - first for first, last in (side.cells for side in sides)) for sides in (tiles.y, tiles.x)]
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
+    if tiles.kept is not None:
+        expected = cost.seconds(*tiles.image, *tiles.cells) / (1 - tiles.waste)
     grid = view.in_original(read_grid)
     return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds, cost.room)
+
+
+def keeping_rows(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
+    """The same map in strips that keep rows, where these lose less work to halos; else as it is."""
+    lines = [_line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+    found = with_rows(plan.tiles, plan.seconds, plan.budget, plan.way, view, job, lines)
+    if found is None:
+        return plan
+    return replace(plan, tiles=found, seconds=plan.seconds * (1 - plan.tiles.waste) / (1 - found.waste))
 
 
 def _warm(way: Way, job: Job, channels: int, usual: bool = True) -> tuple[int, float]:

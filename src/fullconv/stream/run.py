@@ -38,7 +38,7 @@ from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, wit
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
-from fullconv.stream.plan import StreamPlan, plan_stream
+from fullconv.stream.plan import StreamPlan, keeping_rows, plan_stream
 from fullconv.stream.timings import Timings
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
@@ -203,7 +203,9 @@ def _map_raster(
             stack.enter_context(reserving(job))
         job, plan = _planned(model, view, job, memory, old, report, notes, options.get("confirm") is not None)
         if old is None:
-            job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)
+            plan = plan if client is not None else keeping_rows(plan, view, job)
+            if plan.tiles.kept is None:  # else what halos cost is more than engines differ by
+                job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)
             request = {**request, "runtime": taken(plan, job)}
         stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
@@ -221,11 +223,13 @@ def _map_raster(
             worker.timings.add_all(outcome.seconds)
             is_done(tile, outcome.mark, outcome.peak_bytes)
 
-        worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops)
+        worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops, plan.tiles.kept)
         if client is not None:
             run_on_cluster(client, job, store.record.run, plan, left, is_done_elsewhere)
         else:
-            run_tiles(worker, left, plan.buffer, lambda put: is_done(put.tile, put.note, peak_bytes()))
+            run_tiles(
+                worker, plan.tiles.steps(left), plan.buffer, lambda put: is_done(put.tile, put.note, peak_bytes())
+            )
         require_lock()
         _require_same_image(job, view, request)
         report("levels", {})
@@ -274,7 +278,7 @@ def plan_raster(
     model = load(model)
     job = job_of(model, image, "the result", **options)
     with closing(View(image, job.select)) as view:
-        return plan_stream(model, view, job, memory, notes=notes)
+        return keeping_rows(plan_stream(model, view, job, memory, notes=notes), view, job)
 
 
 def request_of(model: Model, view: View, job: Job, model_print: str | None = None) -> dict[str, Any]:

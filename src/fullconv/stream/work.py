@@ -24,8 +24,10 @@ from fullconv.stream.glass import Glass, glass_of
 from fullconv.stream.job import Job
 from fullconv.stream.processor import Processor, read_by
 from fullconv.stream.spoiled import read_around
+from fullconv.stream.strips import Strips
 from fullconv.stream.timings import Timings
 from fullconv.stream.where import Where, auto_share, where_of
+from fullconv.tiling.rows import Kept
 from fullconv.tiling.tiles import Tile
 
 
@@ -41,15 +43,17 @@ class Worker:
         read_grid: Grid,
         grid: Grid,
         crops: Way | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """Args:
         crops: the way of the same cells by crops, where some of them are confirmed by theirs.
+        kept: how rows are kept from tile to tile, where they are.
         """
         self.job, self.way, self.view, self.store = job, way, view, store
         self.timings = Timings()
         if store is not None:
             store.timed = self.timings.of
-        self._crops = crops
+        self._crops, self._kept = crops, kept
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
@@ -77,6 +81,8 @@ class Worker:
         if not answers.any():
             return Loaded(tile, None, None, answers)
         rows, cols = read_by(self.job, self.way, tile)
+        if rows[0] == rows[1]:  # a strip whose rows are all kept
+            return Loaded(tile, np.empty((0, 0, self._channels), np.uint8), None, answers)
         failed = ""
         try:
             with self.timings.of("decode"):
@@ -133,6 +139,8 @@ class Worker:
         Args:
             shape: (C, H, W) of the largest tile.
         """
+        if self._kept is not None:
+            return Strips(self.job, self.way, self.view.ordered, self._kept)
 
         def usual() -> Door:
             return Processor(self.job, self.way, self.view.ordered, shape, self._crops)

@@ -24,7 +24,7 @@ from fullconv.stream.job import Job
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.work import Worker
 from fullconv.system.memory import available_bytes, peak_bytes
-from fullconv.tiling.tiles import Tile
+from fullconv.tiling.tiles import Tile, Tiles
 
 _AT_ONCE = 3  # tiles that a process has at once if its tasks leave their threads: one is read, one run, one written
 _POLL = 0.1  # seconds between looks at whether to stop
@@ -50,8 +50,12 @@ class Outcome:
 class Bench:
     """A pipeline that tasks put tiles into, for one job."""
 
-    def __init__(self, worker: Worker, shape: tuple[int, int, int]) -> None:
-        self.worker, self._shape = worker, shape
+    def __init__(self, worker: Worker, shape: tuple[int, int, int], tiles: Tiles | None = None) -> None:
+        """Args:
+        shape: (C, H, W) of the largest tile.
+        tiles: all of the map, where rows may be kept from one to the next.
+        """
+        self.worker, self._tiles, self._shape = worker, tiles, shape
         self._lock = Lock()
         self._waiting: dict[str, tuple[Tile, Future[Put]]] = {}  # in the order in which they go in
         self._inbox: Queue[Tile | None] = Queue()
@@ -86,7 +90,9 @@ class Bench:
     def _flow(self, inbox: Queue[Tile | None]) -> None:
         error: BaseException | None = None
         try:
-            run_tiles(self.worker, _arriving(inbox), self._shape, self._is_done)
+            arriving = _arriving(inbox)
+            steps = arriving if self._tiles is None else self._tiles.steps(arriving)
+            run_tiles(self.worker, steps, self._shape, self._is_done)
         except BaseException as raised:
             error = raised
         with self._lock:
@@ -177,8 +183,9 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> Bench:
             _require_same(job, model, view, store)
             way = job.way(model)
             crops = None if job.confirm is None else crops_of(model, way, job)
-            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops)
-            _benches[key] = Bench(worker, shape)
+            tiles = store.record.tiles
+            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops, tiles.kept)
+            _benches[key] = Bench(worker, shape, tiles)
         return _benches[key]
 
 

@@ -79,39 +79,68 @@ class Arena:
             region[at - 1].size += region.pop(at).size
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a network asks of an arena.
+
+    Attributes:
+        steps: in the order in which they run.
+        sizes: bytes of every value; values without a size take none.
+        given: values that the caller holds.
+        kept: values that are handed to the caller, whose memory comes back before the next run.
+    """
+
+    steps: Sequence[Step]
+    sizes: Mapping[str, int]
+    given: frozenset[str]
+    kept: frozenset[str]
+
+    def over(self, arena: Arena) -> None:
+        """Run once."""
+        last: dict[str, int] = {}
+        for i, step in enumerate(self.steps):
+            last.update(dict.fromkeys((*step.reads, *step.writes), i))
+        lives: dict[str, tuple[list[_Piece], _Piece]] = {}
+        for i, step in enumerate(self.steps):
+            for j, value in enumerate(step.writes):
+                if not self.sizes.get(value):
+                    continue
+                over = step.over
+                if (
+                    j == 0
+                    and over in lives
+                    and last[over] == i
+                    and over not in self.kept
+                    and self.sizes[over] >= self.sizes[value]
+                ):
+                    lives[value] = lives.pop(over)
+                else:
+                    lives[value] = arena.take(self.sizes[value])
+            for value in {*step.reads, *step.writes}:
+                if last[value] == i and value in lives and value not in self.kept and value not in self.given:
+                    Arena.give(*lives.pop(value))
+        for region, piece in lives.values():
+            Arena.give(region, piece)
+
+
 def run_bytes(
     steps: Sequence[Step], sizes: Mapping[str, int], given: Iterable[str], kept: Iterable[str], runs: int = 3
 ) -> int:
     """Bytes that an arena holds after some runs of the same shape.
 
     Args:
-        steps: in the order in which they run.
-        sizes: bytes of every value; values without a size take none.
-        given: values that the caller holds.
-        kept: values that are handed to the caller, whose memory comes back before the next run.
+        steps, sizes, given, kept: as for ``Run``.
         runs: how often; what is left lying shifts the pieces of the next.
     """
-    last: dict[str, int] = {}
-    for i, step in enumerate(steps):
-        last.update(dict.fromkeys((*step.reads, *step.writes), i))
-    held, handed = set(given), set(kept)
+    return in_turn_bytes([Run(steps, sizes, frozenset(given), frozenset(kept))], runs)
+
+
+def in_turn_bytes(networks: Sequence[Run], runs: int = 3) -> int:
+    """Bytes that one arena holds for networks that run in turn, each on one shape."""
     arena = Arena()
     for _ in range(runs):
-        lives: dict[str, tuple[list[_Piece], _Piece]] = {}
-        for i, step in enumerate(steps):
-            for j, value in enumerate(step.writes):
-                if not sizes.get(value):
-                    continue
-                over = step.over
-                if j == 0 and over in lives and last[over] == i and over not in handed and sizes[over] >= sizes[value]:
-                    lives[value] = lives.pop(over)
-                else:
-                    lives[value] = arena.take(sizes[value])
-            for value in {*step.reads, *step.writes}:
-                if last[value] == i and value in lives and value not in handed and value not in held:
-                    Arena.give(*lives.pop(value))
-        for region, piece in lives.values():
-            Arena.give(region, piece)
+        for network in networks:
+            network.over(arena)
     return arena.bytes
 
 

@@ -7,8 +7,8 @@ borders have no halo there and hold more cells instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from math import ceil, inf
@@ -16,6 +16,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.tiling.cut import Cut, Line, Side, cuts
+from fullconv.tiling.rows import Kept
 
 LONGEST = 60.0  # seconds of a tile
 _DEARER = 1.1  # times the work that this may cost
@@ -24,12 +25,22 @@ _READING = 0.05  # work of decoding a pixel beside that of running the network o
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One task: its place, its cells and the pixels that they need."""
+    """One task: its place, its cells and the pixels that they need.
+
+    Attributes:
+        kept: where rows are kept from tile to tile, what of it is run now.
+    """
 
     row: int
     col: int
     y: Side
     x: Side
+    kept: Strip | None = None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether its cells are there behind this step."""
+        return self.kept is None or self.kept.ends
 
     @property
     def name(self) -> str:
@@ -42,9 +53,24 @@ class Tile:
         return x0, y0, x1, y1
 
 
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A step on the way to a tile whose network keeps rows.
+
+    Attributes:
+        part: the number of the first link's part that is run; None: all rows are made already.
+        anew: nothing is kept yet.
+        ends: the tile's cells are made now.
+    """
+
+    part: int | None
+    anew: bool
+    ends: bool
+
+
 @dataclass(frozen=True)
 class Tiles:
-    """All tiles of a map, re-iterable, in the order in which a source is read: row by row.
+    """All tiles of a map, re-iterable, in the order in which a source is read: row by row; or, where rows are kept, down each band.
 
     Attributes:
         y, x: the sides.
@@ -56,6 +82,7 @@ class Tiles:
         run_bytes: predicted memory of a run of the engine on one tile.
         stage_bytes: predicted memory of what is read, waits and is written.
         base_bytes: memory of the process before the first tile.
+        kept: how the network keeps rows from tile to tile; None where each tile stands alone.
     """
 
     y: tuple[Side, ...]
@@ -68,10 +95,40 @@ class Tiles:
     stage_bytes: int = 0
     base_bytes: int = 0
     lead: tuple[int, int] = (0, 0)
+    kept: Kept | None = None
 
     def __iter__(self) -> Iterator[Tile]:
-        for (i, y), (j, x) in product(enumerate(self.y), enumerate(self.x)):
-            yield Tile(i, j, y, x)
+        if self.kept is None:
+            for (i, y), (j, x) in product(enumerate(self.y), enumerate(self.x)):
+                yield Tile(i, j, y, x)
+        else:
+            for (j, x), (i, y) in product(enumerate(self.x), enumerate(self.y)):
+                yield Tile(i, j, y, x)
+
+    def steps(self, tiles: Iterable[Tile | None]) -> Iterator[Tile | None]:
+        """What is done for some of the tiles, in order: themselves, or where rows are kept the strips that lead to each.
+
+        Args:
+            tiles: with None where the next is not there yet.
+        """
+        if self.kept is None:
+            yield from tiles
+            return
+        before: tuple[int, int] | None = None
+        for tile in tiles:
+            if tile is None:
+                yield None
+                continue
+            yield from self._strips(self.kept, tile, anew=before != (tile.row - 1, tile.col))
+            before = tile.row, tile.col
+
+    @staticmethod
+    def _strips(kept: Kept, tile: Tile, *, anew: bool) -> Iterator[Tile]:
+        parts: list[int | None] = list(kept.parts_for(tile.row, anew=anew)) or [None]
+        for i, part in enumerate(parts):
+            rows = (0, 0) if part is None else kept.links[0].rows[part].part
+            strip = Strip(part, anew and i == 0, i == len(parts) - 1)
+            yield replace(tile, y=Side(tile.y.cells, (rows,)), kept=strip)
 
     def __len__(self) -> int:
         return len(self.y) * len(self.x)
@@ -91,6 +148,8 @@ class Tiles:
     @property
     def waste(self) -> float:
         """Share of the work that goes to pixels which another tile has too."""
+        if self.kept is not None:
+            return self.kept.lost
         shifts = len(self.y[0].parts) * len(self.x[0].parts)
         once = shifts * self.image[0] * self.image[1]
         return max(0.0, 1 - once / self.computed)
@@ -105,6 +164,7 @@ class Tiles:
             "lead": list(self.lead),
             "y": [[list(s.cells), [list(p) for p in s.parts]] for s in self.y],
             "x": [[list(s.cells), [list(p) for p in s.parts]] for s in self.x],
+            **({} if self.kept is None else {"kept": self.kept.to_json()}),
         }
 
     @staticmethod
@@ -117,9 +177,10 @@ class Tiles:
             return int(first), int(second)
 
         lead = pair("lead") if "lead" in data else (0, 0)  # results of earlier versions do not say
+        kept = Kept.from_json(data["kept"]) if "kept" in data else None
         return Tiles(
-            sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"), lead=lead
-        )
+            sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"), lead=lead, kept=kept
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
