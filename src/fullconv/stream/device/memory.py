@@ -17,6 +17,8 @@ from fullconv.tiling.tiles import Room
 
 _WORKSPACE = 256 << 20  # bytes that libraries of kernels take for themselves
 _WEIGHTS = 2  # copies of a network's: as they were read, and folded
+_BETWEEN = 1.25  # times what lives at once on the processor, where PyTorch's pieces lie with room between them: measured 1.1 to 1.2
+_KERNELS = 40 << 20  # bytes of what is loaded and made with the first tile there
 _MOST_BATCH = 1024  # crops a run
 _OF_CROPS = 4  # the part of a device's memory that a batch of crops may take
 _FREE = 0.9  # of what is free, that is taken where nobody says
@@ -70,7 +72,9 @@ def share_of(way: Way, view: View, job: Job) -> Share:
 
     def network(height: int, width: int) -> int:
         """Its values, and what the pixels become in front of it, as they lie and in the network's order."""
-        entered = 2 * 4 * channels * height * width
+        entered = (
+            4 * (channels + max(channels, view.channels) + (2 if view.channels > channels else 0)) * height * width
+        )
         if way.by == "crops":
             return entered + engine((batch, channels, *crop)) // narrow + batch * 4 * channels * prod(crop)
         return entered + engine((1, channels, height, width)) // narrow
@@ -84,7 +88,7 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         return count * (slots(height, width, rows, cols) + (depth + more) * view.pixel_bytes(height, width))
 
     def run(height: int, width: int) -> int:
-        return count * network(height, width) if kind == "cpu" else 0
+        return count * (int(_BETWEEN * network(height, width)) + _KERNELS) if kind == "cpu" else 0
 
     room = None if budget is None else Room(name, "--device-memory", budget, on_device)
     return Share(room, run, stage, batch)
