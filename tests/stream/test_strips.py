@@ -143,7 +143,7 @@ def test_goes_on_after_any_strip(net: Model, tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_is_run_again_is_what_is_needed(net: Model) -> None:
-    plan = plan_raster(net, pixels(1000, 2200), preprocess="unit", memory=7 << 20)
+    plan = plan_raster(net, pixels(2100, 1500), preprocess="unit", memory=_MEMORY // 2)
     tiles, kept = plan.tiles, plan.tiles.kept
     assert kept is not None
     assert "rows kept from tile to tile" in str(plan)
@@ -151,11 +151,11 @@ def test_what_is_run_again_is_what_is_needed(net: Model) -> None:
     every = list(tiles.steps(tiles))
     assert sum(step.is_made for step in every) == len(tiles)
     assert len(every) >= len(kept.links[0].rows) * len(tiles.x)
-    some = list(tiles)[1:3]
+    some = list(tiles)[-2:]
     steps = list(tiles.steps(some))
     assert steps[0].kept.anew
     assert not any(step.kept.anew for step in steps[1:])
-    assert len(steps) < kept.after[2], "parts above those that it needs are not run"
+    assert steps[0].kept.part > 0, "parts above those that are needed are not run"
     assert [step.name for step in steps if step.is_made] == [tile.name for tile in some]
     assert type(tiles).from_json(json.loads(json.dumps(tiles.to_json()))).kept == kept
 
