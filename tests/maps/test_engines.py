@@ -174,8 +174,8 @@ def record(out: Path):
 
 
 def test_a_stored_run_goes_on_with_the_engine_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = runs.picture(tmp_path / "x.npy", 900, 800)
-    asked = {"preprocess": "unit", "memory": 220 << 20}
+    image = runs.picture(tmp_path / "x.npy", 1300, 1100)
+    asked = {"preprocess": "unit", "memory": 262 << 20}
     whole, out = tmp_path / "whole.zarr", tmp_path / "x.zarr"
     model = runs.digits()
     monkeypatch.setattr("fullconv.stream.plan._planned_base", lambda *_: 180 << 20)

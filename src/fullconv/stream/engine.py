@@ -20,7 +20,7 @@ from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.runtime import require_engine
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, plan_stream
-from fullconv.system.memory import give_back
+from fullconv.system.memory import give_back, peak_bytes, resident_bytes
 from fullconv.system.parse import compiles, compiling
 
 Array = npt.NDArray[Any]
@@ -63,6 +63,7 @@ def with_engine(
     if found is None:
         return job, plan
     notes(str(found))
+    plan = _with_tried(plan)
     if not found.changes:
         return job, plan
     other = replace(job, runtime=found.engine)
@@ -74,6 +75,14 @@ def with_engine(
         notes(f"engine onnxruntime all the same: {found.engine} takes more memory than may be taken")
         plan.way.model.let_go()
         return job, plan
+
+
+def _with_tried(plan: StreamPlan) -> StreamPlan:
+    """The plan with what the process holds now that both engines were tried, and took meanwhile."""
+    give_back()
+    held = resident_bytes() + plan.tiles.run_bytes + plan.tiles.stage_bytes
+    more = max(0, max(held, peak_bytes()) - plan.peak_bytes)
+    return replace(plan, base=plan.base + more)
 
 
 def compiling_where_it_pays(
