@@ -70,7 +70,7 @@ def with_engine(
     plan.way.model.let_go()
     give_back()
     try:
-        return other, plan_stream(model, view, other, memory, plan.tiles)
+        return other, _with_tried(plan_stream(model, view, other, memory, plan.tiles))
     except BadInput:  # its memory
         notes(f"engine onnxruntime all the same: {found.engine} takes more memory than may be taken")
         plan.way.model.let_go()
