@@ -135,9 +135,10 @@ def random_map(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Cl
 
 
 def places(
-    page: Any, middle: tuple[float, float], x: float, y: float, zoom: float, count: int
+    page: Any, middle: tuple[float, float], x: float, y: float, zoom: float, count: int, most: float = np.inf
 ) -> Iterator[tuple[int, int, float, float]]:
-    """Random pixels of the screen with their places in the image; not those within a pixel of a cell's edge, where either is right."""
+    """Random pixels of the screen with their places in the image, at most so many pixels from a cell's edge; not within a pixel and a half of one, where
+    either is right."""
     rng, panels, made = np.random.default_rng(int(zoom * 10)), page.viewport_size, 0
     covered = [page.locator(name).bounding_box() for name in ("#overview", "#bar", "#said")]
     box = page.locator("#canvas").bounding_box()
@@ -160,10 +161,8 @@ def places(
             for v, c, s in ((down, GRID.centre0[0], GRID.stride[0]), (across, GRID.centre0[1], GRID.stride[1]))
         ]
         ends = GRID.rows, GRID.cols
-        if any(
-            not 0 < edge < end or abs(edge - round(edge)) * float(s) * zoom < 1.5
-            for edge, end, s in zip(edges, ends, GRID.stride, strict=True)
-        ):
+        apart = [abs(edge - round(edge)) * float(s) * zoom for edge, s in zip(edges, GRID.stride, strict=True)]
+        if not all(0 < edge < end for edge, end in zip(edges, ends, strict=True)) or not 1.5 <= min(apart) <= most:
             continue
         made += 1
         yield left, top, across, down
@@ -187,7 +186,7 @@ def test_the_cell_under_the_pointer_is_the_maps(show: Open, random_map: Any) -> 
     page = show(result, image=image)
     for x, y, zoom in ((300, 200, 1.2), (123.4, 310, 6), (411.7, 99.9, 30)):
         middle = look(page, x, y, zoom)
-        for left, top, across, down in places(page, middle, x, y, zoom, 4):
+        for left, top, across, down in places(page, middle, x, y, zoom, 5, max(2, zoom / 2 - 1)):
             page.mouse.move(left + 0.5, top + 0.5)
             row, col = found.grid.nearest(max(across - 0.5, 0), max(down - 0.5, 0))
             page.wait_for_function(

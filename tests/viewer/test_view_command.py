@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from fullconv.cli import viewing
 from tests.cli.conftest import Run, run  # noqa: F401
 from tests.viewer.conftest import Mapped
 
@@ -72,3 +75,33 @@ def test_the_address_lets_in_and_ctrl_c_ends_it(mapped: Mapped) -> None:
             _, err = server.communicate(timeout=20)
     assert "Traceback" not in err
     assert server.returncode in (0, 130)
+
+
+def test_a_run_is_looked_at_where_it_fills_a_store(run: Run, mapped: Mapped, page: Path, tmp_path: Path) -> None:  # noqa: F811
+    command = ["map", mapped.net[0], "-w", mapped.net[1], mapped.image, "-p", "raw", "--view"]
+    found = run(*command, "-o", tmp_path / "x.npz")
+    assert found.status == 2
+    assert "-o x.zarr" in found.err
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_the_viewer_of_a_run_starts_with_its_store_and_ends_with_it(
+    mapped: Mapped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = tmp_path / "said"
+    monkeypatch.setattr(viewing, "_VIEW", [sys.executable, "-c", "import sys, pathlib, time; pathlib.Path(sys.argv[1]).write_text(' '.join(sys.argv[2:])); time.sleep(60)", str(said)])  # fmt: skip
+    store = tmp_path / "later.zarr"
+
+    def fail() -> None:
+        with viewing.viewing("image.png", str(store)):
+            assert not said.exists()
+            shutil.copytree(mapped.result, store)
+            for _ in range(400):
+                if said.exists() and said.read_text():
+                    break
+                time.sleep(0.05)
+            raise RuntimeError("the run failed")
+
+    with pytest.raises(RuntimeError, match="failed"):
+        fail()
+    assert said.read_text() == f"{store} --image image.png"

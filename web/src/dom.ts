@@ -30,6 +30,9 @@ export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}
 
 export const percent = (share: number): string => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
 
+/** A place in pixels or units, never in powers of ten. */
+export const placed = (number: number): string => String(Math.round(100 * number) / 100);
+
 export function short(number: number): string {
   const size = Math.abs(number);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) return number.toExponential(2);

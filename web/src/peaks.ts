@@ -1,7 +1,7 @@
 // The best cells of a class as a table, through which the arrow keys step; and what was said of them.
 
 import * as server from "./ask";
-import { el, short } from "./dom";
+import { el, placed, short } from "./dom";
 import { told } from "./point";
 import type { Peak, Result, Verdict } from "./told";
 
@@ -69,7 +69,7 @@ export class Peaks {
     const head = el("tr", {}, ["", "score", "x", "y"].map((text) => el("th", { scope: "col" }, text || [el("span", { class: "unseen" }, "verdict")])));
     const rows = this.every.map((peak, i) => {
       const verdict = this.of(peak)?.verdict ?? "";
-      const cells = [SIGNS[verdict] ?? "", short(peak.score), short((peak.box[0] + peak.box[2]) / 2), short((peak.box[1] + peak.box[3]) / 2)];
+      const cells = [SIGNS[verdict] ?? "", short(peak.score), placed((peak.box[0] + peak.box[2]) / 2), placed((peak.box[1] + peak.box[3]) / 2)];
       const row = el("tr", { "aria-selected": i === this.at ? "true" : "false", class: verdict }, cells.map((text) => el("td", {}, text)));
       row.addEventListener("click", () => this.step(i));
       return row;

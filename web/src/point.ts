@@ -1,7 +1,7 @@
 // One cell: where it lies, its scores, its crop at full resolution, and what the classifier says of that crop alone.
 
 import * as server from "./ask";
-import { el, plain, short } from "./dom";
+import { el, placed, plain, short } from "./dom";
 import type { Blame, Cell, Result, Verdict } from "./told";
 
 const BARS = 8;
@@ -47,8 +47,8 @@ export class Point {
 
   private head(result: Result, cell: Cell): HTMLElement {
     const [x, y] = cell.centre;
-    const lines = [el("h3", {}, `Cell ${cell.row}, ${cell.col}`), el("p", {}, `pixel ${short(x)}, ${short(y)}${world(result, x, y)}`)];
-    lines.push(el("p", { class: "quiet" }, `crop ${cell.box.slice(0, 2).map(short).join(", ")} to ${cell.box.slice(2).map(short).join(", ")}`));
+    const lines = [el("h3", {}, `Cell ${cell.row}, ${cell.col}`), el("p", {}, `pixel ${placed(x)}, ${placed(y)}${world(result, x, y)}`)];
+    lines.push(el("p", { class: "quiet" }, `crop ${cell.box.slice(0, 2).map(placed).join(", ")} to ${cell.box.slice(2).map(placed).join(", ")}`));
     if (cell.confirmed) lines.push(el("p", { class: "good" }, "confirmed: its scores are its crop's own"));
     return el("div", { class: "where" }, lines);
   }
@@ -169,5 +169,5 @@ function world(result: Result, x: number, y: number): string {
     return ` · ${(a * col + b * row + c).toFixed(2)}, ${(d * col + e * row + f).toFixed(2)}`;
   }
   if (!size) return "";
-  return ` · ${short((x + 0.5) * size[1])}, ${short((y + 0.5) * size[0])} ${unit === "micrometer" ? "µm" : unit === "meter" ? "m" : unit}`;
+  return ` · ${placed((x + 0.5) * size[1])}, ${placed((y + 0.5) * size[0])} ${unit === "micrometer" ? "µm" : unit === "meter" ? "m" : unit}`;
 }

@@ -3,6 +3,11 @@
 import type { Result } from "./told";
 
 const NO_CLASS = 65535;
+const BIG_END = new Uint8Array(Uint32Array.of(1).buffer)[0] === 0;
+/** A pixel as ImageData holds it. */
+const pack = (red: number, green: number, blue: number, opacity: number): number =>
+  (BIG_END ? (red << 24) | (green << 16) | (blue << 8) | opacity : (opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+const NO_ANSWER = pack(128, 128, 128, 110);
 const HALVES = new Float32Array(65536);
 for (let bits = 0; bits < 65536; bits++) {
   const [power, part] = [(bits >> 10) & 31, bits & 1023];
@@ -98,42 +103,31 @@ export class Scores {
   /** Red, green, blue and opacity of each cell. */
   coloured(choice: Choice, colours: Result["colours"]): ImageData {
     const made = new ImageData(this.cols, this.rows);
-    if (choice.plane === null) this.paintWinners(made.data, choice, colours);
-    else this.paintHeat(made.data, choice, this.plane(choice.plane), this.winners);
+    const into = new Uint32Array(made.data.buffer);
+    if (choice.plane === null) this.paintWinners(into, choice.threshold, colours);
+    else this.paintHeat(into, choice, this.plane(choice.plane), this.winners);
     return made;
   }
 
-  private paintWinners(into: Uint8ClampedArray, choice: Choice, colours: Result["colours"]): void {
+  private paintWinners(into: Uint32Array, threshold: number, colours: Result["colours"]): void {
     const { classes, scores } = this.winning();
+    const packed = Uint32Array.from(colours, ([red, green, blue]) => pack(red, green, blue, 255));
     for (let i = 0; i < classes.length; i++) {
-      const colour = colours[classes[i] ?? NO_CLASS];
-      if (!colour) mark(into, i);
-      else if ((scores[i] ?? NaN) >= choice.threshold) paint(into, i, colour[0], colour[1], colour[2], 255);
+      const colour = packed[classes[i] ?? NO_CLASS];
+      if (colour === undefined) into[i] = NO_ANSWER;
+      else if ((scores[i] ?? NaN) >= threshold) into[i] = colour;
     }
   }
 
-  private paintHeat(into: Uint8ClampedArray, choice: Choice, plane: Float32Array, partial: boolean): void {
-    const span = Math.max(choice.high - choice.low, 1e-12);
+  private paintHeat(into: Uint32Array, choice: Choice, plane: Float32Array, partial: boolean): void {
+    const steps = 255 / Math.max(choice.high - choice.low, 1e-12);
+    const packed = new Uint32Array(256);
+    // The lowest score shows the image alone, as in pictures that fullconv draws.
+    for (let i = 0; i < 256; i++) packed[i] = pack(choice.scale[3 * i] ?? 0, choice.scale[3 * i + 1] ?? 0, choice.scale[3 * i + 2] ?? 0, i);
     for (let i = 0; i < plane.length; i++) {
       const score = plane[i] ?? NaN;
-      if (Number.isNaN(score)) {
-        if (!partial || this.won?.classes[i] === NO_CLASS) mark(into, i);
-        continue;
-      }
-      if (score < choice.threshold) continue;
-      const step = Math.round(255 * Math.min(Math.max((score - choice.low) / span, 0), 1));
-      paint(into, i, choice.scale[3 * step] ?? 0, choice.scale[3 * step + 1] ?? 0, choice.scale[3 * step + 2] ?? 0, step);
+      if (score >= choice.threshold) into[i] = packed[Math.round(Math.min(Math.max((score - choice.low) * steps, 0), 255))] ?? 0;
+      else if (Number.isNaN(score) && (!partial || this.won?.classes[i] === NO_CLASS)) into[i] = NO_ANSWER;
     }
   }
 }
-
-/** The lowest score shows the image alone, as in pictures that fullconv draws. */
-function paint(into: Uint8ClampedArray, cell: number, red: number, green: number, blue: number, opacity: number): void {
-  into[4 * cell] = red;
-  into[4 * cell + 1] = green;
-  into[4 * cell + 2] = blue;
-  into[4 * cell + 3] = opacity;
-}
-
-/** A cell without an answer. */
-const mark = (into: Uint8ClampedArray, cell: number): void => paint(into, cell, 128, 128, 128, 110);

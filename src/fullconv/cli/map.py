@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from fullconv.cli.mapper import Mapper
 from fullconv.cli.mapping import OLD, mapping_options, output_option
 from fullconv.cli.options import model_options
 from fullconv.cli.outputs import targets
+from fullconv.cli.viewing import require_viewable, viewing
 
 
 @as_command(old=OLD)
@@ -46,6 +48,10 @@ from fullconv.cli.outputs import targets
     help="Bring a padded network's map nearer to its crops first, by a head that is fitted to N crops of these images, as fullconv adapt does. Beside "
     "a store x.zarr the network is kept as x.adapted.onnx, and the same command goes on with it.",
 )  # fmt: skip
+@option(
+    "--view", "viewed", group=OUTPUT, is_flag=True,
+    help="Look at the run in the browser while it fills a store, and at the map behind it until Ctrl-C, as with fullconv view.",
+)  # fmt: skip
 @mapping_options
 def command(
     images: tuple[str, ...],
@@ -56,6 +62,7 @@ def command(
     dry_run: bool,
     summary: str | None,
     adapt: int | None,
+    viewed: bool,
     **options: Any,
 ) -> None:
     """Map images: where the classifier sees what.
@@ -80,6 +87,7 @@ def command(
         mapper.require(target)
     if adapt is not None:
         require_adaptable(options, aims)
+    shown = require_viewable(aims) if viewed else None
     if dry_run:
         for image, target in aims.items():
             mapper.plan(image, target)
@@ -87,8 +95,9 @@ def command(
     if adapt is not None:
         mapper.adapt(aims, adapt)
     batch = Batch(mapper, table_at(summary, mapper), as_json)
-    for image, target in aims.items():
-        batch.map(image, target, alone=len(aims) == 1)
+    with nullcontext() if shown is None else viewing(*shown):
+        for image, target in aims.items():
+            batch.map(image, target, alone=len(aims) == 1)
     if as_json and any(target.store is None for target in aims.values()):
         batch.print_maps()
     batch.end(len(aims))

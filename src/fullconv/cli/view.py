@@ -85,11 +85,10 @@ def command(
       fullconv view slide.zarr --image slide.svs
       fullconv view slide.zarr --image slide.svs --model net.onnx
     """
-    from fullconv.errors import BadInput, MissingExtra
+    from fullconv.errors import BadInput
     from fullconv.rasters.access import Access
 
-    if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise MissingExtra("the viewer needs starlette and uvicorn: pip install 'fullconv[view]'")
+    require_extra()
     from fullconv.viewer.serve import is_loopback, require_page, serve
     from fullconv.viewer.server import Shown
 
@@ -109,6 +108,14 @@ def command(
                 note("no browser could be opened; open the address above")
 
         serve(shown, host, port, ready)
+
+
+def require_extra() -> None:
+    """MissingExtra where the server's libraries are not installed."""
+    from fullconv.errors import MissingExtra
+
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise MissingExtra("the viewer needs starlette and uvicorn: pip install 'fullconv[view]'")
 
 
 def _opened(model: str, weights: str | None, input_shape: str | None) -> Any:
