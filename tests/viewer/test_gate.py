@@ -102,6 +102,7 @@ def test_every_answer_says_what_a_page_may_do(mapped: Mapped, serve: Serve, page
     assert rules["script-src"] == "'self'"  # no inline script, nothing of another machine
     assert rules["connect-src"] == "'self'"
     assert rules["frame-ancestors"] == "'none'"
+    assert heads.get_list("cache-control") == ["no-store"]  # the next server at this port is another one
     assert heads["x-content-type-options"] == "nosniff"
     assert heads["referrer-policy"] == "no-referrer"
     assert "access-control-allow-origin" not in heads

@@ -29,7 +29,7 @@ export const picture = async (path: string, signal: AbortSignal): Promise<ImageB
   createImageBitmap(await (await answer(path, { signal })).blob());
 export const cell = (result: number, row: number, col: number): Promise<Cell> => json(`/api/${result}/cell/${row}/${col}`);
 export const state = (result: number, after: number): Promise<State> => json(`/api/${result}/state?after=${after}`);
-export const areas = (result: number): Promise<{ cells: number[] }> => json(`/api/${result}/areas`);
+export const areas = (result: number): Promise<{ cells: number[] | null }> => json(`/api/${result}/areas`);
 export const peaks = (result: number, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
   json(`/api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
 export const verdicts = (result: number): Promise<{ verdicts: Verdict[] }> => json(`/api/${result}/verdicts`);

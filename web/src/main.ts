@@ -93,7 +93,7 @@ class Page {
   }
 
   private count(number: number): void {
-    void server.areas(number).then(({ cells }) => number === this.number && this.classes.areas(cells), (error: unknown) => this.warn(told(error)));
+    void server.areas(number).then(({ cells }) => cells && number === this.number && this.classes.areas(cells), (error: unknown) => this.warn(told(error)));
   }
 
   private choice(): CellLayer["choice"] {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.failures import reading
@@ -28,6 +29,7 @@ Span = tuple[int, int]
 _STACK = 4 << 20  # bytes of a tile of all classes
 _SIDES = (256, 128, 64)
 _DEEPEST = 3  # levels that are made here of what a run in progress has done, cell by cell
+_WON = 1 << 28  # cells of a tile of winners
 _RANGED = 1 << 22  # scores that are looked at to say from where to where they go
 
 
@@ -164,6 +166,8 @@ class Exhibit:
     def _every(self, step: int, rows: Span, cols: Span) -> tuple[Array, Array]:
         """Winners and scores of every so-manieth cell; rows are read one by one where they lie apart."""
         height, width = self.levels[0]
+        if (rows[1] - rows[0]) * (cols[1] - cols[0]) * step**2 > _WON:
+            raise BadInput("a store of winners alone has no coarser ones: zoom in")
         across = slice(max(0, cols[0] * step - self.lead[1]), max(0, min(cols[1] * step, width) - self.lead[1]))
         made = np.full((rows[1] - rows[0], cols[1] - cols[0]), -1, np.int64), np.full((rows[1] - rows[0], cols[1] - cols[0]), np.nan, np.float32)  # fmt: skip
         stripe = max(1, (1 << 22) // max(1, (cols[1] - cols[0]) * step))

@@ -26,6 +26,7 @@ _RULES = (
 )
 _HEADERS = {
     "content-security-policy": _RULES,
+    "cache-control": "no-store",  # another server may listen here next, and a browser would show this one's tiles as its own
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fullconv.errors import BadInput, FullconvError
+from fullconv.maps.classmap import ClassMap
 from fullconv.maps.summary import wins_of
 from fullconv.model import Model
 from fullconv.rasters.access import Access
@@ -30,7 +31,7 @@ from fullconv.viewer.verdicts import Verdicts
 PAGE = Path(__file__).with_name("page")
 FILES = {"": "index.html", "page.js": "page.js", "page.css": "page.css"}
 _PEAKS = 2000
-_KEPT = "private, max-age=3600"
+_COUNTED = 1 << 31  # scores that are all read because a page is opened
 _ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
 _ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
 
@@ -53,12 +54,10 @@ class Shown:
         self._image, self._model, self._access = image, model, access
         self._lock = Lock()
         self._asked: dict[int, Classifier] = {}
-        self._same: dict[int, bool | None] = {}
         self._pool = ThreadPoolExecutor(1)
         for exhibit in self.exhibits:
             self._require_size(exhibit)
-        for number in range(len(sources)):
-            self._pool.submit(self._look_at_image, number)
+        self._same = [self._pool.submit(self._is_same, exhibit) for exhibit in self.exhibits]
 
     def why_not(self, number: int) -> str:
         """Why the classifier cannot be asked of a result's cells; empty where it can."""
@@ -74,7 +73,7 @@ class Shown:
 
     def same_image(self, number: int) -> bool | None:
         """Whether the image is the one that a map was made of; None where that is not known, or not yet."""
-        return self._same.get(number)
+        return self._same[number].result() if self._same[number].done() else None
 
     def classifier(self, number: int) -> Classifier:
         """Who is asked of a result's cells.
@@ -85,14 +84,14 @@ class Shown:
         if self._image is None or self._model is None or self.why_not(number):
             raise BadInput(self.why_not(number))
         with self._lock:
-            if self._same.get(number) is False:
+            if self._same[number].result() is not True:  # waits for it
                 raise BadInput("the image is not the file that this map was made of, or has changed since")
             if number not in self._asked:
                 self._asked[number] = Classifier(self._model, self.exhibits[number], self._image, self._access)
             return self._asked[number]
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
         if self.picture is not None:
             self.picture.close()
 
@@ -103,17 +102,15 @@ class Shown:
                 f"{self._image}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
             )
 
-    def _look_at_image(self, number: int) -> None:
-        record = self.exhibits[number].found.record
+    def _is_same(self, exhibit: Exhibit) -> bool | None:
+        record = exhibit.found.record
         if record is None or self.picture is None or self._image is None:
-            return
+            return None
         about = self.picture.about
         try:
-            self._same[number] = is_same_image(
-                record.request, self._image, about.size, about.bands, self._access.subdataset
-            )
+            return is_same_image(record.request, self._image, about.size, about.bands, self._access.subdataset)
         except (OSError, FullconvError):
-            self._same[number] = None
+            return None
 
 
 def application(shown: Shown, hosts: frozenset[str], token: str, page: Path = PAGE) -> App:
@@ -175,9 +172,7 @@ class _Routes:
         return answer
 
     async def file(self, request: Request) -> Response:
-        return FileResponse(
-            self._page / FILES[request.url.path.removeprefix("/")], headers={"cache-control": "no-cache"}
-        )
+        return FileResponse(self._page / FILES[request.url.path.removeprefix("/")])
 
     def about(self, request: Request) -> Response:
         shown = self._shown
@@ -188,7 +183,7 @@ class _Routes:
     def image(self, request: Request) -> Response:
         path, picture = request.path_params, self._picture()
         data, kind = picture.tile(path["z"], path["row"], path["col"], _look(request, picture))
-        return Response(data, media_type=kind, headers={"cache-control": _KEPT})
+        return Response(data, media_type=kind)
 
     def scores(self, request: Request) -> Response:
         path, exhibit = request.path_params, self._exhibit(request)
@@ -196,12 +191,12 @@ class _Routes:
             raise IndexError("this map has too many classes for a tile of all")
         classes = (path["plane"], path["plane"] + 1) if "plane" in path else (0, len(exhibit.found.labels))
         part = exhibit.scores(path["z"], path["row"], path["col"], classes)
-        return self._numbers(exhibit, part.astype(part.dtype.newbyteorder("<")).tobytes())
+        return _raw(part.astype(part.dtype.newbyteorder("<")).tobytes())
 
     def winners(self, request: Request) -> Response:
         path, exhibit = request.path_params, self._exhibit(request)
         won, best = exhibit.winners(path["z"], path["row"], path["col"])
-        return self._numbers(exhibit, best.tobytes() + won.tobytes())
+        return _raw(best.tobytes() + won.tobytes())
 
     def cell(self, request: Request) -> Response:
         exhibit, row, col = self._cell(request)
@@ -232,12 +227,15 @@ class _Routes:
         })  # fmt: skip
 
     def areas(self, request: Request) -> Response:
-        return JSONResponse({"cells": wins_of(self._exhibit(request).found).tolist()})
+        found = self._exhibit(request).found
+        return JSONResponse({"cells": wins_of(found).tolist() if _scores(found) <= _COUNTED else None})
 
     def peaks(self, request: Request) -> Response:
         exhibit, plane = self._exhibit(request), request.path_params["plane"]
         if not plane < len(exhibit.found.labels):
             raise IndexError(f"no class {plane}")
+        if exhibit.found.grid.rows * exhibit.found.grid.cols > _COUNTED:
+            raise BadInput("the map is too large to look for its peaks here: fullconv export --what peaks writes them")
         every = exhibit.found.peaks(plane, _number(request, "threshold"))
         peaks = [{"row": p.row, "col": p.col, "score": p.score, "box": list(p.box)} for p in every[:_PEAKS]]
         return JSONResponse({"count": len(every), "peaks": peaks})
@@ -284,9 +282,9 @@ class _Routes:
         self._exhibit(request).found.centre(row, col)
         return row, col
 
-    def _numbers(self, exhibit: Exhibit, data: bytes) -> Response:
-        kept = _KEPT if exhibit.finished else "no-store"
-        return Response(data, media_type="application/octet-stream", headers={"cache-control": kept})
+
+def _scores(found: ClassMap) -> int:
+    return len(found.labels) * found.grid.rows * found.grid.cols
 
 
 def _told(work: Callable[[], Response]) -> Response:
@@ -300,6 +298,10 @@ def _told(work: Callable[[], Response]) -> Response:
         return _error(str(error), 409)
     except MemoryError:
         return _error("out of memory", 503)
+
+
+def _raw(data: bytes) -> Response:
+    return Response(data, media_type="application/octet-stream")
 
 
 def _error(text: str, status: int) -> Response:
