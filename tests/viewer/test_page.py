@@ -65,7 +65,7 @@ def show(browser: Any) -> Iterator[Open]:
     wrong: list[str] = []
     with ExitStack() as stack:
 
-        def start(*results: Any, image: Any = None, model: Any = None, at: str = "") -> Any:
+        def start(*results: Any, image: Any = None, model: Any = None, ratio: float = 1) -> Any:
             shown = Shown([str(each) for each in results], None if image is None else str(image), model)
             stack.callback(shown.close)
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -77,14 +77,14 @@ def show(browser: Any) -> Iterator[Open]:
             thread.start()
             stack.callback(thread.join)
             stack.callback(setattr, server, "should_exit", True)
-            context = browser.new_context(viewport={"width": 1200, "height": 800})
+            context = browser.new_context(viewport={"width": 1200, "height": 800}, device_scale_factor=ratio)
             stack.callback(context.close)
             page = context.new_page()
             page.asked = []
             page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("request", lambda request: page.asked.append(request.url))
-            page.goto(f"http://{host}/?token={TOKEN}{at}")
+            page.goto(f"http://{host}/?token={TOKEN}")
             page.wait_for_selector("#classes button")
             settled(page)
             wrong.extend(url for url in page.asked if not url.startswith((f"http://{host}/", "blob:", "data:")))
@@ -168,9 +168,10 @@ def places(
         yield left, top, across, down
 
 
-def test_what_is_drawn_at_a_hundred_places_is_what_the_map_says(show: Open, random_map: Any) -> None:
+@pytest.mark.parametrize("ratio", [1, 1.5])
+def test_what_is_drawn_at_a_hundred_places_is_what_the_map_says(show: Open, random_map: Any, ratio: float) -> None:
     result, image, found = random_map
-    page = show(result, image=image)
+    page = show(result, image=image, ratio=ratio)
     set_slider(page, "opacity", 100)
     for x, y, zoom in ((300, 200, 1.5), (123.4, 310, 3), (411.7, 99.9, 8), (77.7, 222.2, 23), (590, 395, 40)):
         middle = look(page, x, y, zoom)
@@ -178,7 +179,8 @@ def test_what_is_drawn_at_a_hundred_places_is_what_the_map_says(show: Open, rand
         screen = seen(page)
         for left, top, across, down in places(page, middle, x, y, zoom, 20):
             expected = found.colour(int(at(found, across, down).argmax()))
-            assert np.abs(screen[top, left].astype(int) - expected).max() <= 2, (zoom, across, down)
+            drawn = screen[int((top + 0.5) * ratio), int((left + 0.5) * ratio)]
+            assert np.abs(drawn.astype(int) - expected).max() <= 2, (zoom, across, down)
 
 
 def test_the_cell_under_the_pointer_is_the_maps(show: Open, random_map: Any) -> None:

@@ -19,7 +19,7 @@ interface Painted {
 
 export class CellLayer {
   choice: Choice;
-  private readonly tiles: Tiles<Scores>;
+  readonly tiles: Tiles<Scores>;
   private readonly painted = new Map<string, Painted>();
   private readonly sheet = new OffscreenCanvas(1, 1);
 
@@ -31,10 +31,6 @@ export class CellLayer {
   ) {
     this.choice = choice;
     this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, arrived);
-  }
-
-  get busy(): boolean {
-    return this.tiles.busy;
   }
 
   /** Draw what a screen of this size shows; what is to be said of it. */

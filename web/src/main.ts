@@ -15,6 +15,7 @@ import { Stage } from "./stage";
 import type { About, Cell, Peak, Result, State, Verdict } from "./told";
 
 const STEPS = 1000; // of the threshold's slider
+const SETTLES = 250; // ms between two looks whether all that is seen has come
 const POINTED = 70; // ms that a pointer rests before the server is asked for a cell
 
 class Page {
@@ -85,14 +86,19 @@ class Page {
     this.classes.take(result);
     this.run?.stop();
     this.run = new Run(number, (state, text) => this.progressed(number, state, text));
-    if (result.finished) this.count(number);
+    if (result.finished) setTimeout(() => number === this.number && this.count(number), SETTLES);
     void server.verdicts(number).then(({ verdicts }) => this.judged(verdicts), (error: unknown) => this.warn(told(error)));
     void this.point.show(result, number, null, false, this.plane, false);
     this.chose();
     if (keep) this.moved();
   }
 
+  /** Ask for the areas, once what is seen is there: the whole map is read for them. */
   private count(number: number): void {
+    if (this.stage.busy) {
+      setTimeout(() => number === this.number && this.count(number), SETTLES);
+      return;
+    }
     void server.areas(number).then(({ cells }) => cells && number === this.number && this.classes.areas(cells), (error: unknown) => this.warn(told(error)));
   }
 

@@ -55,6 +55,11 @@ export class Stage {
     this.resize();
   }
 
+  /** Whether something of what is seen has not come yet. */
+  get busy(): boolean {
+    return Boolean(this.cells?.tiles.busy || this.image?.tiles.busy);
+  }
+
   /** (height, width) of what is looked at, in pixels of the image. */
   get extent(): readonly [number, number] {
     return this.cells?.result.grid.image ?? [this.image?.about.height ?? 1, this.image?.about.width ?? 1];

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -31,6 +32,7 @@ from fullconv.viewer.verdicts import Verdicts
 PAGE = Path(__file__).with_name("page")
 FILES = {"": "index.html", "page.js": "page.js", "page.css": "page.css"}
 _PEAKS = 2000
+_AT_ONCE = 6  # answers that are made side by side: each takes the memory of what it reads
 _COUNTED = 1 << 31  # scores that are all read because a page is opened
 _ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
 _ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
@@ -144,12 +146,13 @@ class _Routes:
 
     def __init__(self, shown: Shown, page: Path) -> None:
         self._shown, self._page = shown, page
+        self._room = CapacityLimiter(_AT_ONCE)
 
     def threaded(self, work: Callable[[Request], Response]) -> Callable[[Request], Any]:
         """Work that reads, in a thread, with what is wrong as an answer."""
 
         async def answer(request: Request) -> Response:
-            return await run_in_threadpool(_told, lambda: work(request))
+            return await to_thread.run_sync(_told, lambda: work(request), limiter=self._room)
 
         return answer
 
