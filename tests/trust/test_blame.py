@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import fullconv
+from fullconv.errors import BadInput
 from tests import helpers as h
 from tests.formats.onnx.nets import ints, write
 from tests.formats.torch.nets import INEXACT, SHAPE
@@ -52,6 +53,10 @@ def test_shares_are_what_brute_force_finds() -> None:
     found = fullconv.blame(model, image, cells=1, seed=3, preprocess="unit")
     picked = int(np.random.default_rng(3).choice(17 * 15, 1, replace=False)[0])
     row, col = divmod(picked, 15)
+    assert found == fullconv.blame(model, image, at=[(row, col)], preprocess="unit")
+    for wrong in ([], [(17, 0)], [(0, -1)]):
+        with pytest.raises(BadInput, match="cells of a map of 17 × 15"):
+            fullconv.blame(model, image, at=wrong, preprocess="unit")
     x = torch.from_numpy(image.astype(np.float32) / 255)[None, None]
 
     def crop(v: torch.Tensor) -> torch.Tensor:

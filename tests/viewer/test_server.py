@@ -17,6 +17,7 @@ import zarr
 from PIL import Image
 
 import fullconv
+from fullconv.demonstration import demo_files
 from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.local import Local
@@ -168,6 +169,26 @@ def test_the_classifier_is_asked_on_exactly_this_crop(mapped: Mapped, serve: Ser
     for wrong in ({"row": 7}, {"row": "7", "col": 1}, {"row": True, "col": 1}):
         assert client.post("/api/0/ask", json=wrong).status_code == 400
     assert client.post("/api/0/ask", json={"row": 7, "col": 100_000}).status_code == 404
+
+
+def test_it_is_asked_as_the_map_was_made(serve: Serve, tmp_path: Path) -> None:
+    """Of a padded network: the classes kept and how pixels are preprocessed are the result's own."""
+    with demo_files() as data:
+        model = fullconv.load(data / "padded.onnx", check=False)
+        image = tmp_path / "part.png"
+        Image.open(data / "page.png").convert("L").crop((200, 200, 420, 380)).save(image)
+    made = {"preprocess": "unit"}
+    result = fullconv.map_raster(model, image, tmp_path / "x.zarr", keep="7,2", **made)
+    client = serve(tmp_path / "x.zarr", image=image, model=model)
+    pixels = np.asarray(Image.open(image))
+    for row, col in ((0, 0), (9, 20), (result.grid.rows - 1, result.grid.cols - 1)):
+        x0, y0, x1, y1 = (int(side) for side in result.box(row, col))
+        alone = fullconv.map(model, pixels[y0:y1, x0:x1], by="crops", **made).scores[[7, 2], 0, 0]
+        answer = client.post("/api/0/ask", json={"row": row, "col": col}).json()
+        np.testing.assert_allclose(answer["crop"], alone, atol=1e-6)
+        why = client.post("/api/0/why", json={"row": row, "col": col}).json()
+        assert why["shares"]
+        assert why["total"] >= np.abs(np.asarray(result.scores[:, row, col]) - alone).max() - 1e-5
 
 
 def test_another_network_or_image_is_not_asked(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
