@@ -266,6 +266,28 @@ def test_a_hostile_level_is_refused(mapped: Mapped, serve: Serve, tmp_path: Path
     assert "is no array of" in answer.json()["error"]
 
 
+def test_numbers_that_are_none_are_null(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
+    """A browser reads no NaN in JSON, and attributes come from anyone."""
+    result, stored = tmp_path / "hostile.zarr", ClassMap.load(mapped.result)
+    shutil.copytree(mapped.result, result)
+    attributes = json.loads((result / "zarr.json").read_text(encoding="utf-8"))
+    attributes["attributes"]["fullconv"] |= {
+        "pixel_size": [float("nan"), float("inf")],
+        "unit": "<b>",
+        "score_kind": "<i>",
+    }
+    (result / "zarr.json").write_text(json.dumps(attributes), encoding="utf-8")
+    about = serve(result).get("/api/about")
+    assert about.status_code == 200
+    assert about.json()["results"][0]["place"]["pixel_size"] == [None, None]
+    scores = np.asarray(stored.scores).copy()
+    scores[0, 20, 20], scores[1, 5, 5] = np.inf, -np.inf
+    ClassMap(scores, stored.grid, stored.labels).save(tmp_path / "x.npz")
+    client = serve(tmp_path / "x.npz")
+    assert client.get("/api/0/cell/20/20").json()["scores"][0] is None
+    assert client.get("/api/0/peaks/0?threshold=0.5").json()["peaks"][0]["score"] is None
+
+
 def test_a_run_in_progress_fills_in(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
     whole = ClassMap.load(mapped.result)
     assert whole.record is not None

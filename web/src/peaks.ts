@@ -69,7 +69,7 @@ export class Peaks {
     const head = el("tr", {}, ["", "score", "x", "y"].map((text) => el("th", { scope: "col" }, text || [el("span", { class: "unseen" }, "verdict")])));
     const rows = this.every.map((peak, i) => {
       const verdict = this.of(peak)?.verdict ?? "";
-      const cells = [SIGNS[verdict] ?? "", short(peak.score), placed((peak.box[0] + peak.box[2]) / 2), placed((peak.box[1] + peak.box[3]) / 2)];
+      const cells = [SIGNS[verdict] ?? "", short(peak.score ?? NaN), placed((peak.box[0] + peak.box[2]) / 2), placed((peak.box[1] + peak.box[3]) / 2)];
       const row = el("tr", { "aria-selected": i === this.at ? "true" : "false", class: verdict }, cells.map((text) => el("td", {}, text)));
       row.addEventListener("click", () => this.step(i));
       return row;

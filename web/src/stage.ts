@@ -215,7 +215,7 @@ export class Stage {
 
   /** The scale bar: its length on the screen, and what it says. */
   bar(place: Place): [number, string] {
-    const own = place.pixel_size?.[1] ?? 1;
+    const own = place.pixel_size?.[1] || 1;
     const length = roundLength((140 / this.sight.zoom) * own);
     const unit = place.pixel_size ? { micrometer: "µm", meter: "m" }[place.unit] ?? place.unit : "px";
     const [large, named] = unit === "µm" && length >= 1000 ? [1000, "mm"] : unit === "m" && length >= 1000 ? [1000, "km"] : [1, unit];

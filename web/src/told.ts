@@ -101,7 +101,7 @@ export interface State {
 export interface Peak {
   row: number;
   col: number;
-  score: number;
+  score: number | null;
   box: readonly [number, number, number, number];
 }
 

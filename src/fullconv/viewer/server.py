@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -179,9 +180,7 @@ class _Routes:
 
     def about(self, request: Request) -> Response:
         shown = self._shown
-        return JSONResponse(
-            described(shown.exhibits, shown.picture, [shown.why_not(i) for i in range(len(shown.exhibits))])
-        )
+        return _json(described(shown.exhibits, shown.picture, [shown.why_not(i) for i in range(len(shown.exhibits))]))
 
     def image(self, request: Request) -> Response:
         path, picture = request.path_params, self._picture()
@@ -208,7 +207,7 @@ class _Routes:
         confirmed = (
             None if found.confirmed is None else bool(np.asarray(found.confirmed[row : row + 1, col : col + 1])[0, 0])
         )
-        return JSONResponse({
+        return _json({
             "row": row, "col": col, "box": list(found.box(row, col)), "centre": list(found.centre(row, col)),
             "scores": [float(score) if np.isfinite(score) else None for score in scores], "confirmed": confirmed,
         })  # fmt: skip
@@ -224,14 +223,14 @@ class _Routes:
         exhibit = self._exhibit(request)
         exhibit.look()
         record, after = exhibit.found.record, _integer(request, "after")
-        return JSONResponse({
+        return _json({
             "finished": exhibit.finished, "epoch": exhibit.epoch, "done": exhibit.done[after : after + 5000], "count": len(exhibit.done),
             "of": 0 if record is None else len(record.tiles), "same": self._shown.same_image(request.path_params["result"]), "failed": failed(exhibit.found),
         })  # fmt: skip
 
     def areas(self, request: Request) -> Response:
         found = self._exhibit(request).found
-        return JSONResponse({"cells": wins_of(found).tolist() if _scores(found) <= _COUNTED else None})
+        return _json({"cells": wins_of(found).tolist() if _scores(found) <= _COUNTED else None})
 
     def peaks(self, request: Request) -> Response:
         exhibit, plane = self._exhibit(request), request.path_params["plane"]
@@ -241,11 +240,11 @@ class _Routes:
             raise BadInput("the map is too large to look for its peaks here: fullconv export --what peaks writes them")
         every = exhibit.found.peaks(plane, _number(request, "threshold"))
         peaks = [{"row": p.row, "col": p.col, "score": p.score, "box": list(p.box)} for p in every[:_PEAKS]]
-        return JSONResponse({"count": len(every), "peaks": peaks})
+        return _json({"count": len(every), "peaks": peaks})
 
     def verdicts(self, request: Request) -> Response:
         self._exhibit(request)
-        return JSONResponse({"verdicts": self._shown.verdicts[request.path_params["result"]].all()})
+        return _json({"verdicts": self._shown.verdicts[request.path_params["result"]].all()})
 
     def table(self, request: Request) -> Response:
         self._exhibit(request)
@@ -256,13 +255,13 @@ class _Routes:
 
     def say(self, request: Request, given: dict[str, Any]) -> Response:
         found = self._exhibit(request).found
-        return JSONResponse({"verdicts": self._shown.verdicts[request.path_params["result"]].say(found, given)})
+        return _json({"verdicts": self._shown.verdicts[request.path_params["result"]].say(found, given)})
 
     def ask(self, request: Request, given: dict[str, Any]) -> Response:
-        return JSONResponse(self._shown.classifier(request.path_params["result"]).ask(self._asked(request, given)))
+        return _json(self._shown.classifier(request.path_params["result"]).ask(self._asked(request, given)))
 
     def why(self, request: Request, given: dict[str, Any]) -> Response:
-        return JSONResponse(self._shown.classifier(request.path_params["result"]).why(self._asked(request, given)))
+        return _json(self._shown.classifier(request.path_params["result"]).why(self._asked(request, given)))
 
     def _exhibit(self, request: Request) -> Exhibit:
         exhibit: Exhibit = self._shown.exhibits[request.path_params["result"]]
@@ -301,6 +300,19 @@ def _told(work: Callable[[], Response]) -> Response:
         return _error(str(error), 409)
     except MemoryError:
         return _error("out of memory", 503)
+
+
+def _json(data: Any) -> Response:
+    """JSON has no word for what is no number: it is null."""
+    return JSONResponse(_finite(data))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(each) for key, each in data.items()}
+    return [_finite(each) for each in data] if isinstance(data, list | tuple) else data
 
 
 def _raw(data: bytes) -> Response:
