@@ -23,6 +23,7 @@ from fullconv.rasters.view import Selection, View
 from fullconv.viewer.cache import Cache
 
 Array = npt.NDArray[Any]
+Span = tuple[int, int]
 SIDE = 512
 _READ = 32  # pixels a side of a source that one of a tile is made of, at most
 _STRIP = 1 << 22  # numbers as stored that a tile is made of at once
@@ -46,6 +47,14 @@ class Look:
             raise BadInput(f"cut {self.cut}: percent at either end, from 0 to below 50")
 
 
+@dataclass(slots=True)
+class _Used:
+    """An open view, and who has it: the picture, and each thread that reads."""
+
+    view: View
+    users: int = 1
+
+
 class Picture:
     """An image, seen at any zoom."""
 
@@ -55,7 +64,7 @@ class Picture:
             self.about = view.about
         self.cache = Cache()
         self._lock, self._room = Lock(), BoundedSemaphore(_AT_ONCE)
-        self._views: dict[tuple[int, tuple[int, ...]], tuple[View, Lock]] = {}
+        self._views: dict[tuple[int, tuple[int, ...]], _Used] = {}
         self._ends: dict[Look, tuple[Array, Array]] = {}
 
     @property
@@ -110,9 +119,10 @@ class Picture:
         return _encoded(whole, np.pad(gone, lacks, constant_values=True), True)
 
     def close(self) -> None:
-        for view, lock in self._views.values():
-            with lock:
-                view.close()
+        with self._lock:
+            for used in self._views.values():
+                self._leave(used)
+            self._views.clear()
         self.cache.close()
 
     def _pixels(self, z: int, row: int, col: int, bands: tuple[int, ...]) -> tuple[Array, Array | None]:
@@ -141,23 +151,27 @@ class Picture:
         each = enumerate(self.about.levels)
         return max((i for i, level in each if level.height >= sides[0] and level.width >= sides[1]), default=0)
 
-    def _read(
-        self, level: int, bands: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]
-    ) -> tuple[Array, Array | None]:
+    def _read(self, level: int, bands: tuple[int, ...], rows: Span, cols: Span) -> tuple[Array, Array | None]:
+        """Pixels of a level of the file; any number of threads read at once, and a view is closed behind its last one."""
         with self._lock:
-            if (level, bands) not in self._views:
+            key = level, bands
+            if key not in self._views:
                 while len(self._views) >= _OPEN:
-                    view, lock = self._views.pop(next(iter(self._views)))
-                    with lock:
-                        view.close()
+                    self._leave(self._views.pop(next(iter(self._views))))
                 select = Selection(level=level, bands=bands, access=self._access)
-                self._views[level, bands] = View(self.image, select), Lock()
-            view, lock = self._views[level, bands]
-            lock.acquire()
+                self._views[key] = _Used(View(self.image, select))
+            used = self._views[key]
+            used.users += 1
         try:
-            return view.read(rows, cols)
+            return used.view.read(rows, cols)
         finally:
-            lock.release()
+            with self._lock:
+                self._leave(used)
+
+    def _leave(self, used: _Used) -> None:
+        used.users -= 1
+        if not used.users:
+            used.view.close()
 
     def _toned(self, pixels: Array, look: Look) -> Array:
         """(H, W, 1 or 3) uint8."""
@@ -190,7 +204,7 @@ class Picture:
 
 
 def _made(
-    pixels: Array, gone: Array | None, start: tuple[int, int], axes: tuple[Axis, Axis], rows: tuple[int, int], cols: tuple[int, int]
+    pixels: Array, gone: Array | None, start: tuple[int, int], axes: tuple[Axis, Axis], rows: Span, cols: Span
 ) -> tuple[Array, Array]:  # fmt: skip
     """Pixels of a level, and which of them are made of missing ones by more than half; what is missing has no weight."""
     values = pixels.astype(np.float32)
