@@ -219,6 +219,22 @@ def test_what_is_chosen_asks_nothing_and_is_drawn(show: Open, random_map: Any) -
     assert page.asked[before:] == []
 
 
+def test_another_result_is_looked_at_in_the_same_way(show: Open, random_map: Any, tmp_path: Path) -> None:
+    result, image, found = random_map
+    turned = ClassMap(found.scores[::-1].copy(), GRID, LABELS[::-1], score_kind="probabilities")
+    turned.save(tmp_path / "turned.npz")
+    page = show(result, tmp_path / "turned.npz", image=image)
+    look(page, 300, 200, 8, "3,0.5")
+    page.mouse.move(2, 2)
+    box = page.locator("#canvas").bounding_box()
+    part = slice(int(box["y"]) + 60, int(box["y"]) + 400), slice(int(box["x"]) + 10, int(box["x"]) + 400)
+    before = seen(page)[part]
+    page.select_option("#result", "1")
+    page.wait_for_function("() => location.hash === '#300.0,200.0,8,0,0.5,1'")
+    settled(page)
+    np.testing.assert_array_equal(seen(page)[part], before)
+
+
 def test_names_are_text_and_the_page_says_what_it_shows(show: Open, random_map: Any) -> None:
     result, image, _ = random_map
     page = show(result, image=image)

@@ -67,11 +67,14 @@ class Page {
     return found;
   }
 
-  /** Show one of the results, where the image is looked at already. */
+  /** Show one of the results, where the image is looked at already, by the class and threshold that were looked at where it has them. */
   private show(number: number, keep = true): void {
+    const [before, label] = [this.result, this.plane === null ? null : this.result.labels[this.plane]];
     this.number = number;
     const { result } = this;
-    [this.plane, this.threshold] = [result.labels.length === 1 ? 0 : null, result.range[0]];
+    const plane = label === null ? -1 : result.labels.findIndex((each) => each === label);
+    this.plane = plane >= 0 ? plane : result.labels.length === 1 ? 0 : null;
+    if (!keep || result.kind !== before.kind) this.threshold = result.range[0];
     this.stage.cells = new CellLayer(result, number, this.choice(), () => this.stage.draw());
     [this.stage.failed, this.stage.chosen, this.stage.marks] = [result.failed, null, []];
     this.listed = false;
