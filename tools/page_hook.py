@@ -26,8 +26,12 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
                     "no npm (Node.js 20): packed without the viewer's page, and `fullconv view` will say so"
                 )
             return
-        subprocess.run([npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=web, check=True)
-        subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True)
+        install = [npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+        try:
+            subprocess.run(install, cwd=web, check=True)
+            subprocess.run([npm, "run", "--silent", "build"], cwd=web, check=True)
+        except (subprocess.CalledProcessError, OSError) as error:  # a registry that is not reached, say
+            self.app.display_warning(f"packed without the viewer's page, and `fullconv view` will say so ({error})")
 
 
 def _is_older(page: Path, web: Path) -> bool:
