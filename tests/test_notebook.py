@@ -86,7 +86,7 @@ def shown(page: Path, found: ClassMap) -> Iterator[tuple[Any, str, list[str]]]:
         "20 of 1,584 cells compared, 100.00% agree, differences up to ",
         [HOSTILE, "take the map for the crops"],
     )
-    streamed = fullconv.plan_raster(model, page, memory=1 << 30, **HOW)
+    streamed = fullconv.plan_raster(model, page, memory=8 << 30, **HOW)
     yield streamed, "StreamPlan(220 × 160 px, 1 tile, ", ["220×160 px (0 megapixels), 33 × 48 cells"]
     other = replace(found, scores=np.roll(found.scores, 1, axis=0))
     compared = fullconv.compare(found, other)

@@ -52,7 +52,8 @@ VALUES: dict[str, list[str]] = {
     "--memory": ["--memory", "8GB"], "--workers": [], "--dask": ["--dask", "tcp://127.0.0.1:9"], "--device": ["--device", "cpu"],
     "--threads": ["--threads", "1"], "--runtime": ["--runtime", "onnxruntime"], "--precision": [], "--batch": ["--batch", "2"],
     "--no-verify": ["--no-verify"], "--adapt": ["--adapt", "200"], "--confirm": ["--confirm", "0.5"], "--compile": ["--no-compile"],
-    "--fail-if": ["--fail-if", "area(1) < 0.5 cells"], "--summary": [], "--help": ["--help"], "-h": ["-h"],
+    "--fail-if": ["--fail-if", "area(1) < 0.5 cells"], "--summary": [], "--card": [], "--weights-prefix": [], "--rename": [],
+    "--mean": ["--mean", "0.5"], "--std": ["--std", "0.5"], "--colours": [], "--device-memory": [], "--view": [], "--help": ["--help"], "-h": ["-h"],
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests import helpers as h
@@ -13,6 +14,7 @@ from tests.cli.conftest import Run
 from tests.rasters.pictures import ome_tiff, scene
 
 
+@pytest.mark.long
 def test_resolution_bands_and_area(run: Run, net: tuple[Path, Path], tmp_path: Path) -> None:
     image = ome_tiff(tmp_path / "x.ome.tif", scene(300, 320), mpp=0.25)
     mask = np.zeros((300, 320), np.uint8)

@@ -98,9 +98,10 @@ def test_bf16_is_refused_where_it_is_not_to_be_had(lenet, cat: Path) -> None:
         assert np.abs(exact - rough).max() < 0.2
     else:
         with pytest.raises(BadInput, match="no bf16 instructions"):
-            map_image(lenet, cat, precision="bf16")
+            map_image(lenet, cat, runtime="openvino", precision="bf16")
 
 
+@pytest.mark.long
 def test_bf16_says_what_it_costs(lenet, cat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On processors without bf16 the engine computes in fp32 all the same: the cost told is noise."""
     monkeypatch.setattr("fullconv.runtimes.openvino.has_bf16", lambda core=None: True)

@@ -108,7 +108,7 @@ def test_levels_are_those_of_the_whole_map(
     cut: str, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In any order of tiles, with tiles of nothing, by several threads, in one run or two."""
-    monkeypatch.setattr(layout, "_LEAST", 4)
+    monkeypatch.setattr(layout, "LEAST", 4)
     monkeypatch.setattr(layout, "CHUNK_BYTES", 100)  # few planes a chunk
     rows, cols, chunk, tile, lead = CUTS[cut]
     about = record(rows, cols, chunk, tile, lead, stored, 3)
@@ -147,7 +147,7 @@ def test_levels_are_those_of_the_whole_map(
 
 def test_levels_are_made_while_tiles_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, so that nothing is left for the end; and what is in memory is not read back."""
-    monkeypatch.setattr(layout, "_LEAST", 4)
+    monkeypatch.setattr(layout, "LEAST", 4)
     about = record(64, 64, (4, 4), (16, 16), (0, 0), "float32", 2)
     store = Store.create(storage_of(tmp_path / "x.zarr"), about)
     read = []
@@ -162,7 +162,7 @@ def test_levels_are_made_while_tiles_are_written(tmp_path: Path, monkeypatch: py
 
 
 def test_a_level_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_LEAST", 4)
+    monkeypatch.setattr(layout, "LEAST", 4)
     about = record(32, 32, (4, 4), (16, 16), (0, 0), "float32", 2)
     digests = []
     for name in ("whole", "gone"):
@@ -178,7 +178,7 @@ def test_a_level_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_neighbour_that_is_damaged_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_LEAST", 4)
+    monkeypatch.setattr(layout, "LEAST", 4)
     about = record(16, 16, (4, 4), (4, 4), (0, 0), "float32", 2)
     store = Store.create(storage_of(tmp_path / "x.zarr"), about)
     tiles = list(about.tiles)

@@ -281,6 +281,7 @@ def test_names_of_an_onnx_file_are_the_modules_and_roles_follow_their_readers(tm
     assert worst(run(load(path), images(model)), answer(module, images(model))) < TIGHT
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["caffe", "onnx"])
 def test_a_module_copies_compiles_and_exports(which: str, tmp_path: Path) -> None:
     model = (h.model(PAIRS) if which == "caffe" else normed(tmp_path)).cast()

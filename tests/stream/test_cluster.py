@@ -173,7 +173,7 @@ def test_tiles_of_a_process_go_through_one_pipeline() -> None:
         list(pool.map(lambda row: bench.submit(_tile(row)).result(10), range(40)))
     bench.close()
     assert few.kept == {row: float(row) for row in range(40)}
-    assert frozenset(few.busy) in few.together
+    assert any({"load", "run"} <= at_once for at_once in few.together), "one is read while another runs"
 
 
 def test_a_worker_of_one_thread_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_worker_of_one_thread_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> 
     bench.close()
     assert [outcome.name for outcome in outcomes] == [f"{row}-0" for row in range(12)]
     assert sum(outcome.seconds.get("run", 0) for outcome in outcomes) > 0
-    assert frozenset(few.busy) in few.together
+    assert any({"load", "run"} <= at_once for at_once in few.together), "one is read while another runs"
 
 
 def test_a_tile_that_fails_fails_alone() -> None:
@@ -235,6 +235,7 @@ def test_tasks_follow_the_workers_that_are_there_now(monkeypatch: pytest.MonkeyP
     assert crowd.wanted() == 3, "some wait for workers to come"
 
 
+@pytest.mark.long
 def test_the_scheduler_ends(alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, expected = alone
     about = tmp_path / "scheduler.json"

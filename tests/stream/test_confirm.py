@@ -166,6 +166,7 @@ def test_in_memory(found: ClassMap, model: Model, image: Path, tmp_path: Path) -
     assert again.statement == held.statement
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [{}, {"stored": "uint8"}, {"keep": "top1"}], ids=str)
 def test_detections(model: Model, image: Path, crops: np.ndarray, more: dict, tmp_path: Path) -> None:
     found = map_raster(
@@ -328,6 +329,7 @@ def test_a_damaged_statement(damage: dict, found: ClassMap, folder: Path, tmp_pa
         ClassMap.load(tmp_path / "x.zarr")
 
 
+@pytest.mark.long
 def test_an_adapted_network_is_confirmed_by_its_classifier(
     model: Model, image: Path, crops: np.ndarray, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def _namespace() -> bool:
     return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not _namespace(), reason="no mounts of one's own here")
 def test_a_real_disk_that_fills_and_one_that_is_read_only(tmp_path: Path) -> None:
     image = runs.picture(tmp_path / "x.npy", 700, 600)
@@ -161,6 +162,7 @@ def test_missing_data_that_is_no_number_goes_on(tmp_path: Path, monkeypatch: pyt
     assert told[-1][0] == "finished"
 
 
+@pytest.mark.long
 def test_an_output_that_is_removed_meanwhile(whole, tmp_path: Path) -> None:
     image, _, expected = whole
     out = tmp_path / "x.zarr"

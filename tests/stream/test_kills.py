@@ -89,6 +89,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return runs.digest(out)
 
 
+@pytest.mark.long
 def test_kills_while_groups_are_settled(whole: dict[str, str], tmp_path: Path) -> None:
     out, chance = tmp_path / "x.zarr", random.Random(0)
     told: set[str] = set()

@@ -19,6 +19,16 @@ SHAPE = (1, 4, 4)
 BLANK = (1, 7, 8)  # tiles without work
 
 
+class Number(int):
+    """A tile by its number."""
+
+    is_made = True
+
+
+def tiles(count: int) -> list[Number]:
+    return [Number(i) for i in range(count)]
+
+
 class Slow:
     """A worker whose stages take so long, its own door, and that counts what is alive."""
 
@@ -99,7 +109,7 @@ class Slow:
 @pytest.mark.parametrize("slow", ["load", "start", "finish", "put", "commit"])
 def test_memory_is_bounded_whichever_stage_is_slow(slow: str) -> None:
     worker = Slow(**{slow: 0.02})
-    run_tiles(worker, range(12), SHAPE, lambda done: None)
+    run_tiles(worker, tiles(12), SHAPE, lambda done: None)
     assert worker.kept == list(range(12)), "all tiles, in order"
     assert worker.most["pixels"] <= PIXELS
     assert worker.most["flights"] <= worker.depth
@@ -110,7 +120,7 @@ def test_memory_is_bounded_whichever_stage_is_slow(slow: str) -> None:
 
 def test_stages_overlap() -> None:
     worker = Slow(0.02, 0.02, 0.02, 0.02, 0.02)
-    run_tiles(worker, range(12), SHAPE, lambda done: None)
+    run_tiles(worker, tiles(12), SHAPE, lambda done: None)
     assert frozenset(worker.times) in worker.together
 
 
@@ -126,7 +136,7 @@ def test_stages_overlap() -> None:
 )
 def test_what_limits_is_told(slow: str, told: str) -> None:
     worker = Slow(**{slow: 0.02})
-    run_tiles(worker, range(12), SHAPE, lambda done: None)
+    run_tiles(worker, tiles(12), SHAPE, lambda done: None)
     limit, share = worker.timings.limit()
     assert (limit, share > 0.7) == (told, True), worker.timings.seconds
     assert str(worker.timings).startswith(f"limited by {told}: {share:.0%} of the time (")
@@ -137,7 +147,7 @@ def test_what_fails_stops_all_and_is_told(stage: str) -> None:
     worker = Slow(fails=stage)
     told: list[SimpleNamespace] = []
     with pytest.raises(OSError, match=stage):
-        run_tiles(worker, range(100), SHAPE, told.append)
+        run_tiles(worker, tiles(100), SHAPE, told.append)
     assert [done.tile for done in told] == worker.kept == list(range(len(told))), "what is told is kept"
     if stage != "commit":
         assert worker.kept == [0, 1, 2, 3], "those before it are kept"
@@ -159,7 +169,7 @@ def test_what_is_written_is_marked_when_the_keyboard_stops_it() -> None:
 
     worker.finish = finish
     with pytest.raises(KeyboardInterrupt):
-        run_tiles(worker, range(100), SHAPE, told.append)
+        run_tiles(worker, tiles(100), SHAPE, told.append)
     assert [put.tile for put in told] == worker.kept
     assert worker.alive["unmarked"] == 0, "nothing is written and left without its mark"
 
@@ -173,7 +183,7 @@ def test_tiles_that_are_committed_together_are_few() -> None:
         original(puts)
 
     worker.commit = commit
-    run_tiles(worker, range(30), SHAPE, lambda put: None)
+    run_tiles(worker, tiles(30), SHAPE, lambda put: None)
     assert worker.kept == list(range(30))
     assert 1 < max(sizes) <= UNMARKED
 
@@ -191,5 +201,5 @@ def test_tiles_that_are_not_there_yet() -> None:
     worker = Slow(fails="finish")
     worker.kept = []
     with pytest.raises(OSError, match="finish"):
-        run_tiles(worker, (None if t is None else t + 1 for t in coming()), SHAPE, lambda put: None)
+        run_tiles(worker, (None if t is None else Number(t + 1) for t in coming()), SHAPE, lambda put: None)
     assert worker.kept == [1, 2, 3]

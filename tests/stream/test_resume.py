@@ -38,6 +38,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     return image, runs.digest(folder / "x.zarr")
 
 
+@pytest.mark.long
 def test_killed_at_random_moments(undisturbed, tmp_path: Path) -> None:
     image, expected = undisturbed
     chance = random.Random(0)
@@ -59,6 +60,7 @@ def test_killed_at_random_moments(undisturbed, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["x.zarr"]
 
 
+@pytest.mark.long
 def test_stopped_by_the_keyboard(undisturbed, tmp_path: Path) -> None:
     image, expected = undisturbed
     out = tmp_path / "x.zarr"
@@ -99,7 +101,9 @@ def test_only_tiles_that_are_not_done_are_done(tmp_path: Path, monkeypatch: pyte
     assert len(count) - seen == len(found.record.tiles) - marked
 
 
-@pytest.mark.parametrize("at", ["chunk", "mark", "coarser", "levels"])
+@pytest.mark.parametrize(
+    "at", ["chunk", "mark", *(pytest.param(at, marks=pytest.mark.long) for at in ("coarser", "levels"))]
+)
 def test_a_disk_that_fills_loses_nothing(at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = runs.picture(tmp_path / "x.npy", 1200, 1100)
     model = runs.digits()
@@ -176,6 +180,7 @@ def test_a_mark_follows_the_fsync_of_what_it_marks(tmp_path: Path, monkeypatch: 
     assert len(marked) > 1
 
 
+@pytest.mark.long
 def test_a_second_process_is_refused_while_the_first_lives(tmp_path: Path) -> None:
     image = runs.picture(tmp_path / "x.npy", 3000, 3000)
     out = tmp_path / "x.zarr"

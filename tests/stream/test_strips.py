@@ -112,6 +112,7 @@ def net() -> Model:
     return loaded(residual())
 
 
+@pytest.mark.long
 def test_goes_on_after_any_strip(net: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, how = pixels(1000, 2200), {"preprocess": "unit", "memory": 7 << 20}
     whole = map_raster(net, image, tmp_path / "whole.zarr", **how)

@@ -60,6 +60,7 @@ def test_what_fits_neither_way_is_told(tight: None) -> None:
         map_whole(runs.digits(), PIXELS, memory=10 << 20)
 
 
+@pytest.mark.long
 def test_a_small_file_that_unfolds_to_a_large_image_is_mapped_within_memory(
     tmp_path: Path, tight: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ def test_another_request_is_told_and_restart_makes_it_anew(slides: Path, tmp_pat
     assert not study.failed
 
 
+@pytest.mark.long
 def test_side_by_side_is_the_same(slides: Path, tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
     images = paths(slides, "a", "bad", "c")

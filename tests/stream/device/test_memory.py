@@ -130,6 +130,7 @@ print(seen["done"]["peak_bytes"], seen["done"]["predicted_bytes"], seen["plan"][
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runtime", ["torch:cpu", "torch:cpu,cpu"])
 def test_the_process_takes_no_more_than_what_is_predicted(runtime: str, tmp_path: Path) -> None:
     line = [sys.executable, "-c", PEAK, str(tmp_path / "x.zarr"), runtime]

@@ -138,7 +138,7 @@ def test_a_stream_by_torch_takes_it_and_the_store_is_the_same_to_the_byte(
 
 def test_several_devices_make_the_store_of_one(tmp_path: Path) -> None:
     model, image = colours(), noise()
-    kept = {"keep": "top1", "preprocess": "unit", "memory": 190 << 20}
+    kept = {"keep": "top1", "preprocess": "unit", "memory": 300 << 20}
     one = map_raster(model, image, tmp_path / "one.zarr", runtime="torch:cpu", **kept)
     two = map_raster(model, image, tmp_path / "two.zarr", runtime="torch:cpu,cpu", **kept)
     assert np.array_equal(np.asarray(one.scores), np.asarray(two.scores), equal_nan=True)
