@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,13 @@ def named(document: Path) -> str:
     return document.relative_to(ROOT / "docs").as_posix() if document.is_relative_to(ROOT / "docs") else document.name
 
 
+LONG = ("exactness.md", "slides.md")  # those whose commands take longest
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _document(path: Path) -> Any:
+    marks = [pytest.mark.long] if path.name in LONG and path.parent.name == "docs" else []
+    return pytest.param(path, id=named(path), marks=marks)
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ def folder(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras under NumPy 2
-@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+@pytest.mark.parametrize("document", [_document(path) for path in DOCUMENTS])
 def test_blocks_run(
     document: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
