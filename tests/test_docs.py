@@ -39,7 +39,7 @@ def named(document: Path) -> str:
     return document.relative_to(ROOT / "docs").as_posix() if document.is_relative_to(ROOT / "docs") else document.name
 
 
-LONG = ("exactness.md", "slides.md")  # those whose commands take longest
+LONG = ("exactness.md", "memory.md", "slides.md", "use.md")  # those whose commands take longest
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

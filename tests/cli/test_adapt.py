@@ -58,6 +58,7 @@ def test_a_name_that_no_file_can_have_is_told_before_the_work(
     assert "a network of onnx is written as .onnx" in found.err
 
 
+@pytest.mark.long
 def test_a_map_is_fitted_to_the_images_that_it_is_of_and_a_store_goes_on_with_its_network(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

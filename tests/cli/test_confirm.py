@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.long
 def test_a_store_and_what_becomes_of_it(folder: Path, run: Run, tmp_path: Path) -> None:
     out = tmp_path / "x.zarr"
     made = run(

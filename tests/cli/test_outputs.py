@@ -67,6 +67,7 @@ TILES = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("out", "names"), [("maps", tuple(VALUES)), ("x.zarr", TILES)])
 def test_no_option_changes_what_is_written(
     run: Run,

@@ -173,6 +173,7 @@ def record(out: Path):
     return Store.record_of(storage_of(out)).request
 
 
+@pytest.mark.long
 def test_a_stored_run_goes_on_with_the_engine_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = runs.picture(tmp_path / "x.npy", 1300, 1100)
     asked = {"preprocess": "unit", "memory": 262 << 20}

@@ -102,7 +102,9 @@ def _digest(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("stored", ["float32", "float16", "uint8"])
+@pytest.mark.parametrize(
+    "stored", ["float32", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("float16", "uint8"))]
+)
 @pytest.mark.parametrize("cut", CUTS)
 def test_levels_are_those_of_the_whole_map(
     cut: str, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -97,6 +97,7 @@ def test_workers_of_this_machine(alone, tmp_path: Path) -> None:
     assert tiles[-1]["peak_bytes"] > 50e6
 
 
+@pytest.mark.long
 def test_one_worker_of_several_threads(alone, tmp_path: Path) -> None:
     """What ``dask worker ADDRESS`` starts: threads that share a network, an open image and two buffers."""
     image, expected = alone
@@ -389,6 +390,7 @@ def test_an_object_store(alone, tmp_path: Path) -> None:
     assert again.at(500, 600).tolist() == expected.at(500, 600).tolist()
 
 
+@pytest.mark.long
 def test_an_object_store_goes_on_too(alone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fullconv.results.remote import Remote
 

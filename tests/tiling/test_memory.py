@@ -101,6 +101,7 @@ def test_the_engine_takes_what_is_predicted(net: str, shared: Path) -> None:
     assert 0.9 <= predicted / measured <= 1.1, (predicted, measured)
 
 
+@pytest.mark.long
 def test_a_run_takes_what_is_predicted(tmp_path: Path) -> None:
     """The whole process, as the system counts it, over three budgets."""
     from tests.stream import runs
