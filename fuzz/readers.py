@@ -180,9 +180,11 @@ def small() -> Any:
 
 
 def _state(path: Path) -> None:
+    from fullconv.formats.torch.checkpoint import read_tensors
+    from fullconv.formats.torch.readings import Weights
     from fullconv.formats.torch.source import build
 
-    build("fuzz.readers:small", path)
+    build("fuzz.readers:small", Weights(path, read_tensors(path)))
 
 
 # Results, labels, preprocessing -------------------------------------------------------------------
