@@ -12,8 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -27,14 +25,10 @@ from fullconv import map_raster, version
 from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
-from fullconv.results.store import Put, Store
+from fullconv.results.store import Store
 from fullconv.stream import cluster, worker
-from fullconv.stream.door import Done, Loaded
 from fullconv.stream.run import job_of
-from fullconv.stream.timings import Timings
 from fullconv.stream.work import Worker
-from fullconv.tiling.cut import Side
-from fullconv.tiling.tiles import Tile
 from tests.stream import runs
 
 dask = pytest.importorskip("dask")
@@ -109,105 +103,6 @@ def test_one_worker_of_several_threads(alone, tmp_path: Path) -> None:
     ):
         map_raster(runs.digits(), image, tmp_path / "x.zarr", client=connected, **HOW)
     assert runs.digest(tmp_path / "x.zarr") == expected
-
-
-class Few:
-    """A worker of tiles of numbers, its own door; each stage is done by one thread at a time."""
-
-    depth = 2
-
-    def __init__(self, fails: frozenset[int] = frozenset()) -> None:
-        self.busy = {"load": 0, "run": 0, "put": 0}
-        self.together: set[frozenset[str]] = set()
-        self.kept: dict[int, float] = {}
-        self.fails = fails
-        self.timings = Timings()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.busy[name] += 1
-        assert self.busy[name] == 1, f"two threads {name}"
-        self.together.add(frozenset(name for name, count in self.busy.items() if count))
-        time.sleep(0.002)
-        yield
-        self.busy[name] -= 1
-
-    def door(self, shape):
-        return self
-
-    def load(self, tile):
-        with self.stage("load"):
-            return Loaded(tile, np.full((50, 50, 1), tile.row, np.uint8), None, np.ones((1, 1), bool))
-
-    def start(self, loaded):
-        return loaded
-
-    def finish(self, loaded):
-        if loaded.tile.row in self.fails:
-            raise MemoryError(str(loaded.tile.row))
-        with self.stage("run"):
-            return Done(loaded.tile, loaded.pixels.astype(np.float32), None, {})
-
-    def put(self, done):
-        with self.stage("put"):
-            low, high = float(done.scores.min()), float(done.scores.max())
-            self.kept[done.tile.row] = low if low == high else np.nan
-            return Put(done.tile, {}, {}, {})
-
-    def commit(self, puts):
-        pass
-
-    def close(self):
-        pass
-
-
-def _tile(row: int) -> Tile:
-    side = Side((row, row + 1), ((row, row + 1),))
-    return Tile(row, 0, side, side)
-
-
-def test_tiles_of_a_process_go_through_one_pipeline() -> None:
-    """By threads that all want one at once; each tile's scores come from its own pixels."""
-    few = Few()
-    bench = worker.Bench(few, (1, 50, 50))
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda row: bench.submit(_tile(row)).result(10), range(40)))
-    bench.close()
-    assert few.kept == {row: float(row) for row in range(40)}
-    assert any({"load", "run"} <= at_once for at_once in few.together), "one is read while another runs"
-
-
-def test_a_worker_of_one_thread_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that waits for its tile leaves its thread to the next."""
-    few = Few()
-    few.store = SimpleNamespace(storage=SimpleNamespace(mark_of=lambda run, name: None))
-    bench = worker.Bench(few, (1, 50, 50))
-    monkeypatch.setattr(worker, "_bench_of", lambda *args: bench)
-    with distributed.Client(
-        processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-    ) as client:
-        made = [client.submit(worker.do_tile, None, "run", _tile(row), (1, 50, 50), pure=False) for row in range(12)]
-        outcomes = client.gather(made)
-    bench.close()
-    assert [outcome.name for outcome in outcomes] == [f"{row}-0" for row in range(12)]
-    assert sum(outcome.seconds.get("run", 0) for outcome in outcomes) > 0
-    assert any({"load", "run"} <= at_once for at_once in few.together), "one is read while another runs"
-
-
-def test_a_tile_that_fails_fails_alone() -> None:
-    """Those before it are stored, and those behind it begin anew."""
-    few = Few(fails=frozenset({3, 4, 11}))
-    bench = worker.Bench(few, (1, 50, 50))
-    waiting = [bench.submit(_tile(row)) for row in range(16)]
-    for row, future in enumerate(waiting):
-        if row in few.fails:
-            with pytest.raises(MemoryError, match=str(row)):
-                future.result(10)
-        else:
-            assert future.result(10).tile.row == row
-    bench.close()
-    assert set(few.kept) == set(range(16)) - few.fails
-    assert len(bench) == 0
 
 
 def test_a_refusal_of_a_worker_comes_back_as_one() -> None:

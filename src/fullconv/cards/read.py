@@ -12,7 +12,8 @@ from fullconv.cards.card import Card, Kind
 from fullconv.errors import BadInput
 from fullconv.maps.labelfiles import labels_in
 from fullconv.rasters.preprocess import NAMED, Preprocess
-from fullconv.system.guard import reads, require_file, resolved
+from fullconv.system.guard import resolved
+from fullconv.system.text import read_text
 
 LONGEST = 4 << 20  # bytes of a card; one of 21,000 classes with colours takes some 1.5 MB
 _TEXTS = ("network", "weights", "fingerprint", "weights_prefix", "output", "activation", "licence", "source")
@@ -29,14 +30,7 @@ def read_card(path: Path) -> Card:
     Raises:
         BadInput: no TOML, an unknown key (the nearest known one is told), a value that is none, or code of one's own as the network.
     """
-    require_file(path, "model card")
-    reads(path)
-    if path.stat().st_size > LONGEST:
-        raise BadInput(f"{path}: is larger than any model card ({LONGEST >> 20} MB)")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a readable text file ({error})") from None
+    text = read_text(path, "model card", LONGEST)
     return parse_card(text, str(path), path.parent)
 
 

@@ -25,22 +25,30 @@ _OF_CLASS = ("share", "best", "x", "y")
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Of one class: its share of the cells with an answer, its highest score, and the pixel (x, y) at that cell's centre."""
+    """Of one class: the cells that it wins and their share of those with an answer, its highest score, and the pixel (x, y) at that cell's centre.
 
+    ``over`` are the cells that score a threshold, None where none was given.
+    """
+
+    cells: int
     share: float
     best: float | None
     x: float | None
     y: float | None
+    over: int | None = None
 
 
-def overviews(result: ClassMap) -> tuple[int, list[Overview]]:
+def overviews(result: ClassMap, threshold: float | None = None) -> tuple[int, list[Overview]]:
     """How many cells have an answer, and what each class shows, in one pass over the map."""
     count = len(result.labels)
-    wins, best = np.zeros(count, np.int64), np.full(count, -np.inf, np.float32)
+    wins, over = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    best = np.full(count, -np.inf, np.float32)
     at = np.zeros((count, 2), np.int64)
     for top, left, winners in result.winning():
         wins += np.bincount(winners[winners >= 0], minlength=count)
         part = np.asarray(result.scores[:, top : top + winners.shape[0], left : left + winners.shape[1]])
+        if threshold is not None:
+            over += (part >= threshold).sum(axis=(1, 2))  # false where there is no answer
         flat = np.where(np.isnan(part), -np.inf, part).reshape(count, -1)
         where = flat.argmax(axis=1)
         highest = flat[np.arange(count), where]
@@ -51,11 +59,10 @@ def overviews(result: ClassMap) -> tuple[int, list[Overview]]:
     answered = int(wins.sum())
     made = []
     for i in range(count):
-        if np.isneginf(best[i]):
-            made.append(Overview(0.0, None, None, None))
-            continue
-        x, y = result.centre(int(at[i, 0]), int(at[i, 1]))
-        made.append(Overview(int(wins[i]) / max(1, answered), float(best[i]), float(x), float(y)))
+        seen = not np.isneginf(best[i])
+        x, y = result.centre(int(at[i, 0]), int(at[i, 1])) if seen else (None, None)
+        cells, many = int(wins[i]), None if threshold is None else int(over[i])
+        made.append(Overview(cells, cells / max(1, answered), float(best[i]) if seen else None, x, y, many))
     return answered, made
 
 
@@ -118,14 +125,15 @@ class ImageTable:
         )
 
     def _add(self, first: Mapping[str, Any], classes: Sequence[Any]) -> None:
-        line = _line([_text(first.get(name, "")) for name in FIRST] + [_text(value) for value in classes])
+        line = _line([cell_text(first.get(name, "")) for name in FIRST] + [cell_text(value) for value in classes])
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
 
-def _text(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A number or text as a table holds it; nothing for None."""
     if value is None:
         return ""
     if isinstance(value, float | np.floating):

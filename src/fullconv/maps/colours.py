@@ -12,11 +12,10 @@ from xml.etree import ElementTree
 
 from fullconv.errors import BadInput
 from fullconv.maps.labels import class_index
-from fullconv.system.guard import reads, require_file
+from fullconv.system.text import read_text
 
 Rgb = tuple[int, int, int]
 Given = str | Path | Mapping[str, Any] | None
-_LONGEST = 16 << 20  # characters of a file
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?")
 _TITLES = ("color", "colour", "hex", "rgb")
 
@@ -86,15 +85,7 @@ def _rgb(colour: Any, where: str) -> Rgb:
 
 
 def _of_file(path: Path) -> dict[Any, Any]:
-    require_file(path, "colours")
-    reads(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read(_LONGEST + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a readable text file ({error})") from None
-    if len(text) > _LONGEST:
-        raise BadInput(f"{path}: is too long for a list of colours")
+    text = read_text(path, "list of colours")
     readers = {".json": _of_json, ".qml": _of_qml, ".csv": _of_table, ".clr": _of_map, ".txt": _of_map}
     reader = readers.get(path.suffix.lower())
     if reader is None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
-from fullconv.system.guard import reads, require_file
 from fullconv.system.parse import whole_number
+from fullconv.system.text import read_text
 
 KNOWN = {
     "imagenet1k": "imagenet-1k",
@@ -41,9 +41,7 @@ def labels_in(given: str | Path) -> list[str]:
     if str(given) in KNOWN and not Path(given).exists():
         return _known(str(given))
     path = Path(given)
-    require_file(path, "labels")
-    reads(path)
-    text = _text(path)
+    text = read_text(path, "list of labels", _LONGEST)
     suffix = path.suffix.lower()
     if suffix == ".json":
         found = _of_json(text, path)
@@ -54,17 +52,6 @@ def labels_in(given: str | Path) -> list[str]:
         while found and not found[-1]:
             found.pop()
     return _spelt(found)
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read(_LONGEST + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a readable text file ({error})") from None
-    if len(text) > _LONGEST:
-        raise BadInput(f"{path}: is too long for a list of labels")
-    return text
 
 
 def _of_json(text: str, path: Path) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.rasters.preprocess import NAMED, OWN, Channels, Preprocess
-from fullconv.system.guard import reads, require_file
+from fullconv.system.text import read_text
 
 Size = tuple[int, int]
 Step = tuple[str, Mapping[str, Any]]
@@ -339,15 +339,7 @@ def read_transform(path: Path) -> Transform | None:
     Raises:
         BadInput: it is missing, or no preprocessing that is known.
     """
-    require_file(path, "preprocessing")
-    reads(path)
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_LONGEST + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: not a readable text file ({error})") from None
-    if len(text) > _LONGEST:
-        raise BadInput(f"{path}: is too long for a preprocessing")
+    text = read_text(path, "preprocessing", _LONGEST)
     if path.suffix.lower() == ".txt":
         return printed(text, str(path))
     try:

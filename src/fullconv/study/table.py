@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fullconv.exports.images import cell_text
 from fullconv.exports.table import plain
 from fullconv.study.outcome import OfClass, Outcome
 from fullconv.system.files import written_whole
@@ -37,7 +38,7 @@ def write_table(path: Path, outcomes: Sequence[Outcome], labels: Sequence[str], 
         values: list[Any] = [*_first(outcome)]
         for label in labels:
             values += [_value(classes.get(label), field, unit, outcome.unit) for _, field, unit in columns]
-        writer.writerow([_text(value) for value in values])
+        writer.writerow([cell_text(value) for value in values])
     with written_whole(path) as (part,):
         part.write_text(out.getvalue(), encoding="utf-8", newline="")
 
@@ -67,11 +68,3 @@ def _first(outcome: Outcome) -> list[Any]:
         outcome.image, "mapped", "", "; ".join(outcome.rules), outcome.width, outcome.height, outcome.rows, outcome.cols, outcome.answered,
         outcome.winner, outcome.exactness, share, low, high, outcome.seconds, outcome.files[0],
     ]  # fmt: skip
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    return plain(value) if isinstance(value, str) else str(value)
