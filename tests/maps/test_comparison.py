@@ -119,9 +119,11 @@ def test_a_finer_map_is_compared_at_the_coarser_cells(swapped: bool) -> None:
     assert found.remarks == (f"cells are the {which} map's; the other's centres lie on them",)
 
 
-def test_cells_beyond_the_other_map_have_an_answer_in_one_only() -> None:
+@pytest.mark.parametrize("piece", [1 << 20, 200])  # in pieces some of which the other map does not reach
+def test_cells_beyond_the_other_map_have_an_answer_in_one_only(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(against, "_PIECE", piece)
     shifted = replace(GRID, centre0=(Fraction(15, 2) + 9, Fraction(15, 2)))  # two steps and a quarter further down
-    first = replace(random_map(0), scores=random_map(0).scores)
+    first = random_map(0)
     second = replace(first, grid=shifted)
     found = fullconv.compare(first, second)
     assert found.off == (1.0, 0.0)
