@@ -95,7 +95,7 @@ def test_labels(tmp_path: Path) -> None:
     assert read_labels(["a"], 1) == ("a",)
     with pytest.raises(BadInput, match=r"labels\.txt: holds 3 labels, the network has 4"):
         read_labels(path, 4)
-    with pytest.raises(BadInput, match=r"no such file \(labels\)"):
+    with pytest.raises(BadInput, match=r"no such file \(list of labels\)"):
         read_labels(tmp_path / "none.txt", 4)
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="not a readable text file"):
