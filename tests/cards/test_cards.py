@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,70 +11,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from torch import nn
 
 import fullconv
 from fullconv.cards.read import read_card
 from fullconv.cards.taken import fingerprint_of
 from fullconv.cli.main import cli
 from fullconv.errors import BadInput
+from tests.cards.carded import BARE, CARD, SIDE, net, scores
 from tests.conftest import worst
-
-SIDE = 16
-MEAN, STD = (0.7, 0.6, 0.5), (0.2, 0.25, 0.3)
-
-
-def net(classes: int = 3) -> nn.Module:
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    return nn.Sequential(*layers, nn.Linear(8, classes)).eval()
-
-
-def scores(crop: np.ndarray) -> np.ndarray:
-    """The network's own probabilities of a crop (H, W, 3) of bytes, by PyTorch alone."""
-    values = (
-        torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].float() / 255 - torch.tensor(MEAN)[:, None, None]
-    ) / torch.tensor(STD)[:, None, None]
-    with torch.no_grad():
-        return torch.softmax(net()(values), 1)[0].numpy()
-
-
-BARE = f'network = "net.onnx"\ninput_shape = [3, {SIDE}, {SIDE}]'
-CARD = f"""
-network = "net.onnx"
-input_shape = [3, {SIDE}, {SIDE}]
-activation = "softmax"
-threshold = 0.4
-licence = "CC0"
-[preprocess]
-scale = {1 / 255}
-mean = {list(MEAN)}
-std = {list(STD)}
-[[classes]]
-name = "tumour"
-[[classes]]
-name = "stroma"
-background = true
-[[classes]]
-name = "fat"
-colour = "#01e203"
-"""
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("net") / "net.onnx"
-    fullconv.load(net(), input_shape=(3, SIDE, SIDE)).save(path)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path, exported: Path) -> Path:
-    shutil.copy(exported, tmp_path / "net.onnx")
-    (tmp_path / "model.toml").write_text(CARD)
-    pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "image.png")
-    return tmp_path
 
 
 def cells_are_the_crops_own(result: fullconv.ClassMap, pixels: np.ndarray) -> None:
@@ -123,7 +66,7 @@ def test_the_command_line_needs_nothing_else(folder: Path) -> None:
     assert places
     assert all(place["score"] >= least for place in places)
     shown = CliRunner().invoke(cli, ["inspect", str(folder / "model.toml")])
-    assert "classes: tumour, stroma (background), fat" in shown.output
+    assert "classes: tumour, stroma (background), fat #01e203" in shown.output
     assert "activation: softmax" in shown.output
 
 
@@ -153,7 +96,7 @@ def test_card_writes_what_is_known_and_asks_for_the_rest(folder: Path) -> None:
     torch.save(
         {"model_ema": net().state_dict(), "model": {k: v + 1 for k, v in net().state_dict().items()}}, folder / "w.pth"
     )
-    name = "tests.cards.test_cards:net"
+    name = "tests.cards.carded:net"
     arguments = [
         name,
         "-w",

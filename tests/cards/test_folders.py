@@ -13,7 +13,7 @@ from torch import nn
 
 import fullconv
 from fullconv.errors import BadInput
-from tests.cards.test_cards import MEAN, STD, net
+from tests.cards.carded import MEAN, STD, net
 from tests.conftest import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")

@@ -19,7 +19,7 @@ from fullconv.errors import BadInput
 from fullconv.formats.torch.checkpoint import read_tensors
 from fullconv.formats.torch.readings import Weights
 from fullconv.formats.torch.source import build
-from tests.cards.test_cards import net
+from tests.cards.carded import net
 from tests.cards.test_folders import WSINFER
 from tests.conftest import worst
 

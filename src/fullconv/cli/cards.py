@@ -17,7 +17,16 @@ def card_lines(card: Card) -> list[str]:
             value = ", ".join(f"{name} {_text(each)}" for name, each in value.items())
         lines.append(f"  {key.replace('_', ' ')}: {_text(value)}")
     if classes:
-        names = [kind["name"] + (" (background)" if kind.get("background") else "") for kind in classes]
+        names = [
+            " ".join(
+                [
+                    kind["name"],
+                    *([kind["colour"]] if "colour" in kind else []),
+                    *(["(background)"] if kind.get("background") else []),
+                ]
+            )
+            for kind in classes
+        ]
         more = f", ... ({len(names)})" if len(names) > _SHOWN else ""
         lines.append(f"  classes: {', '.join(names[:_SHOWN])}{more}")
     return lines

@@ -29,7 +29,7 @@ _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
 )  # fmt: skip
 @option(
     "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of regions and peaks.",
-    help="Least score of regions, peaks and, with --class, of cells; 0.5 of probabilities by default. Of winners, none by default.",
+    help="Least score of regions, peaks and, with --class, of cells; by default the card's, else 0.5 of probabilities. Of winners, none by default.",
 )  # fmt: skip
 @option(
     "--distance",

@@ -46,6 +46,11 @@ def command(result: str, as_json: bool) -> None:
         say(f"  computed by {found.engine}, {found.precision}")
     if found.statement is not None:
         say(f"  {found.statement}")
+    if found.advice.threshold is not None:
+        say(f"  a score counts from {found.advice.threshold:g} on, as the network's card says")
+    for what, text in (("licence", found.advice.licence), ("source", found.advice.source)):
+        if text:
+            say(f"  {what} of the network: {text}")
     for line in _place(found):
         say(f"  {line}")
     if found.left_out:
@@ -85,7 +90,7 @@ def _print_classes(found: Summary) -> None:
     titles = ["class", "cells", "share", *([f"area ({unit})"] if found.cell_area is not None else []), "highest"]
     rows = [
         [
-            share.label, f"{share.cells:,}", f"{share.cells / answered:.1%}",
+            share.label + (" (background)" if share.background else ""), f"{share.cells:,}", f"{share.cells / answered:.1%}",
             *([f"{share.cells * found.cell_area / per:,.{0 if per == 1 else 3}f}"] if found.cell_area is not None else []),
             "" if share.highest is None else f"{share.highest:.4g}",
         ]

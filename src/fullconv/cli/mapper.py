@@ -82,6 +82,7 @@ class Mapper:
             name: the classes of ``--class``.
             renews: a store that is of an image as it was, or of other options, is made anew.
         """
+        from fullconv.maps.carded import advice_of
         from fullconv.maps.labels import classes_named
         from fullconv.maps.rules import Rule
         from fullconv.maps.ways import class_labels
@@ -90,9 +91,10 @@ class Mapper:
         self._name = name
         self._print: str | None = None
         self.model: Model = options["model"]()
-        if threshold is None and name is not None and self.model.card is not None:
-            self._threshold = threshold = self.model.card.threshold
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
+        if threshold is None and name is not None:
+            advice = advice_of(self.model, self.labels, options["output"], options["activation"])
+            self._threshold = threshold = advice.threshold
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])
         self._device_memory = bytes_of(options["device_memory"], "--device-memory")

@@ -35,7 +35,7 @@ _MAPPING = (
     ),
     option(
         "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of the places listed for --class.",
-        help="Least score of the places listed for --class; 0.5 of probabilities by default.",
+        help="Least score of the places listed for --class; by default the card's, else 0.5 of probabilities.",
     ),
     option(
         "--fail-if", "fail_if", group=MAP, multiple=True, metavar="RULE", brief="Exit status 3 where it holds: 'crack > 0.9'.",

@@ -107,21 +107,23 @@ def _shares(result: ClassMap) -> str:
     if not total:
         return "no cell has an answer"
     order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
-    shares = ", ".join(f"{result.labels[i]} in {counts[i] / total:.1%}" for i in order[:_TOP])
+    named = {i: result.labels[i] + ("" if i in result.findings else " (background)") for i in order[:_TOP]}
+    shares = ", ".join(f"{name} in {counts[i] / total:.1%}" for i, name in named.items())
     more = f", and {len(order) - _TOP} more" if len(order) > _TOP else ""
     return f"winning class of {total:,} cells: {shares}{more}"
 
 
 def _strongest(result: ClassMap) -> list[Peak]:
-    """The best cell of each of the classes that reach highest; of a store, of those that win most cells."""
+    """The best cell of each of the classes that reach highest; of a store, of those that win most cells. Background is none of them."""
     import numpy as np
 
     from fullconv.maps.summary import wins_of
 
     if result.record is None:
         highest = np.fmax.reduce(result.scores, axis=(1, 2))  # cells without an answer are NaN
-        order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")[:_TOP]
+        order = np.argsort(-np.nan_to_num(highest, nan=-np.inf), kind="stable")
     else:
         counts = wins_of(result)
-        order = np.argsort(-counts, kind="stable")[: min(_TOP, int(np.count_nonzero(counts)))]
-    return [peak for i in order if (peak := result.highest(int(i))) is not None]
+        order = np.argsort(-counts, kind="stable")[: int(np.count_nonzero(counts))]
+    some = [int(i) for i in order if i in result.findings][:_TOP]
+    return [peak for i in some if (peak := result.highest(i)) is not None]

@@ -21,6 +21,7 @@ from fullconv.render.pictured import page_of
 from fullconv.system.guard import guarded, require_writable
 
 What = Literal["scores", "winners", "regions", "peaks", "cells", "areas"]
+_FINDINGS = ("regions", "winners", "peaks", "areas")  # what is of classes that are looked for
 _POLYGONS, _TABLES, _PICTURE = POLYGONS, ("cells", "peaks", "areas"), ("picture",)
 # What a format holds, by the end of a file's name; the first is taken where nothing is said. The longest end counts.
 HOLDS: Mapping[str, tuple[str, ...]] = {
@@ -67,10 +68,12 @@ def export(
         out: ``.tif`` a cloud-optimised GeoTIFF: a band of scores a class, or (``winners``) the winning classes with colours and names;
             ``.ome.tif`` an OME-TIFF of scores; ``.geojson``, ``.gpkg`` and ``.fgb`` (FlatGeobuf) polygons; ``.csv`` and ``.parquet`` tables;
             ``.png``, ``.svg`` and ``.pdf`` a picture; ``.npz`` as ``ClassMap.save``.
-        name: one class, or several with commas between; all by default (of a picture: the winning class of each cell).
+        name: one class, or several with commas between; all by default (of a picture: the winning class of each cell), of regions, winners' polygons,
+            peaks and areas those that the network's card does not call background.
         what: ``scores``; ``winners``, the regions that one class wins, a partition of the cells with an answer; ``regions`` of cells that score at least
             ``threshold``; ``peaks``; ``cells``; ``areas``, a row a class: the cells that it wins. By the format by default.
-        threshold: least score of regions, peaks and, where a class is named, of cells; 0.5 of probabilities by default. Of winners none by default.
+        threshold: least score of regions, peaks and, where a class is named, of cells; that of the network's card by default, else 0.5 of probabilities. Of
+            winners none by default.
         distance: least distance of two peaks in pixels; half a crop by default.
         crs: of coordinates, as GDAL takes it (``EPSG:4326``), or ``image`` for the image's own. By default GeoJSON is in WGS84 (RFC 7946) where the
             image has a place on the earth, and all else in the image's; in pixels of the finest level where it has none.
@@ -110,7 +113,8 @@ def write(result: Result | Sequence[Result], out: str | Path, asked: Asked, *, o
     with guarded(asked.image, overwrite=overwrite):
         gathered = Gathered.of(result, partial=asked.partial).coloured(asked.colours)
         written = _write(gathered, target, asked)
-        return replace(written, notes=(*gathered.notes, *_area_notes(gathered, written), *written.notes))
+        left_out = _background_notes(gathered, written, asked)
+        return replace(written, notes=(*gathered.notes, *left_out, *_area_notes(gathered, written), *written.notes))
 
 
 def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
@@ -118,7 +122,7 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     suffix = _suffix(target)
     what = _what(target, suffix, asked)
     _require_used(target, what, asked)
-    classes = gathered.classes(asked.name)
+    classes = _classes(gathered, what, suffix, asked)
     if what in POLYGONS and suffix not in (".csv", ".parquet", ".tif", ".tiff"):
         return _polygons(gathered, target, suffix, what, classes, asked)
     if what in _TABLES:
@@ -143,6 +147,22 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     else:
         found.save(target)
     return Written(target, what)
+
+
+def _classes(gathered: Gathered, what: str, suffix: str, asked: Asked) -> tuple[int, ...]:
+    """The classes that are meant: those named, or all, but background where classes are looked for."""
+    every = gathered.classes(asked.name)
+    if asked.name is not None or what not in _FINDINGS or suffix in (".tif", ".tiff"):
+        return every
+    return tuple(index for index in every if index not in gathered.background)
+
+
+def _background_notes(gathered: Gathered, written: Written, asked: Asked) -> list[str]:
+    """What was left out, since a card calls it background."""
+    if asked.name is not None or written.what not in _FINDINGS or written.count is None or not gathered.background:
+        return []
+    names = ", ".join(repr(gathered.labels[index]) for index in gathered.background)
+    return [f"background is left out, as the network's card has it: {names}; name it to have it (--class, name=)"]
 
 
 def _area_notes(gathered: Gathered, written: Written) -> list[str]:

@@ -82,6 +82,12 @@ class Gathered:
         """Indices of the classes that are named; of all, where none is."""
         return tuple(range(len(self.labels))) if name is None else classes_named(self.labels, name)
 
+    @property
+    def background(self) -> tuple[int, ...]:
+        """Classes that every map's card calls background, by index; none where that is all of them."""
+        found = tuple(i for i in range(len(self.labels)) if all(i in each.advice.background for each in self.maps))
+        return () if len(found) == len(self.labels) else found
+
     def __iter__(self) -> Iterator[tuple[str, ClassMap]]:
         return iter(zip(self.images, self.maps, strict=True))
 

@@ -106,7 +106,8 @@ class ImageTable:
         answered, every = overviews(result)
         height, width = result.grid.image
         shown = {label: every[i] for i, label in enumerate(result.labels)}
-        best = max((each for each in every), key=lambda each: each.share) if answered else None
+        seen = [i for i in result.findings if every[i].cells] or range(len(every))  # background, where nothing else is
+        best = max((every[i] for i in seen), key=lambda each: each.share) if answered else None
         first = {
             "image": image, "status": "mapped", "width": width, "height": height, "rows": result.grid.rows, "cols": result.grid.cols,
             "answered": answered, "winner": "" if best is None else result.labels[every.index(best)], "exactness": result.exactness, **about,

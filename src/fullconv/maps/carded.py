@@ -1,4 +1,4 @@
-"""What a network's card says of a map, where nobody asks for another: labels, activation, bands and resolution."""
+"""What a network's card says of a map, where nobody asks for another: labels, colours, threshold, background, activation, bands and resolution."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fullconv.maps.probabilities import Asked
 from fullconv.model import Model
 from fullconv.rasters.view import Selection, Trained, parse_bands
 from fullconv.render.palette import Rgb
+from fullconv.results.advice import Advice
 
 
 def labels_of(model: Model, output: str | None, classes: int) -> Sequence[str] | None:
@@ -38,6 +39,25 @@ def colours_in(model: Model, labels: Sequence[str], given: Given) -> dict[int, R
     if given is None and card is not None and tuple(labels) == card.labels:
         given = {kind.name: kind.colour for kind in card.classes if kind.colour is not None} or None
     return colours_of(given, labels)
+
+
+def advice_of(model: Model, labels: Sequence[str], output: str | None, asked: Asked) -> Advice:
+    """What the card says that a map keeps.
+
+    A threshold is of the scores that the card is about: of another output, or with another activation behind it, it says nothing. Background are
+    classes as the card names them: other names take their place.
+
+    Args:
+        labels, output, asked: of the map: names of all classes, the output and activation that were asked for.
+    """
+    card = model.card
+    if card is None:
+        return Advice()
+    own_output = output is None or card.output is None or output == card.output
+    own = own_output and (asked == "auto" or asked == (card.activation or "none"))
+    named = own_output and tuple(labels) == card.labels
+    background = tuple(i for i, kind in enumerate(card.classes) if kind.background) if named else ()
+    return Advice(card.threshold if own else None, background, card.licence, card.source)
 
 
 def activation_of(model: Model, asked: Asked) -> Asked:

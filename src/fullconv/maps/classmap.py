@@ -24,6 +24,7 @@ from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
 from fullconv.render.palette import Rgb, class_colour, read_spelt, spelt
 from fullconv.render.pictured import page_of
+from fullconv.results.advice import Advice
 from fullconv.results.lazy import HeldScores, StoredCells, StoredScores
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
@@ -75,6 +76,7 @@ class ClassMap:
         confirmed: bool (rows, cols), cells whose scores are their crops' own, of a map that crops confirm; None of others.
         statement: what is promised of such a map.
         colours: of classes that have one of their own, by index.
+        advice: what the network's card says of the map: a threshold, which classes are background.
 
     ``scores`` of a map in a store are read when they are indexed (``scores[3, 10:20, 10:20]``); no method but ``save`` reads them all
     at once.
@@ -97,6 +99,7 @@ class ClassMap:
     confirmed: Any = field(default=None, compare=False, repr=False)
     statement: Statement | None = None
     colours: Mapping[int, Rgb] = field(default_factory=dict, compare=False, repr=False)
+    advice: Advice = field(default_factory=Advice, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.labels), self.grid.rows, self.grid.cols)
@@ -195,7 +198,7 @@ class ClassMap:
         """Local maxima of one class, best first: cells that no neighbour exceeds; neighbours of one score are one.
 
         Args:
-            threshold: least score; 0.5 of probabilities by default.
+            threshold: least score; by default that of the network's card, else 0.5 of probabilities.
             distance: two peaks are at least this many pixels apart, in x or in y; half a crop by default.
 
         Of a map of several scales, the peaks of each are merged: of boxes that overlap by more than 0.3 (intersection over union) the best stays.
@@ -212,8 +215,13 @@ class ClassMap:
         return [self._peak(i, *cell) for cell in local_maxima(self.blocks(i), threshold, (reach[0], reach[1]))]
 
     def least_score(self, threshold: float | None = None) -> float:
-        """The threshold given, or 0.5; BadInput where it means nothing for scores of this kind, see ``score_kind``."""
-        return least_score(self.score_kind, threshold)
+        """The threshold given, or the card's, or 0.5; BadInput where it means nothing for scores of this kind, see ``score_kind``."""
+        return least_score(self.score_kind, threshold, self.advice.threshold)
+
+    @property
+    def findings(self) -> tuple[int, ...]:
+        """Classes that the network's card does not call background, by index: those that are listed where nobody names any."""
+        return tuple(i for i in range(len(self.labels)) if i not in self.advice.background)
 
     def _peak(self, i: int, row: int, col: int, score: float) -> Peak:
         return Peak(self.labels[i], score, row, col, self.box(row, col))
@@ -310,6 +318,7 @@ class ClassMap:
             "grids": [part.grid.to_json() for part in self.parts],
             "statement": None if self.statement is None else self.statement.to_json(),
             "colours": spelt(self.colours),
+            "advice": self.advice.to_json(),
         }
         with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
             labels = np.array(self.labels, dtype=np.str_)
@@ -323,8 +332,7 @@ class ClassMap:
         record = store.record
         scores: Any = StoredScores(store)
         told = (record.output, record.by, record.exactness)
-        about = {name: getattr(record, name) for name in ("pixel_size", "unit", "transform", "crs")}
-        place = Place.from_json(about)
+        place = Place.from_json({name: getattr(record, name) for name in ("pixel_size", "unit", "transform", "crs")})
         return ClassMap(
             scores,
             record.grid,
@@ -337,6 +345,7 @@ class ClassMap:
             confirmed=None if record.statement is None else StoredCells(store),
             statement=record.statement,
             colours=read_spelt(record.colours),
+            advice=record.advice,
         )
 
     @staticmethod
@@ -374,12 +383,11 @@ class ClassMap:
                     won=won,
                     place=place,
                     score_kind=str(about.get("score_kind", "")),
-                    confirmed=None
-                    if statement is None
-                    else data["confirmed"].astype(np.bool_).reshape(scores.shape[1:]),
+                    confirmed=None if statement is None else data["confirmed"].astype(np.bool_).reshape(scores.shape[1:]),
                     statement=statement,
                     colours=read_spelt(about.get("colours", {})),
-                )
+                    advice=Advice.from_json(about.get("advice", {}), len(labels)),
+                )  # fmt: skip
         except (BadInput, MemoryError):
             raise
         except Exception as error:  # zip, zlib, numpy and its tokenizer, each with errors of its own

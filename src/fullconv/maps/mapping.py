@@ -19,7 +19,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.graph.axes import SPACE
 from fullconv.loading import load
-from fullconv.maps.carded import colours_in
+from fullconv.maps.carded import advice_of, colours_in
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
@@ -105,6 +105,7 @@ def map_image(
     bands = model.card.bands if bands is None and model.card is not None else bands
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
     own = colours_in(model, names, colours)
+    advice = advice_of(model, names, output, activation)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
     seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))
@@ -133,12 +134,12 @@ def map_image(
             progress=progress,
             **again,
         )
-        return replace(found, colours=own)
+        return replace(found, colours=own, advice=advice)
     found = _map_seen(
         model, seen, preprocess=preprocess, names=names, by=by, stride=stride, finer=finer, output=output,
         activation=activation, missing=missing, runtime=runtime, precision=precision, batch=batch, notes=notes, progress=progress,
     )  # fmt: skip
-    return replace(found, colours=own)
+    return replace(found, colours=own, advice=advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fullconv.geometry.place import Place
 from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
+from fullconv.results.advice import Advice
 from fullconv.results.places import storage_of
 from fullconv.results.statement import Statement
 from fullconv.results.store import Store
@@ -20,11 +21,12 @@ from fullconv.results.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One class: the cells that it wins, of those with an answer, and its highest score."""
+    """One class: the cells that it wins, of those with an answer, its highest score, and whether the network's card calls it background."""
 
     label: str
     cells: int
     highest: float | None
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,6 @@ class Summary:
         finished: all of it is there.
         tiles: (done, all) of a store, None of a file.
         model, image: by name, where it says them.
-        engine, precision: that it was computed by and in, where it says them.
         size: (height, width) of the image in pixels.
         rows, cols, stride, crop: of the cells; stride and crop in pixels, (y, x), as the grid has them.
         left_out: cells without an answer.
@@ -44,6 +45,8 @@ class Summary:
         cell_area: of a cell's square in ``place.unit`` squared, None where pixels have no size.
         area_note: why there are none where pixels have one; empty where there are.
         statement: what is promised of a map that crops confirm.
+        engine, precision: that it was computed by and in, where it says them.
+        advice: what the network's card says of the map.
     """
 
     finished: bool
@@ -67,12 +70,14 @@ class Summary:
     statement: Statement | None = None
     engine: str = ""
     precision: str = ""
+    advice: Advice = field(default_factory=Advice)
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        shares = [{"label": each.label, "cells": each.cells, "highest": each.highest} for each in self.classes]
+        shares = [asdict(each) for each in self.classes]
         promised = None if self.statement is None else self.statement.to_json()
-        return {**data, "classes": shares, "place": self.place.to_json(), "statement": promised}
+        own = {"classes": shares, "place": self.place.to_json(), "statement": promised, "advice": self.advice.to_json()}
+        return data | own
 
 
 def summary_of(result: str | Path) -> Summary:
@@ -97,6 +102,7 @@ def summary_of(result: str | Path) -> Summary:
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
         area_note=area_note(found), statement=found.statement, engine=_text(asked, "runtime"), precision=_text(asked, "precision"),
+        advice=found.advice,
     )  # fmt: skip
 
 
@@ -113,8 +119,8 @@ def shares_of(found: ClassMap) -> list[Share]:
     won = wins_of(found)
     tops = [found.highest(i) for i in range(len(found.labels))]
     return [
-        Share(label, int(cells), None if top is None else float(top.score))
-        for label, cells, top in zip(found.labels, won, tops, strict=True)
+        Share(label, int(cells), None if top is None else float(top.score), i in found.advice.background)
+        for i, (label, cells, top) in enumerate(zip(found.labels, won, tops, strict=True))
     ]
 
 

@@ -11,15 +11,21 @@ _WAY_OUT = (
 )
 
 
-def least_score(kind: str, given: float | None) -> float:
-    """The threshold given, or 0.5.
+def least_score(kind: str, given: float | None, advised: float | None = None) -> float:
+    """The threshold given, or the card's, or 0.5.
 
     Args:
         kind: what scores are, as ``ClassMap.score_kind``.
+        advised: what the network's card says, of scores as they are.
 
     Raises:
         BadInput: no score can reach it, or scores are logits, of which neither 0.5 nor any other share means anything.
     """
+    if given is None and advised is not None:
+        try:
+            return least_score(kind, advised)
+        except BadInput as error:
+            raise BadInput(f"the network's card: {error}") from None
     if given is None:
         if kind in ("logits", "log-probabilities"):
             raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")

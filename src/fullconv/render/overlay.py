@@ -97,7 +97,7 @@ def top1_picture(
     drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
     titles: tuple[str, str] | None = None,
 ) -> on.Canvas:
-    """The winning class of every cell, each class in its own colour, with its share.
+    """The winning class of every cell, each class in its own colour, with its share; background is in the list and leaves the image as it is.
 
     Args:
         drawn: a coarser grid, its winners (rows, cols), -1 without an answer, and how many cells of the map each class wins.
@@ -111,9 +111,11 @@ def top1_picture(
     classes = np.flatnonzero(counts)
     order = [int(i) for i in classes[np.argsort(-counts[classes], kind="stable")]]
     share = {i: float(counts[i] / counts.sum()) for i in order}
-    # A class that fills most of the map is background more often than not: it is paled, so that the rest shows.
-    paled = {i for i in order[:1] if share[i] > 0.5 and len(order) > 1}
-    strength = {i: alpha * (_PALED if i in paled else 1) for i in order}
+    # What a card calls background is clear. Where none says, a class that fills most of the map is that more often than not: it is paled, so that the
+    # rest shows.
+    clear = set(range(len(found.labels))) - set(found.findings)
+    paled = {i for i in order[:1] if share[i] > 0.5 and len(order) > 1 and not clear}
+    strength = {i: 0.0 if i in clear else alpha * (_PALED if i in paled else 1) for i in order}
     lookup = np.array([found.colour(i) for i in range(len(found.labels))], np.uint8)
     opacity = np.zeros(len(found.labels))
     opacity[order] = [strength[i] for i in order]
@@ -123,7 +125,12 @@ def top1_picture(
     titles = titles or ("winning class", f"highest of {found.output}")
     top = on.text_lines(page, on.MARGIN, [(titles[0], 20, on.INK), (titles[1], 13, on.FAINT)])
     entries = [
-        Entry(on_paper(found.colour(i), strength[i]), _spoken(found.labels[i]), told_share(share[i])) for i in order
+        Entry(
+            on_paper(found.colour(i), strength[i]),
+            _spoken(found.labels[i]) + (" (background)" if i in clear else ""),
+            told_share(share[i]),
+        )
+        for i in order
     ]
     y = list_entries(page, plan, entries, top + 8)
     if not order:

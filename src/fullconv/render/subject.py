@@ -78,6 +78,10 @@ class Subject(Part, Protocol):
     @property
     def top1(self) -> npt.NDArray[np.intp]: ...
 
+    @property
+    def findings(self) -> Sequence[int]:
+        """Classes that are no background, by index."""
+
     def colour(self, index: int) -> tuple[int, int, int]: ...
 
     def class_index(self, name: str | int) -> int: ...

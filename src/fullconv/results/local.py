@@ -111,6 +111,16 @@ class Local:
     def commit(self, run: str, root: bytes) -> None:
         self._place(run, {self.path / "zarr.json": root})
 
+    def restate(self, root: bytes) -> None:
+        self._require_itself()
+        part = self.path / f"{token_hex(8)}.partial"
+        try:
+            _write(part, root)
+            part.replace(self.path / "zarr.json")
+        finally:
+            part.unlink(missing_ok=True)
+        settle(self.path)
+
     def settle(self, keys: Iterable[str]) -> None:
         """Files first, then the folders that name them, and once for each folder the ones above."""
         paths = {self.path / key for key in keys}

@@ -9,6 +9,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
+from fullconv.results.advice import Advice
 from fullconv.results.encoding import STORED
 from fullconv.results.statement import Statement
 from fullconv.tiling.tiles import Tiles
@@ -38,6 +39,7 @@ class Record:
         finished: whether every tile is done.
         statement: what is promised of a map that crops confirm.
         colours: of classes that have one of their own, ``#rrggbb`` by their place among ``labels``.
+        advice: what the network's card says of the map.
     """
 
     request: Mapping[str, Any]
@@ -62,6 +64,7 @@ class Record:
     score_kind: str = ""
     statement: Statement | None = None
     colours: Mapping[str, str] = field(default_factory=dict)
+    advice: Advice = field(default_factory=Advice)
 
     @property
     def stored_grid(self) -> Grid:
@@ -85,7 +88,8 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         whole = {"format": FORMAT, **data, "grid": self.grid.to_json(), "tiles": self.tiles.to_json()}
-        return whole | {"statement": None if self.statement is None else self.statement.to_json()}
+        statement = None if self.statement is None else self.statement.to_json()
+        return whole | {"statement": statement, "advice": self.advice.to_json()}
 
     @staticmethod
     def from_json(data: Mapping[str, Any], name: str) -> Record:
@@ -98,6 +102,7 @@ class Record:
                 "score_kind": data.get("score_kind", ""),
                 "statement": data.get("statement"),
                 "colours": data.get("colours", {}),
+                "advice": data.get("advice", {}),
             }
             values: dict[str, Any] = {
                 key: later[key] if key in later else data[key] for key in Record.__dataclass_fields__
@@ -107,6 +112,7 @@ class Record:
                 values[key] = None if values[key] is None else tuple(values[key])
             if values["statement"] is not None:
                 values["statement"] = Statement.from_json(values["statement"])
+            values["advice"] = Advice.from_json(values["advice"], len(values["labels"]))
             values["failed"] = tuple((tile, why) for tile, why in data["failed"])
             found = Record(**values)
             found._require_sound()

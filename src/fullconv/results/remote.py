@@ -93,6 +93,9 @@ class Remote:
             raise self._replaced(found)
         self._put_root(root, version)
 
+    def restate(self, root: bytes) -> None:
+        self._put_root(root, self._root()[1])
+
     def settle(self, keys: Iterable[str]) -> None:
         """A put has settled when it returns."""
 

@@ -68,6 +68,9 @@ class Storage(Protocol):
             Replaced: what is there is not this run's.
         """
 
+    def restate(self, root: bytes) -> None:
+        """Write the group's own file of a result that is finished, whole or not at all."""
+
     def settle(self, keys: Iterable[str]) -> None:
         """Return when these keys of the store would outlive a power cut."""
 

@@ -86,6 +86,12 @@ class Store:
         return Store.open(storage, record.run)
 
     @staticmethod
+    def restate(storage: Storage, record: Record) -> None:
+        """Say other things of a finished map, whose scores stay: its attributes alone are written."""
+        with writing(storage.name):
+            storage.restate(files_of(record)["zarr.json"])
+
+    @staticmethod
     def open(storage: Storage, run: str = "") -> Store:
         """What is there.
 

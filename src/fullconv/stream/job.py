@@ -17,6 +17,7 @@ from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
 from fullconv.render.palette import Rgb
+from fullconv.results.advice import Advice
 from fullconv.results.encoding import STORED, Stored
 from fullconv.results.statement import Statement
 from fullconv.runtimes.engine import Engine
@@ -45,6 +46,7 @@ class Job:
         confirm: what crops are to confirm; None: nothing.
         statement: what is promised by that, once a sample has said which cells are run as crops.
         colours: of classes that have one of their own, by index.
+        advice: what the network's card says of its map.
     """
 
     image: Any
@@ -70,6 +72,7 @@ class Job:
     origin: Mapping[str, Any] | None = field(default=None, compare=False)
     statement: Statement | None = field(default=None, compare=False)
     colours: Mapping[int, Rgb] = field(default_factory=dict, compare=False)
+    advice: Advice = field(default_factory=Advice, compare=False)
 
     def __post_init__(self) -> None:
         if self.stored not in STORED:

@@ -13,7 +13,7 @@ from fullconv import fingerprint, version
 from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.loading import load
-from fullconv.maps.carded import activation_of, as_trained, colours_in
+from fullconv.maps.carded import activation_of, advice_of, as_trained, colours_in
 from fullconv.maps.classmap import ClassMap, class_index
 from fullconv.maps.colours import Given
 from fullconv.maps.probabilities import Asked
@@ -87,7 +87,9 @@ def job_of(
     """A job from what a user says; what is wrong is told before any work."""
     names = class_labels(model, labels, output, by)
     kept = kept_classes(names, keep)
-    asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, confirm_threshold)
+    advice = advice_of(model, names, output, activation)
+    least = advice.threshold if confirm_threshold is None else confirm_threshold
+    asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, least)
     if asked is not None and not isinstance(kept, str) and not set(asked.classes) <= set(kept):
         raise BadInput(f"confirm {asked.what}: of a class whose scores are not kept; keep it too (--keep, keep=)")
     given = preprocess if preprocess is not None else model.preprocess
@@ -96,7 +98,7 @@ def job_of(
         select=as_trained(model, Selection(level, mpp, None, nodata, Access(trust, allow_remote, subdataset)), bands), by=by, stride=stride, finer=finer, output=output,
         activation=activation_of(model, activation), runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
-        origin=model.origin, colours=colours_in(model, names, colours),
+        origin=model.origin, colours=colours_in(model, names, colours), advice=advice,
     )  # fmt: skip
 
 
@@ -189,7 +191,11 @@ def _map_raster(
         if restart and place.exists():
             Store.record_of(place)  # what is no result of fullconv is never replaced
         old = None if restart else _earlier(place, request)
+        said = _said(job)
         if old is not None and old.finished:
+            if said != {key: getattr(old, key) for key in said}:
+                notes(f"{place.name}: is finished; its colours, threshold and background are now those of this command")
+                Store.restate(place, replace(old, **said))
             report("finished", {"out": place.name})
             return ClassMap.of_store(Store.open(place), image)
         client = None
@@ -209,6 +215,7 @@ def _map_raster(
             request = {**request, "runtime": taken(plan, job)}
         stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
+        store.record = replace(store.record, **said)  # of one that goes on, as it is told now
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
@@ -328,8 +335,14 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
         output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
         unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind, statement=job.statement,
-        colours=spelt({place: job.colours[i] for place, i in enumerate(job.kept) if i in job.colours}),
+        **_said(job),
     )  # fmt: skip
+
+
+def _said(job: Job) -> dict[str, Any]:
+    """What a store says of its classes beside their scores: nothing that is computed depends on it."""
+    own = {place: job.colours[i] for place, i in enumerate(job.kept) if i in job.colours}
+    return {"colours": spelt(own), "advice": job.advice.of(job.kept)}
 
 
 class _Watch:

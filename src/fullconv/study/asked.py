@@ -11,6 +11,7 @@ from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.exports.export import HOLDS
+from fullconv.results.advice import Advice
 
 EXPORTS = ("geojson", "csv")
 _NONE = "none"
@@ -42,6 +43,7 @@ class Asked:
         memory: bytes that a process may take.
         restart: maps of other requests are made anew.
         options: of ``map_raster``.
+        advice: what the network's card says of maps.
     """
 
     out: Path
@@ -54,6 +56,7 @@ class Asked:
     memory: int | None = None
     restart: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    advice: Advice = field(default_factory=Advice)
 
     def base(self, image: str) -> Path:
         """Path of an image's files, without their suffix."""
@@ -62,6 +65,7 @@ class Asked:
     def request(self, of_map: Mapping[str, Any]) -> str:
         """What tells an image's outcome from every other."""
         told = [of_map, self.classes, self.threshold, self.exports, self.by_class, self.verify, self.rules]
+        told += [self.advice.to_json()] if self.advice.to_json() else []
         return sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -80,7 +80,10 @@ class Mapper:
         share = self._agreement(image, result, notes)
         answered, classes = counted(result, kept, asked.threshold)
         height, width = result.grid.image
-        won = max(classes, key=lambda each: each.cells)
+        seen = [i for i in result.findings if classes[i].cells] or range(
+            len(classes)
+        )  # background, where nothing else is
+        won = max((classes[i] for i in seen), key=lambda each: each.cells)
         rules = tuple(verdict.rule for rule in self._rules if (verdict := rule.judge(result)).holds)
         return Outcome(
             image, request=asked.request(request), files=tuple(files), width=width, height=height, rows=result.grid.rows, cols=result.grid.cols,

@@ -15,6 +15,7 @@ from typing import Any, Unpack
 
 from fullconv.errors import BadInput
 from fullconv.loading import load
+from fullconv.maps.carded import advice_of
 from fullconv.maps.labels import classes_named
 from fullconv.maps.threshold import least_score
 from fullconv.maps.ways import class_labels
@@ -112,7 +113,7 @@ def run(
         images: paths, of names that differ by more than their folder and suffix.
         out: the folder.
         classes: whose peaks are counted and whose regions are exported, several with commas between; winners and areas of all without.
-        threshold: of their scores; 0.5 of probabilities by default. Of logits, without one, winners alone are counted.
+        threshold: of their scores; that of the network's card by default, else 0.5 of probabilities. Of logits, without one, winners alone are counted.
         exports: suffixes of what is written of each map beside the store and its picture: geojson, csv, tif, ome.tif, gpkg, fgb, parquet, svg, pdf.
         by_class: write ``NAME.CLASS.geojson`` with the regions of each of ``classes`` too.
         fail_if: rules, which of them hold stands in the table.
@@ -161,13 +162,14 @@ def _asked(
     if by_class and not chosen:
         raise BadInput("a GeoJSON a class: of which? name them (--class, classes=)")
     kind = _score_kind(model, options)
-    if threshold is not None or kind not in ("logits", "log-probabilities"):
-        threshold = least_score(kind, threshold)
+    advice = advice_of(model, labels, options.get("output"), options.get("activation", "auto"))
+    if threshold is not None or advice.threshold is not None or kind not in ("logits", "log-probabilities"):
+        threshold = least_score(kind, threshold, advice.threshold)
     elif chosen:
         least_score(kind, None)  # says what to do
     return Asked(
         out, chosen, threshold, exports_of(exports if isinstance(exports, str) else ",".join(exports) or "none"), by_class, verify,
-        tuple(fail_if), memory, restart, dict(options),
+        tuple(fail_if), memory, restart, dict(options), advice,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def _result(exhibit: Exhibit, why_not: str) -> dict[str, Any]:
     return {
         "name": name, "image": image_name(found), "grid": _grid(found.grid), "lead": list(exhibit.lead),
         "levels": [list(size) for size in exhibit.levels], "side": exhibit.side, "stored": exhibit.stored, "stacked": exhibit.stacked, "winnersOnly": exhibit.winners_only, "finished": exhibit.finished,
-        "labels": list(found.labels), "colours": [list(found.colour(i)) for i in range(len(found.labels))],
+        "labels": list(found.labels), "background": list(found.advice.background), "threshold": found.advice.threshold, "colours": [list(found.colour(i)) for i in range(len(found.labels))],
         "kind": found.score_kind, "range": [low, high], "by": found.by, "exactness": found.exactness,
         "statement": None if found.statement is None else str(found.statement), "scales": list(found.scales),
         "place": found.place.to_json(), "area": cell_area(found), "asks": why_not, "failed": failed(found),
