@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fullconv.cards.carried import carried
+from fullconv.cards.card import Card
+from fullconv.cards.carried import beside_tensors, carried
 from fullconv.cards.read import read_card
 from fullconv.cards.taken import asked_beside, card_at, filled, require_same
 from fullconv.errors import BadInput
@@ -68,19 +70,23 @@ def load(
     }  # fmt: skip
     found = (read_card(Path(card)), ()) if card is not None else card_at(source, weights)
     if found is None:
-        return _with_carried(_load(source, **asked))
+        model = _load(source, **asked)
+        model.card, model.remarks = _own_card(model, weights)
+        return model
     about, remarks = found
     network = about.network if card is None else source
     if network is None:
         raise BadInput(f"{about.origin}: names no network; write it there (network = ...), or give MODEL with --card")
     inner = card_at(network, weights or about.weights)
     if inner is not None:  # a folder, or a name of a zoo, within a card or beside one
-        about, network = filled(about, inner[0]), inner[0].network
+        network = inner[0].network
+        about = replace(filled(about, inner[0]), network=network, weights=inner[0].weights)
         remarks = (*remarks, *inner[1])
     given = asked_beside(about, asked)
     require_same(about, network, given["weights"])
     model = _load(network, **given)
-    model.card, model.remarks = about, remarks
+    own, more = _own_card(model, given["weights"])
+    model.card, model.remarks = about if own is None else filled(about, own), (*remarks, *more)
     if model.origin is not None:
         whole = None if card is None else str(Path(card).resolve())
         model.origin = {**model.origin, **asked, "source": str(source), "card": whole}
@@ -89,10 +95,15 @@ def load(
     return model
 
 
-def _with_carried(model: Model) -> Model:
-    """A network as its own file tells of it."""
-    model.card = carried(model.format.metadata(model.native), str(model.path or "the network"))
-    return model
+def _own_card(model: Model, weights: str | Path | None) -> tuple[Card | None, tuple[str, ...]]:
+    """What a network's own file says of it, and the file of its weights; and what is to be known of that."""
+    card, remarks = carried(model.format.metadata(model.native), str(model.path or "the network"))
+    if weights is not None and Path(weights).suffix == ".safetensors":
+        other, more = carried(beside_tensors(Path(weights)), str(weights))
+        if other is not None:
+            card = other if card is None else filled(card, other)
+        remarks = (*remarks, *more)
+    return card, remarks
 
 
 def _load(

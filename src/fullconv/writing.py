@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fullconv.cards.carried import carry
+from fullconv.cards.carried import SUFFIXES, carry
 from fullconv.errors import BadInput
 from fullconv.formats.registry import read_back
 from fullconv.system.guard import guarded
@@ -22,8 +22,8 @@ def written(model: Model, path: Path, weights: Path | None, overwrite: bool) -> 
         raise BadInput(f"{path}: a network is written without the {model.activation.function} that maps have behind it")
 
     def approve(parts: Sequence[Path]) -> None:
-        if model.card is not None and path.suffix == ".onnx":
-            carry(parts[0], model.card)
+        if model.card is not None and path.suffix in SUFFIXES:
+            carry(parts[0], path.suffix, model.card)
         if model.checks:
             _read_again(model, parts)
 

@@ -1,65 +1,65 @@
-"""A card that travels within an ONNX file, in its metadata; and what other tools leave there of a network."""
+"""A card that travels within a network's own file, in its metadata (ONNX, safetensors); and what other tools leave there."""
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from fullconv.cards.card import Card, Kind
+from fullconv.cards.card import Card
+from fullconv.cards.metadata import Found, card_of_metadata
 from fullconv.cards.read import LONGEST, parse_card
 from fullconv.cards.taken import travelling
 from fullconv.cards.write import text_of
 from fullconv.errors import BadInput
 
 KEY = "fullconv.card"
-_NAMES = ("names", "class_names", "labels", "classes", "categories")
+SUFFIXES = (".onnx", ".safetensors")  # of files that carry one
 
 
-def carry(path: Path, card: Card) -> None:
-    """Put a card into an ONNX file that was just written."""
-    message = onnx.load(str(path), load_external_data=False)
+def carry(path: Path, kind: str, card: Card) -> None:
+    """Put a card into a file that was just written.
+
+    Args:
+        kind: its suffix, one of ``SUFFIXES``.
+    """
     text = text_of(travelling(card), whole=False)
+    if kind == ".safetensors":
+        _carry_beside_tensors(path, text)
+        return
+    message = onnx.load(str(path), load_external_data=False)
     for entry in [each for each in message.metadata_props if each.key == KEY]:
         message.metadata_props.remove(entry)
     message.metadata_props.add(key=KEY, value=text)
     path.write_bytes(message.SerializeToString())
 
 
-def carried(metadata: Mapping[str, str], origin: str) -> Card | None:
-    """The card of a network's metadata: fullconv's own, or classes as other tools name them (``{0: 'cat', 1: 'dog'}``, a list, or JSON of either).
+def carried(metadata: Mapping[str, str], origin: str) -> Found:
+    """The card of a file's metadata, fullconv's own or of what other tools write, None where there is none; and what is to be known of it.
 
     Raises:
         BadInput: the card is none.
     """
     text = metadata.get(KEY)
-    if text is not None:
-        if len(text) > LONGEST:
-            raise BadInput(f"{origin}: the card in its metadata is larger than any ({LONGEST >> 20} MB)")
-        return parse_card(text, f"{origin} (its metadata)", None)
-    for key in _NAMES:
-        names = _names(metadata.get(key, ""))
-        if names:
-            return Card(f"{origin} (its metadata, {key})", classes=tuple(map(Kind, names)))
-    return None
+    if text is None:
+        return card_of_metadata(metadata, origin)
+    if len(text) > LONGEST:
+        raise BadInput(f"{origin}: the card in its metadata is larger than any ({LONGEST >> 20} MB)")
+    return parse_card(text, f"{origin} (its metadata)", None), ()
 
 
-def _names(text: str) -> list[str]:
-    """Names of classes by their numbers; none where the text is something else."""
-    if not text or len(text) > LONGEST or text.lstrip()[:1] not in ("{", "["):
-        return []
-    try:
-        try:
-            value: Any = json.loads(text)
-        except ValueError:
-            value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return []
-    if isinstance(value, dict):
-        numbered = {str(key): name for key, name in value.items()}
-        value = [numbered.get(str(i)) for i in range(len(numbered))]
-    return value if isinstance(value, list) and all(isinstance(name, str) for name in value) else []
+def beside_tensors(path: Path) -> Mapping[str, str]:
+    """The metadata of a ``.safetensors`` file, which was read as such before."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "np") as file:
+        found: dict[str, Any] = file.metadata() or {}
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def _carry_beside_tensors(path: Path, text: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_file(load_file(str(path)), str(path), metadata={**beside_tensors(path), KEY: text})

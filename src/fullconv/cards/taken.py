@@ -48,14 +48,14 @@ def asked_beside(card: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def filled(card: Card, other: Card) -> Card:
-    """A card with what another one says beside it."""
+    """A card with what another one says, of a network that it stands for or of one within its file, where it says nothing itself."""
     bare = Card(card.origin)
     more = {
         each.name: getattr(other, each.name)
         for each in fields(card)
         if getattr(card, each.name) == getattr(bare, each.name)
     }
-    return replace(card, **{**more, "network": other.network, "weights": other.weights})
+    return replace(card, **more)
 
 
 def require_same(card: Card, source: Any, weights: Any) -> None:

@@ -14,6 +14,7 @@ from fullconv.model import Model
 from fullconv.rasters.view import Selection, Trained, parse_bands
 from fullconv.render.palette import Rgb
 from fullconv.results.advice import Advice
+from fullconv.system.notebook import counted
 
 
 def labels_of(model: Model, output: str | None, classes: int) -> Sequence[str] | None:
@@ -28,7 +29,7 @@ def labels_of(model: Model, output: str | None, classes: int) -> Sequence[str] |
         return None
     if len(labels) != classes:
         raise BadInput(
-            f"{card.origin}: names {len(labels)} classes, and the network has {classes}; mend it, or give the names with --labels (labels=)"
+            f"{card.origin}: names {counted(len(labels), 'class', 'classes')}, and the network has {classes}; mend it, or give the names with --labels (labels=)"
         )
     return labels
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fullconv.errors import BadInput
 from fullconv.maps.labelfiles import labels_in
+from fullconv.system.notebook import counted
 from fullconv.system.parse import whole_number
 
 
@@ -97,6 +98,6 @@ def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple
         labels, where = [str(label) for label in given], "labels"
     if len(labels) != classes:
         raise BadInput(
-            f"{where}: holds {len(labels)} labels, the network has {classes} classes; give one for each, in the network's order"
+            f"{where}: holds {counted(len(labels), 'label')}, the network has {counted(classes, 'class', 'classes')}; give one for each, in the network's order"
         )
     return tuple(labels)

@@ -23,6 +23,7 @@ from fullconv.formats.onnx.same import padded_by_word
 from fullconv.formats.onnx.sampled import recorded_crop
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.squeeze import keep_batch
+from fullconv.formats.onnx.stated import stated_size
 from fullconv.formats.onnx.static import Static, learn, names_read
 from fullconv.graph import spec
 from fullconv.graph.axes import SPACE, Axes
@@ -201,7 +202,7 @@ def _input_axes(model: ir.Model, source: str, given: tuple[int, int, int] | None
                 f"{source}: input {name!r} holds {value.dtype}, not numbers of an image: no image classifier's input (a text model, "
                 "or one to be exported with float32 inputs)"
             )
-        crop = recorded_crop(model)
+        crop = recorded_crop(model) or stated_size(model.metadata_props)
         read[name] = _image_axes(dims, name, source, given, crop) if len(dims) == 4 else _plain_axes(dims, name, source)
     return read
 
@@ -228,7 +229,7 @@ def _image_axes(
             raise BadInput(f"{source}: input {name!r} takes {channels} channels, --input-shape says {given[0]}")
         channels, height, width = given
     elif height is None and width is None and crop is not None:
-        height, width = crop  # as fullconv wrote it
+        height, width = crop  # as its metadata says
     if channels is None or height is None or width is None:
         shown = "×".join("?" if dim is None else str(dim) for dim in dims)
         raise BadInput(
