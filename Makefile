@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.developer: $(VENV)/.installed
 	$(PIP) -e '.[dev,dask,geo,keras,openvino,parquet,slide,torch,view,xarray]'
-	$(PIP) --no-deps timm torchvision
+	$(PIP) --no-deps timm torchvision transformers tokenizers regex
 	@touch $@
 
 install: $(VENV)/.installed  ## the package alone, in .venv

@@ -10,7 +10,7 @@ from typing import Any
 
 from fullconv.cards.card import Card, Kind
 from fullconv.cards.read import read_card
-from fullconv.cards.transformers import resnet_card
+from fullconv.cards.transformers import transformers_card
 from fullconv.errors import BadInput
 from fullconv.rasters.transforms import transform_of
 from fullconv.system.guard import reads, require_file
@@ -43,13 +43,12 @@ def card_of_folder(path: Path) -> tuple[Card, tuple[str, ...]]:
         return _wsinfer(data, config, folder)
     if isinstance(data.get("architecture"), str):
         return _timm(data, config, folder)
-    kinds = data.get("architectures")
-    if kinds == ["ResNetForImageClassification"]:
+    if isinstance(data.get("architectures"), list):
         beside = folder / "preprocessor_config.json"
-        return resnet_card(data, _read(beside) if beside.is_file() else None, config, _weights(folder, config)), ()
-    what = f"a {kinds[0]} of transformers" if isinstance(kinds, list) and kinds else "of no kind that is known"
+        about = _read(beside) if beside.is_file() else None
+        return transformers_card(data, about, config, lambda: _weights(folder, config)), ()
     raise BadInput(
-        f"{config}: is {what}, which is not built here; make ONNX of it: optimum-cli export onnx --model {folder} --task image-classification out/"
+        f"{config}: is of no kind that is known (WSInfer, timm, transformers); name the network's own file, and say what the configuration does in a card"
     )
 
 

@@ -64,7 +64,9 @@ def _beside(text: str, out: Path) -> str | None:
     """A path as the card's folder has it, a library's name as it is; none of code of one's own, or of what lies elsewhere, which a card does not name."""
     if _LIBRARY.match(text):
         return text
-    path = Path(text)
+    path = Path(text.removeprefix("transformers:"))
+    if path.is_dir():  # whose configuration stands for it
+        path = path / "config.json"
     if not path.is_file() or not resolved(path).is_relative_to(resolved(out.parent)):
         return None
     return os.path.relpath(path, out.parent).replace(os.sep, "/")

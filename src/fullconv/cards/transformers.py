@@ -1,71 +1,73 @@
-"""A ResNet of transformers as torchvision's: the same network, whose layers have other names."""
+"""A folder of Hugging Face's transformers as a card: the classifier that its own library makes, an ONNX file beside, or a ResNet, which torchvision has too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fullconv.cards.card import Card, Kind
+from fullconv.cards.resnet import as_torchvision
 from fullconv.errors import BadInput
 from fullconv.rasters.transforms import transform_of
 
-_NAMES = {
-    ("basic", (2, 2, 2, 2)): "resnet18",
-    ("basic", (3, 4, 6, 3)): "resnet34",
-    ("bottleneck", (3, 4, 6, 3)): "resnet50",
-    ("bottleneck", (3, 4, 23, 3)): "resnet101",
-    ("bottleneck", (3, 8, 36, 3)): "resnet152",
-}
-_WIDTHS = {"basic": [64, 128, 256, 512], "bottleneck": [256, 512, 1024, 2048]}
-# What must be so for the network to be torchvision's, and what a configuration that does not say it means.
-_SAME: Mapping[str, Any] = {
-    "embedding_size": 64,
-    "hidden_act": "relu",
-    "downsample_in_first_stage": False,
-    "downsample_in_bottleneck": False,
-    "num_channels": 3,
-}
-_RENAME = (
-    "resnet.embedder.embedder.convolution=conv1",
-    "resnet.embedder.embedder.normalization=bn1",
-    *(f"resnet.encoder.stages.{i}.layers=layer{i + 1}" for i in range(4)),
-    *(f"layer.{i}.convolution=conv{i + 1}" for i in range(2)),
-    *(f"layer.{i}.normalization=bn{i + 1}" for i in range(2)),
-)
-_DEEP = ("layer.2.convolution=conv3", "layer.2.normalization=bn3")
-_SHORTCUT = ("shortcut.convolution=downsample.0", "shortcut.normalization=downsample.1", "classifier.1=fc")
+ONNX = ("model.onnx", "onnx/model.onnx")  # as optimum-cli and the hub's people lay it
+_KIND = "ForImageClassification"
+_ACTIVATIONS = {"single_label_classification": "softmax", "multi_label_classification": "sigmoid"}
 
 
-def resnet_card(data: Mapping[str, Any], beside: Mapping[str, Any] | None, config: Path, weights: Path) -> Card:
-    """The card of a ``ResNetForImageClassification``.
+def transformers_card(
+    data: Mapping[str, Any], beside: Mapping[str, Any] | None, config: Path, weights: Callable[[], Path]
+) -> Card:
+    """The card of a folder.
 
     Args:
         data: its ``config.json``.
         beside: its ``preprocessor_config.json``; None where there is none.
+        weights: looks for the file of weights; BadInput where there is none.
 
     Raises:
-        BadInput: it is another network than torchvision's.
+        BadInput: it holds no image classifier, or nothing here makes its network.
     """
-    kind, depths = data.get("layer_type", "bottleneck"), data.get("depths", [3, 4, 6, 3])
-    name = _NAMES.get((kind, tuple(depths))) if isinstance(depths, list) and isinstance(kind, str) else None
-    other = [key for key, value in _SAME.items() if data.get(key, value) != value]
-    if name is None or data.get("hidden_sizes", _WIDTHS["bottleneck"]) != _WIDTHS[kind]:
-        other.append("layer_type, depths and hidden_sizes")
-    if other:
+    folder, kind = config.parent, next(iter(data["architectures"]), "")
+    if not isinstance(kind, str) or not kind.endswith(_KIND):
+        raise BadInput(f"{config}: is a {kind!r:.60} of transformers, and no image classifier (...{_KIND})")
+    card = _about(data, beside, config)
+    exported = next((folder / name for name in ONNX if (folder / name).is_file()), None)
+    if exported is not None:
+        return replace(card, network=str(exported))
+    if kind == f"ResNet{_KIND}" and (found := as_torchvision(data)) is not None:
+        name, rename = found
+        return replace(card, network=f"torchvision:{name}", weights=str(weights()), rename=rename)
+    if find_spec("transformers") is None:
         raise BadInput(
-            f"{config}: is a ResNet whose {', '.join(other)} torchvision's have otherwise, so it is not built here"
+            f"{config}: is a {kind} of transformers, which makes its network: pip install 'fullconv[transformers]', or make ONNX of it: optimum-cli export "
+            f"onnx --model {folder} --task image-classification {folder}"
         )
-    names = data.get("id2label")
-    shape, preprocess = None, None
+    if weights().suffix != ".safetensors":
+        raise BadInput(
+            f"{weights()}: are weights as a pickle, which transformers reads and fullconv does not; save them as safetensors: "
+            f"AutoModelForImageClassification.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
+        )
+    return replace(card, network=f"transformers:{folder}")
+
+
+def _about(data: Mapping[str, Any], beside: Mapping[str, Any] | None, config: Path) -> Card:
+    """What the configurations say beside the network."""
+    names, channels, side = data.get("id2label"), data.get("num_channels", 3), data.get("image_size")
+    preprocess, sides = None, None
     if beside is not None:
-        where = str(config.with_name("preprocessor_config.json"))
-        preprocess = transform_of(beside, where).preprocess
-        side = _side(beside)
-        shape = None if side is None else (3, *side)
+        preprocess = transform_of(beside, str(config.with_name("preprocessor_config.json"))).preprocess
+        if channels == 1:
+            preprocess = replace(preprocess, channels="grey")
+        sides = _sides(beside)
+    if sides is None:
+        sides = _pair(side if isinstance(side, list) else [side, side])
     return Card(
-        str(config), network=f"torchvision:{name}", weights=str(weights), input_shape=shape, preprocess=preprocess,
-        rename=(*_RENAME, *(_DEEP if kind == "bottleneck" else ()), *_SHORTCUT), classes=() if names is None else _kinds(names, config),
+        str(config), input_shape=None if sides is None or not isinstance(channels, int) else (channels, *sides), preprocess=preprocess,
+        classes=() if names is None else _kinds(names, config), activation=_ACTIVATIONS.get(str(data.get("problem_type"))),
     )  # fmt: skip
 
 
@@ -76,12 +78,14 @@ def _kinds(names: Any, config: Path) -> tuple[Kind, ...]:
     return tuple(Kind(str(name)) for name in listed)
 
 
-def _side(data: Mapping[str, Any]) -> tuple[int, int] | None:
+def _sides(data: Mapping[str, Any]) -> tuple[int, int] | None:
     """(height, width) that images have in the end; None where it does not say."""
     size = data.get("crop_size") if data.get("do_center_crop") else data.get("size")
     if not isinstance(size, dict):
         size = {"shortest_edge": size}
-    height, width = (size.get(key, size.get("shortest_edge")) for key in ("height", "width"))
-    if isinstance(height, int) and isinstance(width, int) and min(height, width) > 0:
-        return height, width
-    return None
+    return _pair([size.get(key, size.get("shortest_edge")) for key in ("height", "width")])
+
+
+def _pair(sides: Any) -> tuple[int, int] | None:
+    whole = len(sides) == 2 and all(type(each) is int and each > 0 for each in sides)
+    return (sides[0], sides[1]) if whole else None

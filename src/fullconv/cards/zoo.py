@@ -17,7 +17,9 @@ from typing import Any
 
 from fullconv.cards.card import Card, Kind
 from fullconv.cards.folder import card_of_folder
+from fullconv.cards.transformers import ONNX
 from fullconv.errors import BadInput, MissingExtra
+from fullconv.formats.torch.quiet import quiet
 from fullconv.maps.labelfiles import labels_in
 from fullconv.rasters.preprocess import NAMED, Preprocess
 
@@ -99,8 +101,10 @@ def _snapshot(name: str, repository: str, revision: str | None) -> Found:
     config = _by_hub(name, repository, ("config.json",), revision)
     data = _json(config)
     script = "patch_size_pixels" in data
-    _by_hub(name, repository, ("torchscript_model.pt",) if script else _WEIGHTS, revision)
-    if "architectures" in data and "architecture" not in data:  # of transformers, whose preprocessing lies apart
+    faces = "architectures" in data and "architecture" not in data  # of transformers, whose preprocessing lies apart
+    others = (*_WEIGHTS, *ONNX) if faces else _WEIGHTS
+    _by_hub(name, repository, ("torchscript_model.pt",) if script else others, revision)
+    if faces:
         _by_hub(name, repository, ("preprocessor_config.json",), revision)
     card, notes = card_of_folder(config)
     return replace(card, origin=name, source=card.source or repository), notes
@@ -170,13 +174,15 @@ def _by_torch_hub(name: str, url: str) -> Path:
 def _by_hub(name: str, repository: str, files: tuple[str, ...], revision: str | None = None) -> Path:
     """The first of these files that a repository has, by the hub's own downloader, from its cache where it is there."""
     hub = _library("huggingface_hub", "huggingface_hub")
-    reason = ""
+    reason, cached = "", False
     for file in files:
         try:
-            return Path(hub.hf_hub_download(repository, file, revision=revision))
+            with quiet():  # it tells of every try
+                return Path(hub.hf_hub_download(repository, file, revision=revision, local_files_only=cached))
         except Exception as error:  # of the network, of the hub, or because it is offline
             lines = str(error).strip().splitlines()
-            reason = reason or (lines[0] if lines else type(error).__name__)
+            reason = reason or (lines[0].partition(". ")[0] if lines else type(error).__name__)
+            cached = isinstance(error, FileNotFoundError)  # no answer: it is not asked for the next, but its cache is
     cache = Path(import_module("huggingface_hub.constants").HF_HUB_CACHE)
     raise BadInput(
         f"{name}: {files[0]} is neither in the hub's cache ({cache}) nor to be had ({reason[:200]}). Where there is a network: hf download {repository}; "

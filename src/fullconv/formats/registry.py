@@ -36,7 +36,8 @@ _HINTS = {
         "this with --weights; a TorchScript file is a model by itself; a whole module is read from Python, fullconv.load(module, input_shape=...), or from a .pt2 file",
     ),
 }
-_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*")  # library:model, package.module:function
+# library:model, package.module:function, and a folder of transformers
+_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*|transformers:.+", re.DOTALL)
 
 
 def format_of(source: Any) -> Format:

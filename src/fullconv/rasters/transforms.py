@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput
-from fullconv.rasters.preprocess import NAMED, OWN, Channels, Preprocess
+from fullconv.rasters.preprocess import NAMED, OWN, Preprocess
 from fullconv.system.text import read_text
 
 Size = tuple[int, int]
@@ -242,11 +242,25 @@ def _hugging_face(data: Mapping[str, Any], where: str) -> Transform:
         if not _is_number(factor) or factor <= 0:
             raise BadInput(f"{where}: rescale_factor {factor!r} is no number above 0")
         reader.made = replace(reader.made, scale=float(factor))
-    if data.get("do_normalize", True):
-        reader.take("Normalize", {"mean": data.get("image_mean"), "std": data.get("image_std")})
-    order: Channels = "BGR" if data.get("do_flip_channel_order", False) else "RGB"
-    reader.made = replace(reader.made, channels=order)
+    if data.get("do_normalize", data.get("image_mean") is not None):
+        if data.get("image_mean") is None or data.get("image_std") is None:
+            raise BadInput(f"{where}: normalizes, and does not say by which mean and std (image_mean, image_std)")
+        reader.take("Normalize", {"mean": data["image_mean"], "std": data["image_std"]})
+        if data.get("rescale_offset", False) and data.get("do_rescale", True):  # one is taken off before
+            reader.made = replace(reader.made, mean=tuple(1 + mean for mean in reader.made.mean))
+        if data.get("include_top", False):  # EfficientNet's classifiers are divided by it twice
+            reader.made = replace(reader.made, mean=reader.made.mean, std=tuple(std * std for std in reader.made.std))
+    elif data.get("do_normalize") is None and not _kind_of(data).startswith("MobileViT"):
+        raise BadInput(f"{where}: does not say whether it normalizes (do_normalize, image_mean, image_std)")
+    if data.get("do_flip_channel_order", False):  # the last step
+        mean, std = (tuple(reversed(values)) for values in (reader.made.mean, reader.made.std))
+        reader.made = replace(reader.made, channels="BGR", mean=mean, std=std)
     return _finished(reader)
+
+
+def _kind_of(data: Mapping[str, Any]) -> str:
+    """Which processor it is of; the one that normalizes nothing where it does not say."""
+    return str(data.get("image_processor_type", data.get("feature_extractor_type", "MobileViT")))
 
 
 def _timm(data: Mapping[str, Any], where: str) -> Transform:

@@ -38,6 +38,8 @@ def build(name: str, weights: Weights | None) -> Source:
         BadInput: no such name, or weights that do not fit.
     """
     library, _, rest = name.partition(":")
+    if library == "transformers":
+        return _transformers(name, Path(rest), weights)
     make = {"torchvision": _torchvision, "timm": _timm}.get(library, _own)
     maker = make(name, rest)
     made = maker.module({})
@@ -93,6 +95,15 @@ def _timm(name: str, model: str) -> _Maker:
     if config is not None and config.mean and config.std:
         preprocess = Preprocess("RGB" if shape[0] == 3 else "grey", 1 / 255, tuple(config.mean), tuple(config.std))
     return _Maker(make, True, shape, preprocess)
+
+
+def _transformers(name: str, folder: Path, weights: Weights | None) -> Source:
+    """A folder of transformers, weights and all."""
+    from fullconv.formats.torch.transformers import classifier_in
+
+    if weights is not None:
+        raise BadInput(f"{folder}: holds its weights; leave out --weights")
+    return Source(classifier_in(folder), name)
 
 
 def _own(name: str, function: str) -> _Maker:
