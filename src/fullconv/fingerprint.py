@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fullconv.errors import CannotRun
-from fullconv.model import Model
 from fullconv.rasters.remote import fingerprint as far_print
 from fullconv.rasters.remote import is_remote
 from fullconv.rasters.sidecars import read_with
 from fullconv.rasters.vrt import addresses_of
+
+if TYPE_CHECKING:
+    from fullconv.model import Model
 
 _WHOLE = 1 << 30  # bytes of an image that are all read
 _PIECES, _PIECE, _AT_ONCE = 1024, 64 << 10, 1 << 20

@@ -59,7 +59,8 @@ Serve = Callable[..., Any]
 def serve() -> Iterator[Serve]:
     """A client that has the token, of a server over results."""
     testclient = pytest.importorskip("starlette.testclient", reason="the viewer's server is of the extra view")
-    from fullconv.viewer.server import Shown, application
+    from fullconv.viewer.server import application
+    from fullconv.viewer.shown import Shown
 
     with ExitStack() as stack:
 

@@ -83,7 +83,7 @@ def test_a_page_of_its_own_is_let_in(mapped: Mapped, serve: Serve) -> None:
     "path",
     [
         "/secret", "/../secret", "/%2e%2e/%2e%2e/etc/passwd", "/page.js/../secret", "//etc/passwd", "/api/0/../../secret", "/api/7/state", "/api/-1/state",
-        "/api/0/crop/1/1", "/api/image/0/0/0", "/api/0/scores/0/9/0", "/api/0/scores/99/0/0", "/api/0/scores/0/0/0/3", "/api/0/cell/99999/0", "/api/0/peaks/3",
+        "/api/0/crop/1/1", "/api/image/0/0/0/0", "/api/0/scores/0/9/0", "/api/0/scores/99/0/0", "/api/0/scores/0/0/0/3", "/api/0/cell/99999/0", "/api/0/peaks/3",
         "/api/0/cell/0/99999999999999999999",
     ],
 )  # fmt: skip

@@ -60,7 +60,8 @@ def show(browser: Any) -> Iterator[Open]:
     """Opens a page of 1,200 × 800 pixels over results; at its end nothing was complained of, and no other machine asked."""
     import uvicorn
 
-    from fullconv.viewer.server import Shown, application
+    from fullconv.viewer.server import application
+    from fullconv.viewer.shown import Shown
 
     wrong: list[str] = []
     with ExitStack() as stack:

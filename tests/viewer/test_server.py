@@ -47,7 +47,7 @@ def test_tiles_hold_the_maps_own_scores(mapped: Mapped, serve: Serve, tmp_path: 
         result = tmp_path / "other.zarr"
         fullconv.map_raster(fullconv.load(*mapped.net, check=False), mapped.image, result, stored=stored)
     found, client = ClassMap.load(result), serve(result)
-    about = client.get("/api/about").json()["results"][0]
+    about = client.get("/api/0/about").json()["result"]
     rng = np.random.default_rng(1)
     for _ in range(100):
         row, col = int(rng.integers(found.grid.rows)), int(rng.integers(found.grid.cols))
@@ -58,7 +58,7 @@ def test_tiles_hold_the_maps_own_scores(mapped: Mapped, serve: Serve, tmp_path: 
 
 def test_coarser_tiles_are_means(mapped: Mapped, serve: Serve) -> None:
     found, client = np.asarray(ClassMap.load(mapped.result).scores), serve(mapped.result)
-    about = client.get("/api/about").json()["results"][0]
+    about = client.get("/api/0/about").json()["result"]
     assert len(about["levels"]) > 1
     padded = np.pad(found, ((0, 0), (about["lead"][0], 1), (about["lead"][1], 1)), constant_values=np.nan)
     padded = padded[:, : 2 * (padded.shape[1] // 2), : 2 * (padded.shape[2] // 2)]
@@ -75,7 +75,7 @@ def test_a_map_in_a_file_has_the_same_tiles(mapped: Mapped, serve: Serve, tmp_pa
     stored, path = ClassMap.load(mapped.result), tmp_path / "map.npz"
     ClassMap(np.asarray(stored.scores), stored.grid, stored.labels).save(path)
     client = serve(path)
-    about = client.get("/api/about").json()["results"][0]
+    about = client.get("/api/0/about").json()["result"]
     assert about["lead"] == [0, 0]
     scores = np.asarray(stored.scores)
     np.testing.assert_array_equal(tile_of(client, about, 0, 0, 1), scores[:, :256, 256:])
@@ -89,7 +89,7 @@ def test_winners_are_the_maps_own(mapped: Mapped, serve: Serve, tmp_path: Path, 
     result = tmp_path / "winners.zarr"
     found = fullconv.map_raster(fullconv.load(*mapped.net, check=False), mapped.image, result, keep=keep)
     client = serve(result)
-    about = client.get("/api/about").json()["results"][0]
+    about = client.get("/api/0/about").json()["result"]
     for level in range(len(about["levels"])):
         rows, cols = about["levels"][level]
         rows, cols = min(rows, about["side"]), min(cols, about["side"])
@@ -114,7 +114,7 @@ def test_winners_are_the_maps_own(mapped: Mapped, serve: Serve, tmp_path: Path, 
 
 def test_image_tiles_are_the_image(mapped: Mapped, serve: Serve) -> None:
     client, whole = serve(mapped.result, image=mapped.image), pixels()
-    about = client.get("/api/about").json()["image"]
+    about = client.get("/api/0/about").json()["image"]
     assert (about["height"], about["width"]) == SIZE
     rng = np.random.default_rng(2)
     tiles: dict[tuple[int, int], np.ndarray] = {}
@@ -122,11 +122,11 @@ def test_image_tiles_are_the_image(mapped: Mapped, serve: Serve) -> None:
         y, x = int(rng.integers(SIZE[0])), int(rng.integers(SIZE[1]))
         key = y // about["side"], x // about["side"]
         if key not in tiles:
-            tiles[key] = np.asarray(Image.open(io.BytesIO(client.get(f"/api/image/0/{key[0]}/{key[1]}").content)))
+            tiles[key] = np.asarray(Image.open(io.BytesIO(client.get(f"/api/image/0/0/{key[0]}/{key[1]}").content)))
         assert tiles[key][y % about["side"], x % about["side"]] == whole[y, x]
-    coarse = np.asarray(Image.open(io.BytesIO(client.get("/api/image/1/0/0").content))).astype(int)
+    coarse = np.asarray(Image.open(io.BytesIO(client.get("/api/image/0/1/0/0").content))).astype(int)
     assert np.abs(coarse - whole[::2, ::2][:, :512].astype(int)).mean() < 3  # JPEG
-    assert client.get("/api/image/9/0/0").status_code == 404
+    assert client.get("/api/image/0/9/0/0").status_code == 404
 
 
 def test_deep_images_of_many_bands_are_seen_by_percentiles(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
@@ -134,14 +134,14 @@ def test_deep_images_of_many_bands_are_seen_by_percentiles(mapped: Mapped, serve
     path = tmp_path / "deep.tif"
     tifffile.imwrite(path, np.moveaxis(deep, 0, -1), photometric="minisblack", planarconfig="contig")
     client = serve(mapped.result, image=path)
-    assert client.get("/api/about").json()["image"]["look"] == {"bands": [1, 2, 3], "cut": 1.0}
-    seen = np.asarray(Image.open(io.BytesIO(client.get("/api/image/0/0/0?bands=4,1,2&cut=0").content))).astype(float)
+    assert client.get("/api/0/about").json()["image"]["look"] == {"bands": [1, 2, 3], "cut": 1.0}
+    seen = np.asarray(Image.open(io.BytesIO(client.get("/api/image/0/0/0/0?bands=4,1,2&cut=0").content))).astype(float)
     own = np.moveaxis(deep[[3, 0, 1], :512, :512], 0, -1).astype(float)
     low, high = deep[[3, 0, 1]].min(axis=(1, 2)), deep[[3, 0, 1]].max(axis=(1, 2))
     assert np.abs(seen - 255 * (own - low) / (high - low)).max() <= 2  # the ends are those of samples
     assert seen.max() > 250
     for bad in ("bands=5", "bands=0", "bands=1,2", "bands=", "bands=x", "cut=50", "cut=-1", "cut=nan", "cut=x"):
-        assert client.get(f"/api/image/0/0/0?{bad}").status_code == 400, bad
+        assert client.get(f"/api/image/0/0/0/0?{bad}").status_code == 400, bad
 
 
 def test_crops_are_what_the_cell_stands_for(mapped: Mapped, serve: Serve) -> None:
@@ -249,9 +249,9 @@ def test_verdicts_are_kept_beside_the_result(mapped: Mapped, serve: Serve, tmp_p
 
 
 def test_labels_stay_text(mapped: Mapped, serve: Serve) -> None:
-    answer = serve(mapped.result).get("/api/about")
+    answer = serve(mapped.result).get("/api/0/about")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json()["results"][0]["labels"][1] == "<img src=x onerror=alert(1)>"
+    assert answer.json()["result"]["labels"][1] == "<img src=x onerror=alert(1)>"
 
 
 def test_a_hostile_level_is_refused(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
@@ -277,9 +277,9 @@ def test_numbers_that_are_none_are_null(mapped: Mapped, serve: Serve, tmp_path: 
         "score_kind": "<i>",
     }
     (result / "zarr.json").write_text(json.dumps(attributes), encoding="utf-8")
-    about = serve(result).get("/api/about")
+    about = serve(result).get("/api/0/about")
     assert about.status_code == 200
-    assert about.json()["results"][0]["place"]["pixel_size"] == [None, None]
+    assert about.json()["result"]["place"]["pixel_size"] == [None, None]
     scores = np.asarray(stored.scores).copy()
     scores[0, 20, 20], scores[1, 5, 5] = np.inf, -np.inf
     ClassMap(scores, stored.grid, stored.labels).save(tmp_path / "x.npz")
@@ -293,7 +293,7 @@ def test_a_run_in_progress_fills_in(mapped: Mapped, serve: Serve, tmp_path: Path
     assert whole.record is not None
     running = Store.create(Local(str(tmp_path / "run.zarr")), replace(whole.record, finished=False))
     client = serve(running.storage.name)
-    about = client.get("/api/about").json()["results"][0]
+    about = client.get("/api/0/about").json()["result"]
     empty = tile_of(client, about, 0, 0, 0)
     assert np.isnan(empty).all()
     state = client.get("/api/0/state").json()
@@ -319,7 +319,7 @@ def test_another_run_in_its_place_is_seen(mapped: Mapped, serve: Serve, tmp_path
     client = serve(place)
     Store.create(Local(place), replace(record, finished=False, labels=("a", "b", "c")))
     assert client.get("/api/0/state").json()["epoch"] == 1
-    assert client.get("/api/about").json()["results"][0]["labels"] == ["a", "b", "c"]
+    assert client.get("/api/0/about").json()["result"]["labels"] == ["a", "b", "c"]
     shutil.rmtree(place)
     answer = client.get("/api/0/state")
     assert answer.status_code == 400

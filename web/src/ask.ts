@@ -1,6 +1,6 @@
 // Every request to the server, which is the only one that the page ever speaks to.
 
-import type { About, Blame, Cell, Peak, State, Verdict } from "./told";
+import type { About, Blame, Cell, Opened, Peak, State, Verdict } from "./told";
 
 async function answer(path: string, how: RequestInit = {}): Promise<Response> {
   const response = await fetch(path, { ...how, credentials: "same-origin" });
@@ -24,17 +24,18 @@ function post<T>(path: string, body: unknown): Promise<T> {
 }
 
 export const about = (): Promise<About> => json("/api/about");
+export const opened = (result: string): Promise<Opened> => json(`/api/${result}/about`);
 export const numbers = async (path: string, signal: AbortSignal): Promise<ArrayBuffer> => (await answer(path, { signal })).arrayBuffer();
 export const picture = async (path: string, signal: AbortSignal): Promise<ImageBitmap> =>
   createImageBitmap(await (await answer(path, { signal })).blob());
-export const cell = (result: number, row: number, col: number): Promise<Cell> => json(`/api/${result}/cell/${row}/${col}`);
-export const state = (result: number, after: number): Promise<State> => json(`/api/${result}/state?after=${after}`);
-export const areas = (result: number): Promise<{ cells: number[] | null }> => json(`/api/${result}/areas`);
-export const peaks = (result: number, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
+export const cell = (result: string, row: number, col: number): Promise<Cell> => json(`/api/${result}/cell/${row}/${col}`);
+export const state = (result: string, after: number): Promise<State> => json(`/api/${result}/state?after=${after}`);
+export const areas = (result: string): Promise<{ cells: number[] | null }> => json(`/api/${result}/areas`);
+export const peaks = (result: string, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
   json(`/api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
-export const verdicts = (result: number): Promise<{ verdicts: Verdict[] }> => json(`/api/${result}/verdicts`);
-export const say = (result: number, what: Record<string, unknown>): Promise<{ verdicts: Verdict[] }> =>
+export const verdicts = (result: string): Promise<{ verdicts: Verdict[] }> => json(`/api/${result}/verdicts`);
+export const say = (result: string, what: Record<string, unknown>): Promise<{ verdicts: Verdict[] }> =>
   post(`/api/${result}/verdicts`, what);
-export const ask = (result: number, row: number, col: number): Promise<{ crop: (number | null)[] }> =>
+export const ask = (result: string, row: number, col: number): Promise<{ crop: (number | null)[] }> =>
   post(`/api/${result}/ask`, { row, col });
-export const why = (result: number, row: number, col: number): Promise<Blame> => post(`/api/${result}/why`, { row, col });
+export const why = (result: string, row: number, col: number): Promise<Blame> => post(`/api/${result}/why`, { row, col });

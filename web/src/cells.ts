@@ -1,19 +1,21 @@
 // The map: raw scores by tile, coloured here. Another class, threshold or opacity asks the server nothing for what it has sent already.
 
 import { numbers } from "./ask";
-import { squareOf, toScreen, value, type Sight } from "./geometry";
+import { squareOf, toFlat, value, type Screen, type Sight } from "./geometry";
+import type { Canvas2D } from "./image";
 import { Scores, type Choice } from "./scores";
 import { Tiles } from "./tiles";
 import type { Result, State } from "./told";
 
 const MOST = 256 << 20; // bytes of scores
 const TOO_MANY = 160; // tiles on one screen
+const PATIENCE = 12; // times as many for a picture that is saved
 
 type Spot = readonly [number, number, number]; // level, row, column
 
 interface Painted {
   of: Scores;
-  by: string;
+  by: Choice;
   canvas: OffscreenCanvas;
 }
 
@@ -25,7 +27,7 @@ export class CellLayer {
 
   constructor(
     readonly result: Result,
-    private readonly number: number,
+    private readonly id: string,
     choice: Choice,
     arrived: () => void,
   ) {
@@ -33,12 +35,13 @@ export class CellLayer {
     this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, arrived);
   }
 
-  /** Draw what a screen of this size shows; what is to be said of it. */
-  draw(context: CanvasRenderingContext2D, sight: Sight, size: readonly [number, number], ratio: number, opacity: number): string {
+  /** Draw what a screen shows; what is to be said of it. */
+  draw(context: Canvas2D, screen: Screen, opacity: number): string {
+    const { sight, size, ratio } = screen;
     const level = this.level(sight, ratio);
-    const wanted = this.seen(level, sight, size);
+    const wanted = this.seen(level, screen);
     if (!wanted.length) return "";
-    if (wanted.length > TOO_MANY) return "zoom in to see the map";
+    if (wanted.length > this.most(screen)) return "zoom in to see the map";
     this.tiles.want(wanted.map((spot) => this.key(spot)));
     const [wide, high] = [Math.round(size[0] * ratio), Math.round(size[1] * ratio)];
     if (this.sheet.width !== wide || this.sheet.height !== high) [this.sheet.width, this.sheet.height] = [wide, high];
@@ -47,21 +50,35 @@ export class CellLayer {
     sheet.clearRect(0, 0, wide, high);
     sheet.imageSmoothingEnabled = false;
     if (wanted.some((spot) => !this.tiles.peek(this.key(spot))))
-      for (let coarse = this.result.levels.length - 1; coarse > level; coarse--) this.paint(sheet, this.seen(coarse, sight, size), sight, size, ratio);
-    this.paint(sheet, wanted, sight, size, ratio);
+      for (let coarse = this.result.levels.length - 1; coarse > level; coarse--) this.paint(sheet, this.seen(coarse, screen), screen);
+    this.paint(sheet, wanted, screen);
     context.globalAlpha = opacity;
     context.drawImage(this.sheet, 0, 0);
     context.globalAlpha = 1;
     const failed = wanted.map((spot) => this.tiles.failure(this.key(spot))).find((text) => text);
     if (failed) return `a part of the map cannot be read: ${failed}`;
-    return level ? `each square is the mean of ${2 ** level} × ${2 ** level} cells` : "";
+    return level ? this.coarse(`${2 ** level} × ${2 ** level} cells`) : "";
   }
 
-  /** Ask anew for what a run has done since. */
+  /** What a square stands for that is no cell. */
+  private coarse(cells: string): string {
+    if (this.result.parts && this.choice.plane === null) return `a square parts where any of its ${cells} does`;
+    return this.result.winnersOnly ? `each square is the first of ${cells}` : `each square is the mean of ${cells}`;
+  }
+
+  private most(screen: Screen): number {
+    return (screen.patient ? PATIENCE : 1) * TOO_MANY;
+  }
+
+  /** Ask anew for what a run has done since; for all once it has ended, which makes the coarser levels whole. */
   renew(state: State): void {
+    if (state.finished) {
+      this.tiles.renew(() => true);
+      return;
+    }
     const [up, left] = this.result.lead;
     this.tiles.renew((key) => {
-      const [, level, row, col] = key.split(/[/?]/).map(Number) as [number, number, number, number];
+      const [, level, row, col] = key.split("/").map(Number) as [number, number, number, number];
       const span = this.result.side * 2 ** level;
       return state.done.some(
         ([top, bottom, first, last]) =>
@@ -87,13 +104,13 @@ export class CellLayer {
     return [x + col * step * along, y + row * step * down, x + end * along, y + last * down];
   }
 
-  private paint(sheet: OffscreenCanvasRenderingContext2D, spots: Spot[], sight: Sight, size: readonly [number, number], ratio: number): void {
+  private paint(sheet: OffscreenCanvasRenderingContext2D, spots: Spot[], screen: Screen): void {
     for (const spot of spots) {
       const canvas = this.canvas(this.key(spot));
       if (!canvas) continue;
       const [x0, y0, x1, y1] = this.edges(spot);
-      const corners = [...toScreen(sight, size, x0, y0), ...toScreen(sight, size, x1, y1)];
-      const [left, top, right, bottom] = corners.map((at) => Math.round(at * ratio)) as [number, number, number, number];
+      const corners = [...toFlat(screen, x0, y0), ...toFlat(screen, x1, y1)];
+      const [left, top, right, bottom] = corners.map((at) => Math.round(at * screen.ratio)) as [number, number, number, number];
       sheet.clearRect(left, top, right - left, bottom - top); // one level at a time is seen through
       sheet.drawImage(canvas, left, top, right - left, bottom - top);
     }
@@ -102,13 +119,12 @@ export class CellLayer {
   private canvas(key: string): OffscreenCanvas | null {
     const scores = this.tiles.peek(key);
     if (!scores) return null;
-    const by = JSON.stringify([this.choice.plane, this.choice.threshold, this.choice.low, this.choice.high, this.choice.scale[0], this.choice.scale[1]]);
     const before = this.painted.get(key);
-    if (before?.of === scores && before.by === by) return before.canvas;
+    if (before?.of === scores && same(before.by, this.choice)) return before.canvas;
     const canvas = before?.of === scores ? before.canvas : new OffscreenCanvas(scores.cols, scores.rows);
-    canvas.getContext("2d")?.putImageData(scores.coloured(this.choice, this.result.colours), 0, 0);
+    canvas.getContext("2d")?.putImageData(scores.coloured(this.choice, this.result.parts?.colours ?? this.result.colours), 0, 0);
     this.painted.delete(key);
-    this.painted.set(key, { of: scores, by, canvas });
+    this.painted.set(key, { of: scores, by: this.choice, canvas });
     for (const old of this.painted.keys()) {
       if (this.painted.size <= 2 * TOO_MANY) break;
       this.painted.delete(old);
@@ -116,7 +132,8 @@ export class CellLayer {
     return canvas;
   }
 
-  private seen(level: number, sight: Sight, size: readonly [number, number]): Spot[] {
+  private seen(level: number, screen: Screen): Spot[] {
+    const { sight, size } = screen;
     const [rows, cols] = this.result.levels[level] ?? [0, 0];
     if (!rows || !cols) return [];
     const [left, top] = this.edges([level, 0, 0]);
@@ -130,7 +147,7 @@ export class CellLayer {
     const [first, last] = span(top, tall, sight.y, high, rows);
     const [start, end] = span(left, wide, sight.x, half, cols);
     const spots: Spot[] = [];
-    for (let row = first; row <= last && spots.length <= TOO_MANY; row++) for (let col = start; col <= end; col++) spots.push([level, row, col]);
+    for (let row = first; row <= last && spots.length <= this.most(screen); row++) for (let col = start; col <= end; col++) spots.push([level, row, col]);
     return spots;
   }
 
@@ -144,8 +161,10 @@ export class CellLayer {
     const [what, level, row, col] = key.split("/") as [string, string, string, string];
     const [rows, cols] = this.result.levels[Number(level)] ?? [0, 0];
     const side = this.result.side;
-    const data = await numbers(`/api/${this.number}/${key}`, signal);
+    const data = await numbers(`/api/${this.id}/${key}?epoch=${this.result.epoch}`, signal);
     const size = [Math.min(side, rows - Number(row) * side), Math.min(side, cols - Number(col) * side)] as const;
     return new Scores(size[0], size[1], this.result.stored, data, what === "winners");
   }
 }
+
+const same = (one: Choice, other: Choice): boolean => (Object.keys(one) as (keyof Choice)[]).every((name) => Object.is(one[name], other[name]));

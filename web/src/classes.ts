@@ -7,15 +7,17 @@ const SHOWN = 300;
 
 export class Classes {
   private won: number[] | null = null;
+  private result: Result | null = null;
+  private chosen: number | null = null;
 
   constructor(
     private readonly list: HTMLElement,
+    private readonly more: HTMLElement,
     private readonly search: HTMLInputElement,
-    private result: Result,
-    private chosen: number | null,
     private readonly choose: (plane: number | null) => void,
   ) {
     search.addEventListener("input", () => this.show());
+    list.addEventListener("keydown", (event) => this.key(event));
   }
 
   take(result: Result): void {
@@ -41,27 +43,43 @@ export class Classes {
     return order[Math.min(Math.max(at + step, 0), order.length - 1)] ?? null;
   }
 
-  /** Those that win most first, as far as that is known. */
-  private order(): number[] {
-    const every = [...this.result.labels.keys()];
-    const won = this.won;
+  private key(event: KeyboardEvent): void {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    this.choose(this.beside(step));
+  }
+
+  /** Those that win most first, as far as that is known, of those that are searched for. */
+  order(): number[] {
+    const { result, won } = this;
+    if (!result || (result.parts && result.winnersOnly)) return [];
+    const words = this.search.value.trim().toLowerCase();
+    const every = [...result.labels.keys()].filter((plane) => (result.labels[plane] ?? "").toLowerCase().includes(words));
     return won ? every.sort((a, b) => (won[b] ?? 0) - (won[a] ?? 0) || a - b) : every;
   }
 
   private show(): void {
-    const words = this.search.value.trim().toLowerCase();
-    const found = this.order().filter((plane) => (this.result.labels[plane] ?? "").toLowerCase().includes(words));
+    const { result } = this;
+    if (!result) return;
+    const focused = this.list.contains(document.activeElement);
+    const found = this.order();
     const total = Math.max(1, (this.won ?? []).reduce((sum, cells) => sum + cells, 0));
-    const rows = [this.row(null, "Winner of each cell", "", null)];
-    for (const plane of found.slice(0, SHOWN)) rows.push(this.row(plane, plain(this.result.labels[plane] ?? ""), this.share(plane, total), this.result.colours[plane] ?? null));
-    if (found.length > SHOWN) rows.push(el("p", { class: "quiet" }, `and ${(found.length - SHOWN).toLocaleString("en")} more: type a part of a name`));
+    const rows = [this.row(null, result.parts ? "Where winners part" : "Winner of each cell", "", null)];
+    for (const plane of found.slice(0, SHOWN)) rows.push(this.row(plane, plain(result.labels[plane] ?? ""), this.share(result, plane, total), result.colours[plane] ?? null));
+    if (!rows.some((row) => row.tabIndex === 0) && rows[0]) rows[0].tabIndex = 0;
     this.list.replaceChildren(...rows);
+    this.more.textContent = found.length > SHOWN ? `and ${(found.length - SHOWN).toLocaleString("en")} more: type a part of a name` : "";
+    if (!focused) return;
+    const chosen = this.list.querySelector<HTMLElement>("[tabindex='0']");
+    chosen?.focus();
+    chosen?.scrollIntoView({ block: "nearest" });
   }
 
-  private share(plane: number, total: number): string {
+  private share(result: Result, plane: number, total: number): string {
     const cells = this.won?.[plane];
     if (cells === undefined) return "";
-    const area = this.result.area === null ? "" : ` · ${areaOf(cells * this.result.area, this.result.place.unit)}`;
+    const area = result.area === null ? "" : ` · ${areaOf(cells * result.area, result.place.unit)}`;
     return `${percent(cells / total)}${area}`;
   }
 
@@ -70,7 +88,7 @@ export class Classes {
     if (colour) swatch.style.background = `rgb(${colour.join(" ")})`;
     const chosen = plane === this.chosen;
     const texts = [swatch, el("span", { class: "label", title: label }, label), el("span", { class: "share" }, share)];
-    return el("button", { type: "button", role: "option", "aria-selected": chosen ? "true" : "false", class: "class" }, texts, { click: () => this.choose(plane) });
+    return el("button", { type: "button", role: "option", "aria-selected": chosen ? "true" : "false", tabindex: chosen ? 0 : -1, class: "class" }, texts, { click: () => this.choose(plane) });
   }
 }
 

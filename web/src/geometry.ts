@@ -45,19 +45,49 @@ export function fieldOf(grid: Grid, row: number, col: number): Box {
   return [x - wide, y - high, x + wide, y + high];
 }
 
-/** The part of the image that a screen shows: its middle, and screen pixels (CSS) for one of the image. */
+/** The part of the image that a screen shows: its middle, screen pixels (CSS) for one of the image, and degrees by which it is turned clockwise. */
 export interface Sight {
   x: number;
   y: number;
   zoom: number;
+  angle: number;
 }
 
-export function toScreen(sight: Sight, size: readonly [number, number], x: number, y: number): [number, number] {
+/** What is drawn on: a sight, its (width, height) in CSS pixels, and pixels of the device for one of these; a patient one waits for any number of tiles. */
+export interface Screen {
+  sight: Sight;
+  size: readonly [number, number];
+  ratio: number;
+  patient: boolean;
+}
+
+/** A step turned clockwise, as it is seen where y goes down. */
+export function turned(x: number, y: number, angle: number): [number, number] {
+  const [cos, sin] = [cosine(angle), cosine(angle - 90)];
+  return [x * cos - y * sin, x * sin + y * cos];
+}
+
+/** Exact at right angles. */
+function cosine(angle: number): number {
+  const whole = ((angle % 360) + 360) % 360;
+  return whole === 90 || whole === 270 ? 0 : whole === 180 ? -1 : whole === 0 ? 1 : Math.cos((whole * Math.PI) / 180);
+}
+
+/** The size of what covers a turned screen: what layers are drawn on, which know of no turn. */
+export function flatSize(size: readonly [number, number], angle: number): [number, number] {
+  const [cos, sin] = [Math.abs(cosine(angle)), Math.abs(cosine(angle - 90))];
+  return [size[0] * cos + size[1] * sin, size[0] * sin + size[1] * cos];
+}
+
+/** Where a place of the image is on a screen that is not turned. */
+export function toFlat({ sight, size }: Screen, x: number, y: number): [number, number] {
   return [(x - sight.x) * sight.zoom + size[0] / 2, (y - sight.y) * sight.zoom + size[1] / 2];
 }
 
+/** Which place of the image a screen shows at a pixel. */
 export function toImage(sight: Sight, size: readonly [number, number], left: number, top: number): [number, number] {
-  return [(left - size[0] / 2) / sight.zoom + sight.x, (top - size[1] / 2) / sight.zoom + sight.y];
+  const [x, y] = turned(left - size[0] / 2, top - size[1] / 2, -sight.angle);
+  return [x / sight.zoom + sight.x, y / sight.zoom + sight.y];
 }
 
 /** The number of steps in 1, 2, 5, 10, ... that is at most as long as asked for. */

@@ -12,6 +12,8 @@ export interface Keys {
   search: () => void;
   full: () => void;
   help: () => void;
+  save: () => void;
+  back: () => void;
 }
 
 const PAN = 0.15; // of the screen
@@ -34,6 +36,10 @@ export function listen(stage: Stage, on: Keys): void {
     f: on.full,
     "/": on.search,
     "?": on.help,
+    s: on.save,
+    b: on.back,
+    r: () => stage.turnBy(1),
+    R: () => stage.turnBy(-1),
     Escape: on.none,
   };
   document.addEventListener("keydown", (event) => {

@@ -30,7 +30,7 @@ export class Peaks {
     return this.every.slice(0, 500).map((peak) => ({ box: peak.box, kind: this.of(peak)?.verdict ?? "" }));
   }
 
-  async find(result: Result, number: number, plane: number | null, threshold: number | null): Promise<void> {
+  async find(result: Result, id: string, plane: number | null, threshold: number | null): Promise<void> {
     const mine = ++this.asked;
     [this.every, this.count, this.at] = [[], 0, -1];
     if (plane === null) {
@@ -40,7 +40,7 @@ export class Peaks {
     this.label = result.labels[plane] ?? "";
     this.panel.replaceChildren(el("p", { class: "quiet" }, "looking for peaks …"));
     try {
-      const { count, peaks } = await server.peaks(number, plane, threshold);
+      const { count, peaks } = await server.peaks(id, plane, threshold);
       if (mine !== this.asked) return;
       [this.every, this.count] = [peaks, count];
       this.show();

@@ -11,10 +11,20 @@ export interface Judged {
   verdict: (row: number, col: number, plane: number) => Verdict | undefined;
 }
 
+/** Of what a cell is shown. */
+export interface Context {
+  id: string;
+  result: Result;
+  plane: number | null;
+  picture: boolean;
+  /** What another map says there, where one is beside. */
+  other: ((cell: Cell) => Promise<Cell["other"]>) | null;
+}
+
 export class Point {
   private asked = 0;
   private cell: Cell | null = null;
-  private crop: (number | null)[] | null = null;
+  private crop: Cell["other"] = null;
 
   constructor(
     private readonly panel: HTMLElement,
@@ -23,24 +33,27 @@ export class Point {
   ) {}
 
   /** Show a cell; of one that is chosen, its crop and what can be asked. */
-  async show(result: Result, number: number, at: readonly [number, number] | null, chosen: boolean, plane: number | null, picture: boolean): Promise<void> {
+  async show(context: Context, at: readonly [number, number] | null, chosen: boolean): Promise<void> {
     const mine = ++this.asked;
+    const { id, result, plane } = context;
     if (!at) {
       if (!chosen) this.panel.replaceChildren(el("p", { class: "quiet" }, "Point at a cell to see its scores; click it for its crop."));
       return;
     }
     let cell: Cell;
     try {
-      cell = await server.cell(number, at[0], at[1]);
+      cell = await server.cell(id, at[0], at[1]);
+      if (context.other) cell = { ...cell, other: await context.other(cell) };
     } catch (error) {
       if (mine === this.asked) this.panel.replaceChildren(el("p", { class: "error" }, `cell ${at[0]}, ${at[1]}: ${told(error)}`));
       return;
     }
     if (mine !== this.asked) return;
-    [this.cell, this.crop] = [cell, null];
+    [this.cell, this.crop] = [cell, cell.other];
     const best = winner(cell);
     const parts: HTMLElement[] = [this.head(result, cell), el("div", { class: "bars", id: "bars" }, this.bars(result, cell, plane))];
-    if (chosen) parts.push(...this.more(result, number, cell, plane ?? best, picture));
+    if (cell.other) parts.push(el("p", { class: "quiet" }, result.parts ? "second map / first map" : "this map / the one beside"));
+    if (chosen && !result.parts) parts.push(...this.more(context, cell, plane ?? best));
     this.panel.replaceChildren(...parts);
     if (chosen) this.live.textContent = `cell ${cell.row}, ${cell.col}: ${best === null ? "no answer" : `${plain(result.labels[best] ?? "")}, ${short(cell.scores[best] ?? NaN)}`}`;
   }
@@ -61,7 +74,7 @@ export class Point {
     if (plane !== null && order.includes(plane) && !shown.includes(plane)) shown.push(plane);
     const top = this.crop?.reduce<number>((best, score, i) => ((score ?? -Infinity) > (this.crop?.[best] ?? -Infinity) ? i : best), 0);
     if (top !== undefined && !shown.includes(top)) shown.push(top);
-    const [low, high] = result.range;
+    const [low, high] = result.parts ? endsOf(cell) : result.range;
     const share = (score: number): string => `${100 * Math.min(Math.max((score - low) / Math.max(high - low, 1e-12), 0), 1)}%`;
     return shown.map((i) => {
       const fill = el("span", { class: "fill" });
@@ -80,13 +93,13 @@ export class Point {
     });
   }
 
-  private more(result: Result, number: number, cell: Cell, plane: number | null, picture: boolean): HTMLElement[] {
+  private more({ id, result, picture }: Context, cell: Cell, plane: number | null): HTMLElement[] {
     const said = el("div", { class: "said", role: "status" });
     const parts: HTMLElement[] = [];
-    if (picture) parts.push(el("img", { class: "crop", src: `/api/${number}/crop/${cell.row}/${cell.col}`, alt: `the crop of cell ${cell.row}, ${cell.col}` }));
+    if (picture) parts.push(el("img", { class: "crop", src: `/api/${id}/crop/${cell.row}/${cell.col}`, alt: `the crop of cell ${cell.row}, ${cell.col}` }));
     const off = result.asks !== "";
-    const ask = el("button", { type: "button", id: "ask", disabled: off, title: result.asks }, "Ask the classifier", { click: () => void this.run(said, ask, () => this.ask(result, number, cell, plane)) });
-    const why = el("button", { type: "button", id: "why", disabled: off, title: result.asks }, "Why?", { click: () => void this.run(said, why, () => this.why(number, cell)) });
+    const ask = el("button", { type: "button", id: "ask", disabled: off, title: result.asks }, "Ask the classifier", { click: () => void this.run(said, ask, () => this.ask(result, id, cell, plane)) });
+    const why = el("button", { type: "button", id: "why", disabled: off, title: result.asks }, "Why?", { click: () => void this.run(said, why, () => this.why(id, cell)) });
     parts.push(el("div", { class: "row" }, [ask, why]));
     if (off) parts.push(el("p", { class: "quiet" }, `To ask: ${result.asks}`));
     parts.push(said);
@@ -95,8 +108,8 @@ export class Point {
   }
 
   /** Run the untouched network on exactly this crop. */
-  private async ask(result: Result, number: number, cell: Cell, plane: number | null): Promise<HTMLElement[]> {
-    const { crop } = await server.ask(number, cell.row, cell.col);
+  private async ask(result: Result, id: string, cell: Cell, plane: number | null): Promise<HTMLElement[]> {
+    const { crop } = await server.ask(id, cell.row, cell.col);
     if (this.cell !== cell) return [];
     this.crop = crop;
     document.getElementById("bars")?.replaceChildren(...this.bars(result, cell, plane));
@@ -108,8 +121,8 @@ export class Point {
     return [el("p", { class: same ? "good" : "error", id: "answer" }, text), el("p", {}, `Scores (map / crop) differ by ${short(Math.max(...gaps))} at most.`)];
   }
 
-  private async why(number: number, cell: Cell): Promise<HTMLElement[]> {
-    const blame: Blame = await server.why(number, cell.row, cell.col);
+  private async why(id: string, cell: Cell): Promise<HTMLElement[]> {
+    const blame: Blame = await server.why(id, cell.row, cell.col);
     const rows = blame.shares.slice(0, 8).map((share) => el("tr", {}, [el("td", {}, plain(share.node)), el("td", {}, share.kind), el("td", { class: "number" }, short(share.alone))]));
     const head = el("tr", {}, ["layer", "how", "alone"].map((text) => el("th", { scope: "col" }, text)));
     const table = rows.length ? [el("table", {}, [el("thead", {}, [head]), el("tbody", {}, rows)])] : [];
@@ -151,6 +164,12 @@ export class Point {
 }
 
 export const told = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** From where to where a cell's scores go, in both maps. */
+function endsOf(cell: Cell): [number, number] {
+  const every = [...cell.scores, ...(cell.other ?? []), 0].filter((score) => score !== null);
+  return [Math.min(...every), Math.max(...every)];
+}
 
 function winner(cell: Cell): number | null {
   let best: number | null = null;

@@ -1,9 +1,10 @@
-// A run in progress: what it has done since the last look, how fast, and how long it takes.
+// A result while it is looked at: what a run in progress has done since the last look, how fast, and how long it takes; and whether another took its place.
 
 import * as server from "./ask";
 import type { State } from "./told";
 
-const PAUSE = 2000;
+const PAUSE = 2000; // ms between two looks at a run
+const RARELY = 15_000; // at what is finished
 
 export class Run {
   private after = 0;
@@ -12,8 +13,8 @@ export class Run {
   private stopped = false;
 
   constructor(
-    private readonly number: number,
-    private readonly seen: (state: State, text: string) => void,
+    private readonly id: string,
+    private readonly seen: (state: State | null, text: string) => void,
   ) {
     void this.look();
   }
@@ -23,21 +24,19 @@ export class Run {
   }
 
   private async look(): Promise<void> {
-    let pause = PAUSE;
     while (!this.stopped) {
+      let pause = PAUSE;
       try {
-        const state = await server.state(this.number, this.after);
+        const state = await server.state(this.id, this.after);
         if (this.stopped) return;
         this.after += state.done.length;
-        const behind = this.after < state.count;
         this.seen(state, this.text(state));
-        if (state.finished && !behind && state.same !== null) return;
-        if (state.finished && state.same === null && !behind) pause = Math.min(2 * pause, 60_000);
-        if (behind) continue;
+        if (this.after < state.count) continue;
+        if (state.finished) pause = RARELY;
       } catch (error) {
         if (this.stopped) return;
-        this.seen({ finished: true, epoch: -1, done: [], count: 0, of: 0, same: null, failed: [] }, error instanceof Error ? error.message : String(error));
-        pause = Math.min(2 * pause, 60_000);
+        this.seen(null, error instanceof Error ? error.message : String(error));
+        pause = RARELY;
       }
       await new Promise((ready) => setTimeout(ready, pause));
     }

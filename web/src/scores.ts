@@ -24,6 +24,8 @@ export interface Choice {
   high: number;
   /** 256 colours of the heat, red, green, blue. */
   scale: readonly number[];
+  /** Whether scores lie on either side of none, which shows the image alone; a threshold is of their size then. */
+  diverging: boolean;
 }
 
 interface Won {
@@ -123,10 +125,11 @@ export class Scores {
     const steps = 255 / Math.max(choice.high - choice.low, 1e-12);
     const packed = new Uint32Array(256);
     // The lowest score shows the image alone, as in pictures that fullconv draws.
-    for (let i = 0; i < 256; i++) packed[i] = pack(choice.scale[3 * i] ?? 0, choice.scale[3 * i + 1] ?? 0, choice.scale[3 * i + 2] ?? 0, i);
+    const shade = (i: number): number => (choice.diverging ? Math.abs(2 * i - 255) : i);
+    for (let i = 0; i < 256; i++) packed[i] = pack(choice.scale[3 * i] ?? 0, choice.scale[3 * i + 1] ?? 0, choice.scale[3 * i + 2] ?? 0, shade(i));
     for (let i = 0; i < plane.length; i++) {
       const score = plane[i] ?? NaN;
-      if (score >= choice.threshold) into[i] = packed[Math.round(Math.min(Math.max((score - choice.low) * steps, 0), 255))] ?? 0;
+      if ((choice.diverging ? Math.abs(score) : score) >= choice.threshold) into[i] = packed[Math.round(Math.min(Math.max((score - choice.low) * steps, 0), 255))] ?? 0;
       else if (Number.isNaN(score) && (!partial || this.won?.classes[i] === NO_CLASS)) into[i] = NO_ANSWER;
     }
   }

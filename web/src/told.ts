@@ -28,6 +28,8 @@ export interface Look {
 }
 
 export interface Picture {
+  /** A result of this image, by which it is asked for. */
+  of: number;
   name: string;
   width: number;
   height: number;
@@ -69,14 +71,31 @@ export interface Result {
   asks: string;
   failed: Failed[];
   epoch: number;
-  output: string;
+  /** Of a difference: what cells are instead of winners. */
+  parts: { labels: string[]; colours: Result["colours"] } | null;
+  /** What is to be known of a difference. */
+  remarks: string[];
+}
+
+export interface Opened {
+  result: Result;
+  image: Picture | null;
+}
+
+/** A result before it is opened; what the table of a study says of it, by column. */
+export interface Entry {
+  name: string;
+  error: string;
+  values: string[];
 }
 
 export interface About {
   version: string;
   scales: Record<string, number[]>;
-  image: Picture | null;
-  results: Result[];
+  diverging: number[];
+  study: boolean;
+  columns: string[];
+  results: Entry[];
 }
 
 export interface Cell {
@@ -85,6 +104,8 @@ export interface Cell {
   box: readonly [number, number, number, number];
   centre: readonly [number, number];
   scores: (number | null)[];
+  /** Of a difference: the first map's. */
+  other: (number | null)[] | null;
   confirmed: boolean | null;
 }
 
@@ -96,6 +117,7 @@ export interface State {
   of: number;
   same: boolean | null;
   failed: Failed[];
+  range: readonly [number, number];
 }
 
 export interface Peak {

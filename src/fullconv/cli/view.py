@@ -90,7 +90,7 @@ def command(
 
     require_extra()
     from fullconv.viewer.serve import is_loopback, require_page, serve
-    from fullconv.viewer.server import Shown
+    from fullconv.viewer.shown import Shown
 
     require_page()
     if not is_loopback(host):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.maps.apart import coarser_of, have_scores
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.kinds import Kinds
 from fullconv.maps.nearest import Nearest
@@ -72,8 +73,7 @@ class Against:
         self, shared: Shared, first: ClassMap, second: ClassMap, chosen: tuple[int, ...] | None, threshold: float | None
     ) -> None:
         self._shared, self._maps, self._chosen, self._threshold = shared, (first, second), chosen, threshold
-        areas = [found.grid.stride[0] * found.grid.stride[1] for found in self._maps]
-        self._base = 1 if areas[1] > areas[0] else 0  # whose cells are counted: the coarser map's
+        self._base = coarser_of(self._maps)
         self.grid = self._maps[self._base].grid
         self._near = Nearest.of(self.grid, self._maps[1 - self._base].grid)
         self.compared = self.agree = 0
@@ -81,10 +81,7 @@ class Against:
         self.members = np.zeros((3, len(shared.labels)), np.int64)
         self._pairs: Counter[tuple[int, int]] = Counter()
         self.kinds = Kinds(self.grid, list(zip(_WINNERS if chosen is None else _MEMBERS, _COLOURS, strict=True)))
-        kinds = {found.score_kind for found in self._maps}
-        self._has_scores = len(kinds) == 1 and all(
-            found.record is None or found.record.keep != "top1" for found in self._maps
-        )
+        self._has_scores = have_scores(self._maps)
         self._sums = np.zeros((3, len(shared.labels)))  # of second less first, of its size, and cells
         self.largest: Gap | None = None
 

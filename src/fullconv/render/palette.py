@@ -25,6 +25,7 @@ _ANCHORS = {
     "plasma": "0d0887 46039f 7201a8 9c179e bd3786 d8576b ed7953 fb9f3a fdca26 f0f921",
 }
 SCALES = tuple(_ANCHORS)
+_DIVERGING = "053061 2166ac 4393c3 92c5de f0f0f0 f4a582 d6604d b2182b 67001f"
 
 CATEGORIES: tuple[Rgb, ...] = (
     (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233), (240, 228, 66), (0, 0, 255),
@@ -72,7 +73,16 @@ def scale_colours(values: npt.NDArray[np.floating], name: str = "viridis") -> Co
     """
     if name not in _ANCHORS:
         raise BadInput(f"cmap {name!r}: not one of {', '.join(SCALES)}")
-    anchors = np.array([list(bytes.fromhex(part)) for part in _ANCHORS[name].split()], np.float64)
+    return _between(_ANCHORS[name], values)
+
+
+def diverging_colours(values: npt.NDArray[np.floating]) -> Colours:
+    """Values in 0..1 to RGB (..., 3) from blue (less) by light grey (0.5) to red (more), ends that no colour vision takes for each other."""
+    return _between(_DIVERGING, values)
+
+
+def _between(spelt_out: str, values: npt.NDArray[np.floating]) -> Colours:
+    anchors = np.array([list(bytes.fromhex(part)) for part in spelt_out.split()], np.float64)
     at = np.clip(np.nan_to_num(values), 0, 1) * (len(anchors) - 1)
     channels = [np.interp(at, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
     out: Colours = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

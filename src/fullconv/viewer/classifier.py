@@ -24,6 +24,7 @@ from fullconv.stream.sides import Crops
 from fullconv.system.guard import guarded
 from fullconv.trust.blame import blame
 from fullconv.viewer.exhibit import Exhibit
+from fullconv.viewer.origin import part_of
 
 Cell = tuple[int, int]
 
@@ -91,19 +92,6 @@ def options_of(request: Mapping[str, Any], access: Access) -> dict[str, Any]:
         }  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"the result does not say how it was made ({error!r})") from None
-
-
-def is_same_image(
-    request: Mapping[str, Any], image: str, size: tuple[int, int], bands: int, subdataset: str | None
-) -> bool:
-    """Whether an image is the one that a map was made of."""
-    return part_of(request, "image").get("fingerprint") == fingerprint.of_image(image, size, bands, subdataset)
-
-
-def part_of(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """What a request says of its model or image."""
-    part = request.get(name)
-    return part if isinstance(part, Mapping) else {}
 
 
 def _number(value: Any) -> float | None:

@@ -6,6 +6,7 @@ Tiles are counted over the arrays' cells: those of a store begin ``lead`` rows a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,6 +22,7 @@ from fullconv.results.layout import LEAST, NO_CLASS
 from fullconv.results.lazy import winners_of
 from fullconv.results.levels import halved, levels_of
 from fullconv.results.places import storage_of
+from fullconv.results.storage import Replaced
 from fullconv.results.store import Store
 from fullconv.system.guard import is_folder, is_url, reads
 
@@ -31,6 +33,18 @@ _SIDES = (256, 128, 64)
 _DEEPEST = 3  # levels that are made here of what a run in progress has done, cell by cell
 _WON = 1 << 28  # cells of a tile of winners
 _RANGED = 1 << 22  # scores that are looked at to say from where to where they go
+_LOOKED = 8, 64  # of a run in progress: tiles that are looked at, and cells a side of each
+_SLAB = 1 << 23  # scores that winners are found of at once
+_SAME = (
+    "request",
+    "labels",
+    "keep",
+    "stored",
+    "grid",
+    "tiles",
+    "output",
+    "by",
+)  # what one result keeps while it is made
 
 
 class Exhibit:
@@ -44,13 +58,14 @@ class Exhibit:
         side: cells of a tile.
         stacked: whether a tile holds all classes, or one.
         done: cells [top, bottom, left, right) of the map that are done, in the order in which that was seen, of a run in progress.
-        epoch: counted up when another run took the place of this one.
+        epoch: counted up when another result took the place of this one.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._lock = Lock()
         self.epoch = -1
+        self._signed = self._sign()
         if is_url(source) or is_folder(Path(source)):
             reads(source)
             self._take(Store.open(storage_of(source)))
@@ -60,6 +75,7 @@ class Exhibit:
     def _take(self, store: Store | None) -> None:
         """Show a store as it is now, or a file."""
         self.store = store
+        self._ends: tuple[int, tuple[float, float]] | None = None
         self.found = ClassMap.load(self.source) if store is None else ClassMap.of_store(store)
         record = self.found.record
         self.epoch += 1
@@ -80,21 +96,40 @@ class Exhibit:
         return self.found.record is None or self.found.record.finished
 
     def look(self) -> None:
-        """See what a run in progress has done since the last look."""
+        """See what a run in progress has done since the last look, or that another result lies here now."""
         with self._lock:
-            if self.finished or self.store is None:
+            if self.store is None or (self.finished and self._sign() == self._signed):
                 return
-            was, store = self.store.record.run, Store.open(self.store.storage)
+            self._signed = self._sign()
+            was, store = self.store.record, Store.open(self.store.storage)
             record = store.record
-            if record.run not in (was, ""):  # another run took its place
+            if record.run not in (was.run, "") or any(getattr(record, name) != getattr(was, name) for name in _SAME):
                 self._take(store)
-                was = record.run
-            names = set(self.store.storage.marks(record.run)) if record.run else {tile.name for tile in record.tiles}
+            elif was.finished:
+                self._take(store)  # written anew: nothing says that its chunks are the same
+            names = set(store.storage.marks(record.run)) if record.run else {tile.name for tile in record.tiles}
             for tile in record.tiles if names - self._names else ():
                 if tile.name in names and tile.name not in self._names:
                     self.done.append((*tile.y.cells, *tile.x.cells))
             self._names |= names
             self.store, self.found = store, ClassMap.of_store(store)
+
+    def require(self, epoch: int | None) -> None:
+        """Replaced where another result lies here by now than the one that is asked for."""
+        if self.store is not None and self._sign() != self._signed:
+            self.look()
+        if epoch is not None and epoch != self.epoch:
+            raise Replaced(f"{self.source}: was written anew; what is seen is of the one before")
+
+    def _sign(self) -> tuple[int, ...]:
+        """What changes where the store in a folder becomes another, or is finished."""
+        if is_url(self.source):  # its chunks carry their run's name
+            return ()
+        try:
+            about = (Path(self.source) / "zarr.json").stat()
+        except OSError:
+            return (-1,)
+        return about.st_mtime_ns, about.st_size, about.st_ino
 
     def scores(self, level: int, row: int, col: int, classes: Span) -> Array:
         """(classes, rows, cols) of a tile, as they are stored.
@@ -113,21 +148,50 @@ class Exhibit:
         """
         rows, cols = self._spans(level, row, col)
         if not self.winners_only:
-            winners, best = winners_of(decoded(self._part(level, rows, cols, (0, self._planes))))
+            winners, best = self._won(level, rows, cols)
         else:
             winners, best = self._every(2**level, rows, cols)
         return np.where(winners < 0, NO_CLASS, winners).astype("<u2"), best.astype("<f4")
 
     def range(self) -> tuple[float, float]:
-        """From where to where scores go: 0 to 1 of probabilities, else by the coarsest level."""
+        """From where to where scores go: 0 to 1 of probabilities, else by the coarsest level, or what is done, of some classes where they are many."""
         if self.found.score_kind == "probabilities":
             return 0.0, 1.0
-        rows, cols = self.levels[-1]
-        if not self.finished or self._planes * rows * cols > _RANGED:
-            return 0.0, 1.0
-        part = decoded(self._part(len(self.levels) - 1, (0, rows), (0, cols), (0, self._planes)))
-        known = part[np.isfinite(part)]
-        return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+        count = -1 if self.finished else len(self.done)
+        if self._ends is None or self._ends[0] != count:
+            ends = [part for part in map(_ends, self._sampled()) if part is not None]
+            found = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 1.0)
+            self._ends = count, found
+        return self._ends[1]
+
+    def _sampled(self) -> Iterator[Array]:
+        """Some scores."""
+        if self.finished:
+            level, (rows, cols) = len(self.levels) - 1, self.levels[-1]
+            windows = [((0, rows), (0, cols))]
+        else:
+            most, side = _LOOKED
+            level, done = 0, self.done[:: max(1, len(self.done) // most)][:most]
+            up, left = self.lead
+            windows = [
+                ((top + up, min(top + side, bottom) + up), (first + left, min(first + side, last) + left))
+                for top, bottom, first, last in done
+            ]
+        for down, along in windows:
+            cells = (down[1] - down[0]) * (along[1] - along[0])
+            step = max(1, -(-self._planes * cells * len(windows) // _RANGED))
+            for plane in range(0, self._planes, step):
+                yield decoded(self._part(level, down, along, (plane, plane + 1)))
+
+    def _won(self, level: int, rows: Span, cols: Span) -> tuple[Array, Array]:
+        """Winners and their scores of a part, some classes at a time; of equal scores the first class's."""
+        step = max(1, _SLAB // ((rows[1] - rows[0]) * (cols[1] - cols[0])))
+        won, best = winners_of(decoded(self._part(level, rows, cols, (0, min(step, self._planes)))))
+        for first in range(step, self._planes, step):
+            more, score = winners_of(decoded(self._part(level, rows, cols, (first, min(first + step, self._planes)))))
+            better = (more >= 0) & ((won < 0) | (score > best))
+            won, best = np.where(better, more + first, won), np.where(better, score, best)
+        return won, best
 
     @property
     def _planes(self) -> int:
@@ -187,3 +251,9 @@ class Exhibit:
             )
             made[0][place], made[1][place] = part, best[::step, shift::step]
         return made
+
+
+def _ends(scores: Array) -> tuple[float, float] | None:
+    """The lowest and the highest, of those that are numbers."""
+    known = scores[np.isfinite(scores)]
+    return (float(known.min()), float(known.max())) if known.size else None

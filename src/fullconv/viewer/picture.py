@@ -17,10 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from fullconv.errors import BadInput
+from fullconv.fingerprint import State
 from fullconv.rasters.access import Access
 from fullconv.rasters.resample import Axis, resampled
 from fullconv.rasters.view import Selection, View
 from fullconv.viewer.cache import Cache
+from fullconv.viewer.catalogue import last_part
 
 Array = npt.NDArray[Any]
 Span = tuple[int, int]
@@ -29,6 +31,7 @@ _READ = 32  # pixels a side of a source that one of a tile is made of, at most
 _STRIP = 1 << 22  # numbers as stored that a tile is made of at once
 _SAMPLED = 256  # px a side of a window whose numbers say the contrast
 _SAMPLES = 5  # of those along a side
+_CROP = 2048  # px a side of a crop that is shown as it is
 _OPEN = 6  # views at once
 _AT_ONCE = 4  # tiles that are made at once
 
@@ -60,6 +63,7 @@ class Picture:
 
     def __init__(self, image: str, access: Access) -> None:
         self.image, self._access = image, access
+        self._state = State(image)
         with closing(View(image, Selection(access=access))) as view:
             self.about = view.about
         self.cache = Cache()
@@ -95,6 +99,7 @@ class Picture:
             IndexError: there is none.
             Unreadable: its pixels do not decode.
         """
+        self._require_same()
         key = f"{z}-{row}-{col}-{look}"
         kept = self.cache.get(key)
         if kept is None:
@@ -105,18 +110,34 @@ class Picture:
         return kept, "image/png" if kept.startswith(b"\x89PNG") else "image/jpeg"
 
     def crop(self, box: tuple[int, int, int, int], look: Look) -> bytes:
-        """The pixels (x0, y0, x1, y1) of the finest level as PNG; those outside the image are transparent."""
+        """The pixels (x0, y0, x1, y1) of the finest level as PNG, of more than 2,048 a side at a coarser one; those outside the image are transparent."""
         x0, y0, x1, y1 = box
         height, width = self.about.size
-        if not (x0 < x1 <= x0 + 4096 and y0 < y1 <= y0 + 4096 and x0 < width and y0 < height and x1 > 0 and y1 > 0):
+        if not (x0 < x1 and y0 < y1 and x0 < width and y0 < height and x1 > 0 and y1 > 0):
             raise IndexError(f"no crop {box}")
+        self._require_same()
+        z = 0
+        while max(x1 - x0, y1 - y0) > _CROP * 2**z and z + 1 < self.levels:
+            z += 1
+        height, width = self.size(z)
+        x0, y0, x1, y1 = x0 >> z, y0 >> z, -(-x1 >> z), -(-y1 >> z)
         with self._room:
             inside = (max(0, y0), min(y1, height)), (max(0, x0), min(x1, width))
-            pixels, gone = self._read(0, look.bands, *inside)
+            pixels, gone = self._window(z, look.bands, *inside)
         lacks = (inside[0][0] - y0, y1 - inside[0][1]), (inside[1][0] - x0, x1 - inside[1][1])
         gone = np.zeros(pixels.shape[:2], np.bool_) if gone is None else gone
         whole = np.pad(self._toned(pixels, look), (*lacks, (0, 0)))
         return _encoded(whole, np.pad(gone, lacks, constant_values=True), True)
+
+    def _require_same(self) -> None:
+        if not self._state.is_same:
+            raise BadInput(f"{last_part(self.image)}: was written to since it was opened; open the viewer anew")
+
+    def overview(self) -> Image.Image | None:
+        """The whole image in one tile; None where its file has no level that is coarse enough."""
+        if max(self.size(self.levels - 1)) > SIDE:
+            return None
+        return Image.open(io.BytesIO(self.tile(self.levels - 1, 0, 0, self.plain)[0]))
 
     def close(self) -> None:
         with self._lock:
@@ -131,13 +152,18 @@ class Picture:
         if not (0 <= row * SIDE < sides[0] and 0 <= col * SIDE < sides[1]):
             raise IndexError(f"no tile {row}, {col} of level {z}")
         rows, cols = ((at * SIDE, min((at + 1) * SIDE, end)) for at, end in zip((row, col), sides, strict=True))
+        return self._window(z, bands, rows, cols)
+
+    def _window(self, z: int, bands: tuple[int, ...], rows: Span, cols: Span) -> tuple[Array, Array | None]:
+        """The same of any window of a level."""
+        sides = self.size(z)
         level = self._finer(sides)
         own = self.about.levels[level]
         axes = Axis(own.height, sides[0]), Axis(own.width, sides[1])
         if (own.height, own.width) == sides:
             return self._read(level, bands, rows, cols)
         parts = []
-        wide = len(bands) * axes[1].scale * SIDE * axes[0].scale
+        wide = len(bands) * axes[1].scale * (cols[1] - cols[0]) * axes[0].scale
         step = max(1, int(_STRIP / wide))
         for top in range(rows[0], rows[1], step):
             part = top, min(top + step, rows[1])

@@ -11,7 +11,8 @@ from contextlib import closing, suppress
 import uvicorn
 
 from fullconv.errors import BadInput
-from fullconv.viewer.server import FILES, PAGE, Shown, application
+from fullconv.viewer.server import FILES, PAGE, application
+from fullconv.viewer.shown import Shown
 
 _BUILD = "the viewer's page is not built: it comes with fullconv's wheel; in a source checkout build it with `make web`, which needs Node.js 20"
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,118 +19,40 @@ from starlette.routing import Route
 from fullconv.errors import BadInput, FullconvError
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.summary import wins_of
-from fullconv.model import Model
-from fullconv.rasters.access import Access
-from fullconv.viewer.classifier import Classifier, is_same_image
-from fullconv.viewer.described import described, failed
+from fullconv.results.storage import Replaced
+from fullconv.viewer.described import described, failed, of_difference, of_result
 from fullconv.viewer.exhibit import Exhibit
 from fullconv.viewer.gate import App, Gate
 from fullconv.viewer.picture import Look, Picture
-from fullconv.viewer.verdicts import Verdicts
+from fullconv.viewer.shown import Shown
+from fullconv.viewer.thumbnail import thumbnail
 
 PAGE = Path(__file__).with_name("page")
 FILES = {"": "index.html", "page.js": "page.js", "page.css": "page.css"}
 _PEAKS = 2000
 _AT_ONCE = 6  # answers that are made side by side: each takes the memory of what it reads
 _COUNTED = 1 << 31  # scores that are all read because a page is opened
-_ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
-_ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
-
-
-class Shown:
-    """All that a server shows.
-
-    Attributes:
-        exhibits: the results, in the order given.
-        picture: the image, where it was given.
-    """
-
-    def __init__(
-        self, sources: list[str], image: str | None = None, model: Model | None = None, access: Access | None = None
-    ) -> None:
-        access = access or Access()
-        self.exhibits = [Exhibit(source) for source in sources]
-        self.picture = None if image is None else Picture(image, access)
-        self.verdicts = [Verdicts(source) for source in sources]
-        self._image, self._model, self._access = image, model, access
-        self._lock = Lock()
-        self._asked: dict[int, Classifier] = {}
-        self._pool = ThreadPoolExecutor(1)
-        for exhibit in self.exhibits:
-            self._require_size(exhibit)
-        self._same = [self._pool.submit(self._is_same, exhibit) for exhibit in self.exhibits]
-
-    def why_not(self, number: int) -> str:
-        """Why the classifier cannot be asked of a result's cells; empty where it can."""
-        if self._image is None:
-            return _ASK_IMAGE
-        if self._model is None:
-            return _ASK_MODEL
-        return (
-            ""
-            if self.exhibits[number].found.record is not None
-            else "only a map in a store (.zarr) says how it was made"
-        )
-
-    def same_image(self, number: int) -> bool | None:
-        """Whether the image is the one that a map was made of; None where that is not known, or not yet."""
-        return self._same[number].result() if self._same[number].done() else None
-
-    def classifier(self, number: int) -> Classifier:
-        """Who is asked of a result's cells.
-
-        Raises:
-            BadInput: nobody can be.
-        """
-        if self._image is None or self._model is None or self.why_not(number):
-            raise BadInput(self.why_not(number))
-        with self._lock:
-            if self._same[number].result() is not True:  # waits for it
-                raise BadInput("the image is not the file that this map was made of, or has changed since")
-            if number not in self._asked:
-                self._asked[number] = Classifier(self._model, self.exhibits[number], self._image, self._access)
-            return self._asked[number]
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
-        if self.picture is not None:
-            self.picture.close()
-
-    def _require_size(self, exhibit: Exhibit) -> None:
-        if self.picture is not None and self.picture.about.size != exhibit.found.grid.image:
-            (height, width), (own, wide) = self.picture.about.size, exhibit.found.grid.image
-            raise BadInput(
-                f"{self._image}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
-            )
-
-    def _is_same(self, exhibit: Exhibit) -> bool | None:
-        record = exhibit.found.record
-        if record is None or self.picture is None or self._image is None:
-            return None
-        about = self.picture.about
-        try:
-            return is_same_image(record.request, self._image, about.size, about.bands, self._access.subdataset)
-        except (OSError, FullconvError):
-            return None
 
 
 def application(shown: Shown, hosts: frozenset[str], token: str, page: Path = PAGE) -> App:
     """The server's application."""
     routes = _Routes(shown, page)
     pages = [Route(f"/{name}", routes.file) for name in FILES]
-    number = "/api/{result:int}"
+    number = "/api/{result}"
     app = Starlette(routes=[
         *pages,
         Route("/api/about", routes.threaded(routes.about)),
-        Route("/api/image/{z:int}/{row:int}/{col:int}", routes.threaded(routes.image)),
-        Route(f"{number}/scores/{{z:int}}/{{row:int}}/{{col:int}}", routes.threaded(routes.scores)),
-        Route(f"{number}/scores/{{z:int}}/{{row:int}}/{{col:int}}/{{plane:int}}", routes.threaded(routes.scores)),
-        Route(f"{number}/winners/{{z:int}}/{{row:int}}/{{col:int}}", routes.threaded(routes.winners)),
-        Route(f"{number}/cell/{{row:int}}/{{col:int}}", routes.threaded(routes.cell)),
-        Route(f"{number}/crop/{{row:int}}/{{col:int}}", routes.threaded(routes.crop)),
+        Route("/api/image/{result}/{z}/{row}/{col}", routes.threaded(routes.image)),
+        Route(f"{number}/about", routes.threaded(routes.result)),
+        Route(f"{number}/thumbnail", routes.threaded(routes.thumbnail)),
+        Route(f"{number}/scores/{{z}}/{{row}}/{{col}}", routes.threaded(routes.scores)),
+        Route(f"{number}/scores/{{z}}/{{row}}/{{col}}/{{plane}}", routes.threaded(routes.scores)),
+        Route(f"{number}/winners/{{z}}/{{row}}/{{col}}", routes.threaded(routes.winners)),
+        Route(f"{number}/cell/{{row}}/{{col}}", routes.threaded(routes.cell)),
+        Route(f"{number}/crop/{{row}}/{{col}}", routes.threaded(routes.crop)),
         Route(f"{number}/state", routes.threaded(routes.state)),
         Route(f"{number}/areas", routes.threaded(routes.areas)),
-        Route(f"{number}/peaks/{{plane:int}}", routes.threaded(routes.peaks)),
+        Route(f"{number}/peaks/{{plane}}", routes.threaded(routes.peaks)),
         Route(f"{number}/verdicts", routes.threaded(routes.verdicts)),
         Route(f"{number}/verdicts.csv", routes.threaded(routes.table)),
         Route(f"{number}/verdicts", routes.posted(routes.say), methods=["POST"]),
@@ -179,42 +99,82 @@ class _Routes:
         return FileResponse(self._page / FILES[request.url.path.removeprefix("/")])
 
     def about(self, request: Request) -> Response:
-        shown = self._shown
-        return _json(described(shown.exhibits, shown.picture, [shown.why_not(i) for i in range(len(shown.exhibits))]))
+        return _json(described(self._shown))
+
+    def result(self, request: Request) -> Response:
+        shown, text = self._shown, request.path_params["result"]
+        difference = shown.difference(text)
+        if difference is not None:
+            return _json(of_difference(shown, difference, shown.number(text.partition("-")[2])))
+        return _json(of_result(shown, shown.number(text)))
+
+    def thumbnail(self, request: Request) -> Response:
+        number = self._number(request)
+        picture = self._shown.picture(number)
+        return Response(thumbnail(self._shown.exhibit(number), picture), media_type="image/png")
 
     def image(self, request: Request) -> Response:
-        path, picture = request.path_params, self._picture()
-        data, kind = picture.tile(path["z"], path["row"], path["col"], _look(request, picture))
+        picture = self._picture(request)
+        data, kind = picture.tile(*_places(request, "z", "row", "col"), _look(request, picture))
         return Response(data, media_type=kind)
 
     def scores(self, request: Request) -> Response:
-        path, exhibit = request.path_params, self._exhibit(request)
-        if "plane" not in path and not exhibit.stacked:
+        level, row, col = _places(request, "z", "row", "col")
+        plane = _places(request, "plane")[0] if "plane" in request.path_params else None
+        difference = self._shown.difference(request.path_params["result"])
+        if difference is not None:
+            return _raw(difference.scores(level, row, col, -1 if plane is None else plane).astype("<f4").tobytes())
+        exhibit = self._exhibit(request)
+        if plane is None and not exhibit.stacked:
             raise IndexError("this map has too many classes for a tile of all")
-        classes = (path["plane"], path["plane"] + 1) if "plane" in path else (0, len(exhibit.found.labels))
-        part = exhibit.scores(path["z"], path["row"], path["col"], classes)
+        exhibit.require(_epoch(request))
+        part = exhibit.scores(level, row, col, (0, len(exhibit.found.labels)) if plane is None else (plane, plane + 1))
+        exhibit.require(_epoch(request))
         return _raw(part.astype(part.dtype.newbyteorder("<")).tobytes())
 
     def winners(self, request: Request) -> Response:
-        path, exhibit = request.path_params, self._exhibit(request)
-        won, best = exhibit.winners(path["z"], path["row"], path["col"])
+        place = _places(request, "z", "row", "col")
+        difference = self._shown.difference(request.path_params["result"])
+        if difference is not None:
+            kinds = difference.kinds(*place)
+            return _raw(np.ones(kinds.shape, "<f4").tobytes() + kinds.astype("<u2").tobytes())
+        exhibit = self._exhibit(request)
+        exhibit.require(_epoch(request))
+        won, best = exhibit.winners(*place)
+        exhibit.require(_epoch(request))
         return _raw(best.tobytes() + won.tobytes())
 
     def cell(self, request: Request) -> Response:
+        difference, (row, col) = self._shown.difference(request.path_params["result"]), _places(request, "row", "col")
+        if difference is not None:
+            box, centre = difference.grid.box(row, col), difference.grid.centre(row, col)
+            first, second = difference.cell(row, col)
+            return _json(
+                {
+                    "row": row,
+                    "col": col,
+                    "box": box,
+                    "centre": centre,
+                    "scores": second,
+                    "other": first,
+                    "confirmed": None,
+                }
+            )
         exhibit, row, col = self._cell(request)
         found = exhibit.found
-        scores = np.asarray(found.scores[:, row, col], np.float64)
+        scores = np.asarray(found.scores[:, row, col], np.float64).tolist()
         confirmed = (
             None if found.confirmed is None else bool(np.asarray(found.confirmed[row : row + 1, col : col + 1])[0, 0])
         )
+        exhibit.require(_epoch(request))
         return _json({
             "row": row, "col": col, "box": list(found.box(row, col)), "centre": list(found.centre(row, col)),
-            "scores": [float(score) if np.isfinite(score) else None for score in scores], "confirmed": confirmed,
+            "scores": scores, "other": None, "confirmed": confirmed,
         })  # fmt: skip
 
     def crop(self, request: Request) -> Response:
         exhibit, row, col = self._cell(request)
-        picture = self._picture()
+        picture = self._picture(request)
         x0, y0, x1, y1 = exhibit.found.box(row, col)
         box = int(np.floor(x0)), int(np.floor(y0)), int(np.ceil(x1)), int(np.ceil(y1))
         return Response(picture.crop(box, _look(request, picture)), media_type="image/png")
@@ -225,7 +185,8 @@ class _Routes:
         record, after = exhibit.found.record, _integer(request, "after")
         return _json({
             "finished": exhibit.finished, "epoch": exhibit.epoch, "done": exhibit.done[after : after + 5000], "count": len(exhibit.done),
-            "of": 0 if record is None else len(record.tiles), "same": self._shown.same_image(request.path_params["result"]), "failed": failed(exhibit.found),
+            "of": 0 if record is None else len(record.tiles), "same": self._shown.same_image(self._number(request)), "failed": failed(exhibit.found),
+            "range": list(exhibit.range()),
         })  # fmt: skip
 
     def areas(self, request: Request) -> Response:
@@ -233,7 +194,7 @@ class _Routes:
         return _json({"cells": wins_of(found).tolist() if _scores(found) <= _COUNTED else None})
 
     def peaks(self, request: Request) -> Response:
-        exhibit, plane = self._exhibit(request), request.path_params["plane"]
+        exhibit, (plane,) = self._exhibit(request), _places(request, "plane")
         if not plane < len(exhibit.found.labels):
             raise IndexError(f"no class {plane}")
         if exhibit.found.grid.rows * exhibit.found.grid.cols > _COUNTED:
@@ -243,39 +204,41 @@ class _Routes:
         return _json({"count": len(every), "peaks": peaks})
 
     def verdicts(self, request: Request) -> Response:
-        self._exhibit(request)
-        return _json({"verdicts": self._shown.verdicts[request.path_params["result"]].all()})
+        return _json({"verdicts": self._shown.verdicts(self._number(request)).all()})
 
     def table(self, request: Request) -> Response:
-        self._exhibit(request)
-        text = self._shown.verdicts[request.path_params["result"]].table()
+        text = self._shown.verdicts(self._number(request)).table()
         return Response(
             text, media_type="text/csv", headers={"content-disposition": 'attachment; filename="verdicts.csv"'}
         )
 
     def say(self, request: Request, given: dict[str, Any]) -> Response:
-        found = self._exhibit(request).found
-        return _json({"verdicts": self._shown.verdicts[request.path_params["result"]].say(found, given)})
+        return _json({"verdicts": self._shown.verdicts(self._number(request)).say(self._exhibit(request).found, given)})
 
     def ask(self, request: Request, given: dict[str, Any]) -> Response:
-        return _json(self._shown.classifier(request.path_params["result"]).ask(self._asked(request, given)))
+        cell = self._asked(request, given)
+        return _json(self._shown.classifier(self._number(request)).ask(cell))
 
     def why(self, request: Request, given: dict[str, Any]) -> Response:
-        return _json(self._shown.classifier(request.path_params["result"]).why(self._asked(request, given)))
+        cell = self._asked(request, given)
+        return _json(self._shown.classifier(self._number(request)).why(cell))
+
+    def _number(self, request: Request) -> int:
+        return self._shown.number(request.path_params["result"])
 
     def _exhibit(self, request: Request) -> Exhibit:
-        exhibit: Exhibit = self._shown.exhibits[request.path_params["result"]]
-        return exhibit
+        return self._shown.exhibit(self._number(request))
 
-    def _picture(self) -> Picture:
-        if self._shown.picture is None:
+    def _picture(self, request: Request) -> Picture:
+        picture = self._shown.picture(self._number(request))
+        if picture is None:
             raise IndexError("no image was given")
-        return self._shown.picture
+        return picture
 
     def _cell(self, request: Request) -> tuple[Exhibit, int, int]:
-        exhibit, path = self._exhibit(request), request.path_params
-        exhibit.found.centre(path["row"], path["col"])  # it is there
-        return exhibit, path["row"], path["col"]
+        exhibit, (row, col) = self._exhibit(request), _places(request, "row", "col")
+        exhibit.found.centre(row, col)  # it is there
+        return exhibit, row, col
 
     def _asked(self, request: Request, given: dict[str, Any]) -> tuple[int, int]:
         row, col = given.get("row"), given.get("col")
@@ -294,6 +257,8 @@ def _told(work: Callable[[], Response]) -> Response:
         return work()
     except IndexError as error:
         return _error(str(error), 404)
+    except Replaced as error:
+        return _error(str(error), 409)
     except BadInput as error:
         return _error(str(error), 400)
     except FullconvError as error:
@@ -321,6 +286,23 @@ def _raw(data: bytes) -> Response:
 
 def _error(text: str, status: int) -> Response:
     return JSONResponse({"error": text}, status)
+
+
+def _places(request: Request, *names: str) -> tuple[int, ...]:
+    """Numbers of an address.
+
+    Raises:
+        IndexError: they are none that anything has.
+    """
+    texts = [request.path_params[name] for name in names]
+    if not all(text.isascii() and text.isdigit() and len(text) < 13 for text in texts):
+        raise IndexError("no such place")
+    return tuple(map(int, texts))
+
+
+def _epoch(request: Request) -> int | None:
+    """Of which result what is asked for is meant to be a part, where the page says it."""
+    return _integer(request, "epoch") if "epoch" in request.query_params else None
 
 
 def _integer(request: Request, name: str) -> int:

@@ -1,0 +1,209 @@
+"""All that a server shows: results and their images, each opened when it is looked at, and who is asked of them."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock, RLock
+from typing import TYPE_CHECKING, Any
+
+from fullconv.errors import BadInput, FullconvError
+from fullconv.maps.summary import image_name
+from fullconv.rasters.access import Access
+from fullconv.system.guard import is_url
+from fullconv.viewer.catalogue import Catalogue, is_plain_folder, last_part
+from fullconv.viewer.difference import Difference
+from fullconv.viewer.exhibit import Exhibit
+from fullconv.viewer.origin import is_same_image
+from fullconv.viewer.picture import Picture
+from fullconv.viewer.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from fullconv.model import Model
+    from fullconv.viewer.classifier import Classifier
+
+_OPEN = 12  # results that stay open
+_PICTURES = 3  # images that stay open
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
+_ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
+
+
+class Shown:
+    """Results by number, differences of two by two numbers (``1-0``), and images by the number of a result that is of them.
+
+    Attributes:
+        catalogue: what there is.
+    """
+
+    def __init__(
+        self, sources: Sequence[str], image: str | None = None, model: Model | None = None, access: Access | None = None
+    ) -> None:
+        """Open what was named; of a folder nothing yet.
+
+        Args:
+            image: the image of all results, or the folder that theirs lie in.
+
+        Raises:
+            BadInput: a result is none, or the image is of another size.
+        """
+        self.catalogue = Catalogue.of(sources)
+        self._image, self._model, self._access = image, model, access or Access()
+        self._in_folder = image is not None and not is_url(image) and is_plain_folder(Path(image))
+        self._lock = RLock()
+        self._opened: OrderedDict[int, Exhibit] = OrderedDict()
+        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._differences: dict[tuple[int, int], tuple[tuple[int, int], Difference]] = {}
+        self._asked: dict[int, tuple[int, Classifier]] = {}
+        self._asking = Lock()
+        self._pool = ThreadPoolExecutor(1)
+        self._same: dict[int, Future[bool | None]] = {}
+        self._kept: dict[int, Verdicts] = {}
+        self.is_study = self.catalogue.is_study
+        if not self.is_study:
+            about = {self._of(self.exhibit(i)) for i in range(len(self.catalogue.entries))}
+            self.is_study = len(about) > 1
+            for i in range(len(self.catalogue.entries)):
+                self.picture(i)
+
+    @staticmethod
+    def _of(exhibit: Exhibit) -> tuple[Any, ...]:
+        return exhibit.found.grid.image, image_name(exhibit.found) or None
+
+    def number(self, text: str) -> int:
+        """A result by what an address says.
+
+        Raises:
+            IndexError: there is none.
+        """
+        if _NUMBER.fullmatch(text) is None or int(text) >= len(self.catalogue.entries):
+            raise IndexError(f"no result {text[:20]}")
+        return int(text)
+
+    def exhibit(self, number: int) -> Exhibit:
+        """A result.
+
+        Raises:
+            BadInput: it is none, or damaged, or there is none of this image.
+        """
+        entry = self.catalogue.entries[number]
+        if not entry.source:
+            raise BadInput(f"{entry.image}: {entry.error}")
+        with self._lock:
+            if number not in self._opened:
+                self._opened[number] = Exhibit(entry.source)
+                while len(self._opened) > max(_OPEN, 0 if self.catalogue.is_study else len(self.catalogue.entries)):
+                    self._opened.popitem(last=False)
+            self._opened.move_to_end(number)
+            return self._opened[number]
+
+    def difference(self, text: str) -> Difference | None:
+        """A second result less a first, by ``second-first``; None where the address names one result alone."""
+        second, dash, first = text.partition("-")
+        if not dash:
+            return None
+        key = self.number(first), self.number(second)
+        one, other = (self.exhibit(number) for number in key)
+        for each in (one, other):
+            each.require(None)
+        epochs = one.epoch, other.epoch
+        with self._lock:
+            made = self._differences.get(key)
+            if made is None or made[0] != epochs or (made[1].first, made[1].second) != (one, other):
+                self._differences[key] = made = epochs, Difference(one, other)
+            return made[1]
+
+    def image_of(self, number: int) -> str | None:
+        """The path of a result's image, None where none was given."""
+        if self._image is None or not self._in_folder:
+            return self._image
+        name = last_part(image_name(self.exhibit(number).found) or self.catalogue.entries[number].image)
+        path = Path(self._image) / name
+        return str(path) if name and path.exists() else None
+
+    def picture(self, number: int) -> Picture | None:
+        """A result's image, None where none was given.
+
+        Raises:
+            BadInput: it is none, or of another size.
+        """
+        path = self.image_of(number)
+        if path is None:
+            return None
+        with self._lock:
+            if path not in self._pictures:
+                self._pictures[path] = Picture(path, self._access)
+                while len(self._pictures) > _PICTURES:
+                    self._pictures.popitem(last=False)[1].close()
+            self._pictures.move_to_end(path)
+            found = self._pictures[path]
+            exhibit = self.exhibit(number)
+            if found.about.size != exhibit.found.grid.image:
+                (height, width), (own, wide) = found.about.size, exhibit.found.grid.image
+                raise BadInput(
+                    f"{path}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
+                )
+            if number not in self._same:
+                self._same[number] = self._pool.submit(self._is_same, exhibit, found)
+            return found
+
+    def why_not(self, number: int) -> str:
+        """Why the classifier cannot be asked of a result's cells; empty where it can."""
+        if self.image_of(number) is None:
+            return _ASK_IMAGE
+        if self._model is None:
+            return _ASK_MODEL
+        return (
+            ""
+            if self.exhibit(number).found.record is not None
+            else "only a map in a store (.zarr) says how it was made"
+        )
+
+    def same_image(self, number: int) -> bool | None:
+        """Whether the image is the one that a map was made of; None where that is not known, or not yet."""
+        found = self._same.get(number)
+        return found.result() if found is not None and found.done() else None
+
+    def classifier(self, number: int) -> Classifier:
+        """Who is asked of a result's cells.
+
+        Raises:
+            BadInput: nobody can be.
+        """
+        from fullconv.viewer.classifier import Classifier
+
+        path, why_not = self.image_of(number), self.why_not(number)
+        if path is None or self._model is None or why_not:
+            raise BadInput(why_not)
+        self.picture(number)
+        exhibit = self.exhibit(number)
+        with self._asking:
+            if self._same[number].result() is not True:  # waits for it
+                raise BadInput("the image is not the file that this map was made of, or has changed since")
+            if number not in self._asked or self._asked[number][0] != exhibit.epoch:
+                self._asked[number] = exhibit.epoch, Classifier(self._model, exhibit, path, self._access)
+            return self._asked[number][1]
+
+    def verdicts(self, number: int) -> Verdicts:
+        """What a person says of a result."""
+        return self._kept.setdefault(number, Verdicts(self.catalogue.entries[number].source))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        with self._lock:
+            for picture in self._pictures.values():
+                picture.close()
+            self._pictures.clear()
+
+    def _is_same(self, exhibit: Exhibit, picture: Picture) -> bool | None:
+        record = exhibit.found.record
+        if record is None:
+            return None
+        about = picture.about
+        try:
+            return is_same_image(record.request, picture.image, about.size, about.bands, self._access.subdataset)
+        except (OSError, FullconvError):
+            return None
