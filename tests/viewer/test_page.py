@@ -5,13 +5,8 @@ It needs Chromium (Debian: ``apt-get install chromium``) and the built page (``m
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,102 +21,13 @@ from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.local import Local
 from fullconv.results.store import Store
+from tests.viewer.browsing import Open, at, look, places, seen, set_slider, settled
 from tests.viewer.conftest import Mapped, pixels
 
 pytestmark = pytest.mark.long
-TOKEN = "a-token"
 IMAGE = (400, 600)
 GRID = Grid(75, 144, (Fraction(5), Fraction(4)), (Fraction(28), Fraction(28)), (Fraction(13), Fraction(27, 2)), (Fraction(40), Fraction(36)), IMAGE)  # fmt: skip
 LABELS = ("plain", "<img src=x onerror=document.title=1>", "\u202egniht", "other")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="the page is tested by playwright")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    serving = pytest.importorskip(
-        "fullconv.viewer.serve", reason="the viewer's server is of the extra view", exc_type=ImportError
-    )
-    if not all((serving.PAGE / name).is_file() for name in serving.FILES.values()):
-        pytest.skip("the page is not built: make web")
-    with api.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture
-def show(browser: Any) -> Iterator[Open]:
-    """Opens a page of 1,200 × 800 pixels over results; at its end nothing was complained of, and no other machine asked."""
-    import uvicorn
-
-    from fullconv.viewer.server import application
-    from fullconv.viewer.shown import Shown
-
-    wrong: list[str] = []
-    with ExitStack() as stack:
-
-        def start(*results: Any, image: Any = None, model: Any = None, ratio: float = 1) -> Any:
-            shown = Shown([str(each) for each in results], None if image is None else str(image), model)
-            stack.callback(shown.close)
-            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            host = f"127.0.0.1:{listening.getsockname()[1]}"
-            server = uvicorn.Server(
-                uvicorn.Config(application(shown, frozenset([host]), TOKEN), log_level="error", lifespan="off")
-            )
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(setattr, server, "should_exit", True)
-            context = browser.new_context(viewport={"width": 1200, "height": 800}, device_scale_factor=ratio)
-            stack.callback(context.close)
-            page = context.new_page()
-            page.asked = []
-            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("request", lambda request: page.asked.append(request.url))
-            page.goto(f"http://{host}/?token={TOKEN}")
-            page.wait_for_selector("#classes button")
-            settled(page)
-            wrong.extend(url for url in page.asked if not url.startswith((f"http://{host}/", "blob:", "data:")))
-            return page
-
-        yield start
-    assert wrong == []
-
-
-def settled(page: Any) -> None:
-    page.wait_for_load_state("networkidle")
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def look(page: Any, x: float, y: float, zoom: float, what: str = "w,0") -> tuple[float, float]:
-    """Look at a place of the image; (left, top) of the canvas's middle in the window."""
-    page.evaluate(f"() => {{ location.hash = '#{x},{y},{zoom},{what}' }}")
-    settled(page)
-    box = page.locator("#canvas").bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-
-def seen(page: Any) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
-
-
-def at(found: ClassMap, x: float, y: float) -> np.ndarray:
-    """The map's scores at a place: pixel i of the image covers [i, i + 1)."""
-    return np.asarray(found.at(max(x - 0.5, 0), max(y - 0.5, 0)))
-
-
-def set_slider(page: Any, name: str, value: int) -> None:
-    page.evaluate(
-        f"() => {{ const s = document.getElementById('{name}'); s.value = {value}; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change')); }}"
-    )
-    settled(page)
 
 
 @pytest.fixture(scope="module")
@@ -135,50 +41,16 @@ def random_map(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Cl
     return folder / "map.npz", folder / "image.png", found
 
 
-def places(
-    page: Any, middle: tuple[float, float], x: float, y: float, zoom: float, count: int, most: float = np.inf
-) -> Iterator[tuple[int, int, float, float]]:
-    """Random pixels of the screen with their places in the image, at most so many pixels from a cell's edge; not within a pixel and a half of one, where
-    either is right."""
-    rng, panels, made = np.random.default_rng(int(zoom * 10)), page.viewport_size, 0
-    covered = [page.locator(name).bounding_box() for name in ("#overview", "#bar", "#said")]
-    box = page.locator("#canvas").bounding_box()
-    assert panels is not None
-    while made < count:
-        left, top = (
-            int(rng.integers(box["x"] + 2, box["x"] + box["width"] - 2)),
-            int(rng.integers(box["y"] + 2, box["y"] + box["height"] - 2)),
-        )
-        if any(
-            b and b["x"] - 2 <= left <= b["x"] + b["width"] + 2 and b["y"] - 2 <= top <= b["y"] + b["height"] + 2
-            for b in covered
-        ):
-            continue
-        across, down = (left + 0.5 - middle[0]) / zoom + x, (top + 0.5 - middle[1]) / zoom + y
-        if not (0 <= across < IMAGE[1] and 0 <= down < IMAGE[0]):
-            continue
-        edges = [
-            (float(v) - 0.5 - float(c) + float(s) / 2) / float(s)
-            for v, c, s in ((down, GRID.centre0[0], GRID.stride[0]), (across, GRID.centre0[1], GRID.stride[1]))
-        ]
-        ends = GRID.rows, GRID.cols
-        apart = [abs(edge - round(edge)) * float(s) * zoom for edge, s in zip(edges, GRID.stride, strict=True)]
-        if not all(0 < edge < end for edge, end in zip(edges, ends, strict=True)) or not 1.5 <= min(apart) <= most:
-            continue
-        made += 1
-        yield left, top, across, down
-
-
 @pytest.mark.parametrize("ratio", [1, 1.5])
 def test_what_is_drawn_at_a_hundred_places_is_what_the_map_says(show: Open, random_map: Any, ratio: float) -> None:
     result, image, found = random_map
     page = show(result, image=image, ratio=ratio)
     set_slider(page, "opacity", 100)
     for x, y, zoom in ((300, 200, 1.5), (123.4, 310, 3), (411.7, 99.9, 8), (77.7, 222.2, 23), (590, 395, 40)):
-        middle = look(page, x, y, zoom)
+        look(page, x, y, zoom)
         page.mouse.move(2, 2)
         screen = seen(page)
-        for left, top, across, down in places(page, middle, x, y, zoom, 20):
+        for left, top, across, down in places(page, GRID, (x, y, zoom, 0), 20):
             expected = found.colour(int(at(found, across, down).argmax()))
             drawn = screen[int((top + 0.5) * ratio), int((left + 0.5) * ratio)]
             assert np.abs(drawn.astype(int) - expected).max() <= 2, (zoom, across, down)
@@ -188,8 +60,8 @@ def test_the_cell_under_the_pointer_is_the_maps(show: Open, random_map: Any) -> 
     result, image, found = random_map
     page = show(result, image=image)
     for x, y, zoom in ((300, 200, 1.2), (123.4, 310, 6), (411.7, 99.9, 30)):
-        middle = look(page, x, y, zoom)
-        for left, top, across, down in places(page, middle, x, y, zoom, 5, max(2, zoom / 2 - 1)):
+        look(page, x, y, zoom)
+        for left, top, across, down in places(page, GRID, (x, y, zoom, 0), 5, max(2, zoom / 2 - 1)):
             page.mouse.move(left + 0.5, top + 0.5)
             row, col = found.grid.nearest(max(across - 0.5, 0), max(down - 0.5, 0))
             page.wait_for_function(
@@ -201,7 +73,7 @@ def test_what_is_chosen_asks_nothing_and_is_drawn(show: Open, random_map: Any) -
     result, image, found = random_map
     page = show(result, image=image)
     x, y, zoom = 200.0, 150.0, 12.0
-    middle = look(page, x, y, zoom)
+    look(page, x, y, zoom)
     set_slider(page, "opacity", 100)
     before = len(page.asked)
     page.locator("#classes button").nth(3).click()
@@ -211,7 +83,7 @@ def test_what_is_chosen_asks_nothing_and_is_drawn(show: Open, random_map: Any) -
     page.mouse.move(2, 2)
     screen, own = seen(page), pixels(IMAGE)
     kept = 0
-    for left, top, across, down in places(page, middle, x, y, zoom, 30):
+    for left, top, across, down in places(page, GRID, (x, y, zoom, 0), 30):
         score = at(found, across, down)[plane]
         plain = np.abs(screen[top, left].astype(int) - int(own[int(down), int(across)])).max() <= 2
         assert plain == (score < 0.6), (score, screen[top, left])

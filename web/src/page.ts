@@ -148,7 +148,7 @@ export class Page implements Chosen {
     need("labels", HTMLElement).replaceChildren(...result.labels.slice(0, 1000).map((label) => el("option", { value: label })));
     const lines = [result.statement, result.exactness, ...result.remarks, `${result.grid.rows.toLocaleString("en")} × ${result.grid.cols.toLocaleString("en")} cells, ${result.kind || "scores"} by ${result.by}`];
     need("about", HTMLElement).replaceChildren(...lines.filter((line) => line).map((line) => el("p", {}, plain(line ?? ""))));
-    need("judged", HTMLElement).hidden = result.parts !== null;
+    need("judged", HTMLElement).hidden = need("scale", HTMLSelectElement).disabled = result.parts !== null;
     this.classes.take(result);
     if (this.compared?.how === "beside") void this.beside.open(String(this.compared.with), stage);
     else this.beside.hide();

@@ -116,7 +116,7 @@ export class Stage {
     this.waits = true;
     requestAnimationFrame(() => {
       this.waits = false;
-      if (this.still) return;
+      if (this.still || !this.canvas.width || !this.canvas.height) return; // another frame comes, or it is hidden
       this.tell.said(this.scene.paint(this.context, this.screen));
       if (this.overview) this.paintOverview(this.overview);
     });

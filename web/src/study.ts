@@ -48,7 +48,7 @@ export class Study {
     const picture = entry.error ? [] : [el("img", { src: `/api/${number}/thumbnail`, alt: "", loading: "lazy", width: 80 })];
     const link = entry.error ? el("span", {}, name) : el("button", { type: "button", class: "open" }, name, { click: () => this.open(number) });
     const why = entry.error ? [el("p", { class: "error" }, plain(entry.error))] : [];
-    const values = this.about.columns.map((_, i) => el("td", {}, plain(shown(entry.values[i] ?? ""))));
+    const values = this.about.columns.map((_, i) => el("td", { title: plain(entry.values[i] ?? "") }, plain(shown(entry.values[i] ?? ""))));
     const made = el("tr", { class: entry.error ? "failed" : "" }, [el("td", {}, picture), el("th", { scope: "row" }, [link, ...why]), ...values]);
     if (!entry.error) made.addEventListener("dblclick", () => this.open(number));
     return made;
@@ -63,7 +63,8 @@ function order(one: string, other: string, way: number): number {
   return way * (Number(Number.isNaN(a)) - Number(Number.isNaN(b)) || one.localeCompare(other));
 }
 
-/** Long numbers short; all else as it is. */
+/** Long numbers short, of paths what they end with; all else as it is. */
 function shown(text: string): string {
+  if (/^([A-Za-z]:)?[\\/]\S/.test(text)) return text.replace(/^.*[\\/]/, "");
   return /^-?\d+\.\d{5,}$/.test(text) ? String(Number(Number(text).toPrecision(5))) : text;
 }

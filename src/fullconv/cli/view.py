@@ -21,15 +21,15 @@ from fullconv.cli.terminal import note, tell
     metavar="RESULT...",
     nargs=-1,
     required=True,
-    about="Maps of one image: x.zarr or x.npz; a run may be in progress.",
+    about="Maps (x.zarr, x.npz), whose runs may be in progress, or folders that fullconv run filled.",
 )
 @option(
     "--image",
     group=IMAGE,
     type=Input(),
     metavar="FILE",
-    brief="The image that was mapped.",
-    help="The image that was mapped, to be seen under its map.",
+    brief="The image that was mapped, or a folder of images.",
+    help="The image that was mapped, to be seen under its map; or the folder in which the images of a study lie, by the names that they had.",
 )
 @option("--trust", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files outside its folder.")
 @option("--allow-remote", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files on other machines.")
@@ -84,6 +84,8 @@ def command(
     Examples:
       fullconv view slide.zarr --image slide.svs
       fullconv view slide.zarr --image slide.svs --model net.onnx
+      fullconv view old.zarr new.zarr --image slide.svs
+      fullconv view results/ --image slides/
     """
     from fullconv.errors import BadInput
     from fullconv.rasters.access import Access

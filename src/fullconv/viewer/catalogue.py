@@ -98,7 +98,7 @@ def _of_folder(folder: Path) -> Iterator[Entry]:
     if len(there) + len(rows) > _MOST:
         raise BadInput(f"{folder}: holds more than {_MOST:,} results; name those that are to be seen")
     for row in rows:
-        values = {name: value for name, value in row.items() if name != "result"}
+        values = {name: value for name, value in row.items() if name not in ("result", "error")}
         path = there.pop(last_part(row.get("result", "")), None)
         gone = "" if row.get("status") == "failed" else f"{last_part(row.get('result', '')) or 'its map'} is not there"
         error = "" if path is not None else row.get("error", "") or gone or "failed"

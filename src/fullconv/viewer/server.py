@@ -115,7 +115,8 @@ class _Routes:
 
     def image(self, request: Request) -> Response:
         picture = self._picture(request)
-        data, kind = picture.tile(*_places(request, "z", "row", "col"), _look(request, picture))
+        z, row, col = _places(request, "z", "row", "col")
+        data, kind = picture.tile(z, row, col, _look(request, picture))
         return Response(data, media_type=kind)
 
     def scores(self, request: Request) -> Response:
