@@ -66,7 +66,7 @@ export class Classes {
     const found = this.order();
     const total = Math.max(1, (this.won ?? []).reduce((sum, cells) => sum + cells, 0));
     const rows = [this.row(null, result.parts ? "Where winners part" : "Winner of each cell", "", null)];
-    for (const plane of found.slice(0, SHOWN)) rows.push(this.row(plane, plain(result.labels[plane] ?? ""), this.share(result, plane, total), result.colours[plane] ?? null));
+    for (const plane of found.slice(0, SHOWN)) rows.push(this.row(plane, named(result, plane), this.share(result, plane, total), result.colours[plane] ?? null));
     if (!rows.some((row) => row.tabIndex === 0) && rows[0]) rows[0].tabIndex = 0;
     this.list.replaceChildren(...rows);
     this.more.textContent = found.length > SHOWN ? `and ${(found.length - SHOWN).toLocaleString("en")} more: type a part of a name` : "";
@@ -96,3 +96,5 @@ export function areaOf(area: number, unit: string): string {
   const [small, large] = unit === "micrometer" ? ["µm²", "mm²"] : unit === "meter" ? ["m²", "km²"] : ["", ""];
   return area >= 1e5 && large ? `${short(area / 1e6)} ${large}` : `${short(area)} ${small}`;
 }
+
+const named = (result: Result, plane: number): string => plain(result.labels[plane] ?? "") + (result.background.includes(plane) ? " (background)" : "");

@@ -146,7 +146,8 @@ export class Page implements Chosen {
     need("result", HTMLSelectElement).value = String(this.number);
     need("csv", HTMLAnchorElement).href = `/api/${this.number}/verdicts.csv`;
     need("labels", HTMLElement).replaceChildren(...result.labels.slice(0, 1000).map((label) => el("option", { value: label })));
-    const lines = [result.statement, result.exactness, ...result.remarks, `${result.grid.rows.toLocaleString("en")} × ${result.grid.cols.toLocaleString("en")} cells, ${result.kind || "scores"} by ${result.by}`];
+    const card = result.threshold === null ? null : `threshold of the network's card: ${short(result.threshold)}`;
+    const lines = [result.statement, result.exactness, ...result.remarks, card, `${result.grid.rows.toLocaleString("en")} × ${result.grid.cols.toLocaleString("en")} cells, ${result.kind || "scores"} by ${result.by}`];
     need("about", HTMLElement).replaceChildren(...lines.filter((line) => line).map((line) => el("p", {}, plain(line ?? ""))));
     need("judged", HTMLElement).hidden = need("scale", HTMLSelectElement).disabled = result.parts !== null;
     this.classes.take(result);

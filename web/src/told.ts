@@ -59,6 +59,9 @@ export interface Result {
   winnersOnly: boolean;
   finished: boolean;
   labels: string[];
+  /** Classes that are no finding, by number, and the threshold, as the network's card has them. */
+  background: number[];
+  threshold: number | null;
   colours: (readonly [number, number, number])[];
   kind: string;
   range: readonly [number, number];
