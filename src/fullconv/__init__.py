@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from fullconv.loading import load
     from fullconv.maps.classmap import ClassMap, Peak
     from fullconv.maps.comparison import Comparison, compare
+    from fullconv.maps.pca import pca
     from fullconv.model import Model
     from fullconv.rasters.preprocess import Preprocess
+    from fullconv.render.components import Components
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.stream.whole import map_whole as map
     from fullconv.study.run import Study, run
@@ -56,6 +58,7 @@ _WHERE = {
     "ClassMap": "fullconv.maps.classmap:ClassMap",
     "Comparison": "fullconv.maps.comparison:Comparison",
     "compare": "fullconv.maps.comparison:compare",
+    "Components": "fullconv.render.components:Components",
     "Field": "fullconv.geometry.field:Field",
     "Grid": "fullconv.geometry.grid:Grid",
     "Model": "fullconv.model:Model",
@@ -69,6 +72,7 @@ _WHERE = {
     "map": "fullconv.stream.whole:map_whole",
     "map_raster": "fullconv.stream.run:map_raster",
     "plan_raster": "fullconv.stream.run:plan_raster",
+    "pca": "fullconv.maps.pca:pca",
     "plan": "fullconv.api:plan",
     "Study": "fullconv.study.run:Study",
     "run": "fullconv.study.run:run",
@@ -89,6 +93,7 @@ __all__ = [
     "CannotRun",
     "ClassMap",
     "Comparison",
+    "Components",
     "Field",
     "FullconvError",
     "Grid",
@@ -114,6 +119,7 @@ __all__ = [
     "load",
     "map",
     "map_raster",
+    "pca",
     "plan",
     "plan_raster",
     "receptive_field",

@@ -19,6 +19,7 @@ from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling, sampling
 from fullconv.geometry.lengths import fitting
 from fullconv.graph.nodes import Graph
+from fullconv.layer import layer_of, sampling_of
 from fullconv.made import Adaptation, Made, adapted, refined
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.running import Runner
@@ -74,7 +75,9 @@ class Model:
         self.activation: Activation | None = None
         self.card: Card | None = None  # what was written down of it, by a card or in its file
         self.remarks: tuple[str, ...] = ()  # of that
+        self.is_layer = False  # a network up to one of its layers, whose scores are features
         self._activated: dict[Activation, Model] = {}
+        self._layers: dict[str, Model] = {}
         self._fitting: dict[tuple[tuple[int, int], str], tuple[int, int]] = {}
 
     __repr__, _repr_html_ = in_short, in_html
@@ -113,9 +116,8 @@ class Model:
         return () if self._adaptation is None else self._adaptation.heads
 
     def adapted(self, fitted: FittedHead) -> Model:
-        """The cast network with a head behind it, which moves every cell's logits towards its crop's; ``classifier`` is this one.
-
-        It is one of the same format, or of ONNX where that cannot say it.
+        """The cast network with a head behind it, which moves every cell's logits towards its crop's, in the same format or, where that cannot
+        say it, in ONNX; ``classifier`` is this one.
 
         Raises:
             BadInput: the head does not fit the cast network.
@@ -146,11 +148,8 @@ class Model:
     @property
     def notes(self) -> Sequence[str]:
         """What the reader left out or changed, in words."""
-        return (
-            *self.remarks,
-            *self.format.notes(self.native),
-            *((UNREAD,) if self._named and not self._named[1] else ()),
-        )
+        unread = (UNREAD,) if self._named and not self._named[1] else ()
+        return (*self.remarks, *self.format.notes(self.native), *unread)
 
     @property
     def recorded(self) -> Mapping[str, Sampling]:
@@ -160,11 +159,8 @@ class Model:
     @property
     def preprocess(self) -> Preprocess | None:
         """The preprocessing that its card or the file itself states, if any."""
-        return (
-            self.card.preprocess
-            if self.card is not None and self.card.preprocess
-            else self.format.preprocess(self.native)
-        )
+        own = None if self.card is None else self.card.preprocess
+        return own or self.format.preprocess(self.native)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -277,9 +273,9 @@ class Model:
         graph = self.plan.predicted or self.graph
         name = self.output(output, graph)
         if name not in self._samplings:
-            known, own = self.recorded.get(name), sampling(graph, name)
+            known, own = self.recorded.get(name), (sampling_of(self, name) if self.is_layer else sampling(graph, name))
             # A finer network has cells behind its crop's last, so that the crop does not follow from the graph.
-            agrees = known is not None and (known.stride, known.field) == (own.stride, own.field)
+            agrees = known is not None and not self.is_layer and (known.stride, known.field) == (own.stride, own.field)
             self._samplings[name] = known if known is not None and agrees else own
         return self._samplings[name]
 
@@ -296,6 +292,12 @@ class Model:
             CannotCast: a node has no dilated form, with the reason.
         """
         return refined(self, self._full, stride)
+
+    def layer(self, name: str) -> Model:
+        """The network up to a layer, cast, its value the only output: one of ONNX; BadInput where that is no map (``layer.layer_of``)."""
+        if name not in self._layers:
+            self._layers[name] = layer_of(self, name)
+        return self._layers[name]
 
     def output(self, name: str | None = None, graph: Graph | None = None) -> str:
         """An output's name as the cast network has it; the last one by default."""

@@ -26,6 +26,7 @@ from fullconv.adaptation.sample import Sample
 from fullconv.errors import BadInput, BrokenPromise, NothingToAdapt
 from fullconv.formats.head import FittedHead
 from fullconv.geometry.grid import Sampling
+from fullconv.maps.features import require_classes
 from fullconv.maps.ways import Way, way_over
 from fullconv.model import Model
 from fullconv.stream.job import Job
@@ -61,6 +62,7 @@ class Fitting:
     def of(model: Model, job: Job, notes: Callable[[str], None]) -> Fitting:
         """Raises what ``adapt`` does of the network."""
         name = model.path or "the network"
+        require_classes(model, job.output, "adapt")
         way = way_over(model, output=job.output, notes=notes, activation=job.activation)
         cast, classifier = model.cast(), model.classifier
         if any(fitted.head.output == way.output for fitted in model.heads):

@@ -10,7 +10,7 @@ from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.options import PICTURED, Input, Real, colours_option, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
-_WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
+_WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas", "pca"]
 
 
 @as_command()
@@ -24,8 +24,9 @@ _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas"]
     help="A class: a label, words of one, or a number; several with commas between. All by default.",
 )  # fmt: skip
 @option(
-    "--what", group=MAP, type=click.Choice(_WHAT), metavar="WHAT", brief="scores, winners, regions, peaks, cells or areas.",
-    help="What of the map: scores, winners, regions, peaks, cells or areas; by the format by default.",
+    "--what", group=MAP, type=click.Choice(_WHAT), metavar="WHAT", brief="scores, winners, regions, peaks, cells, areas or pca.",
+    help="What of the map: scores, winners, regions, peaks, cells, areas, or pca (the first principal components of features as red, green and blue); by the "
+    "format by default.",
 )  # fmt: skip
 @option(
     "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Least score of regions and peaks.",
@@ -62,6 +63,7 @@ def command(results: tuple[str, ...], out: str, as_json: bool, **options: Any) -
     Examples:
       fullconv export scene.zarr -o scene.gpkg --what winners
       fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
+      fullconv export features.zarr -o pca.png --image slide.svs
       fullconv export a.zarr b.zarr -o areas.csv --what areas
     """
     from fullconv.exports.export import Asked, write

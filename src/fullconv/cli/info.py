@@ -59,7 +59,12 @@ def command(result: str, as_json: bool) -> None:
         say(f"  {found.area_note}")
     for tile, why in found.failed:
         say(f"  tile {tile} was left out: {why}")
-    _print_classes(found)
+    if found.channels:
+        say(
+            f"  features of {found.channels:,} channels; fullconv export {result} -o pca.png shows their principal components"
+        )
+    else:
+        _print_classes(found)
 
 
 def _state(found: Summary) -> str:

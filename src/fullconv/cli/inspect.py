@@ -51,19 +51,24 @@ def command(
       fullconv inspect deploy.prototxt
       fullconv inspect deploy.prototxt -o cell.png --over photo.png
     """
+    from fullconv.maps.features import at_layer, told_of_layer
+
     if picture is not None:
         _require_png(picture)
     found = model()
+    layer = at_layer(found, output)
     rows, problem = _rows(found.graph)
     if as_json:
-        print_json(_report(found, rows, problem))
+        print_json(_report(found, rows, problem) | ({} if layer is found else {"layer": _layer(layer)}))
     else:
         _print_table(rows)
         say(_verdict(found, problem))
+        if layer is not found:
+            say(f"layer {output}: {_output_line(layer.output(), layer.sampling())}\n{told_of_layer(layer.plan)}")
         if found.card is not None:
             say("\n".join(card_lines(found.card)))
     if picture is not None:
-        _draw(found, picture, over, output)
+        _draw(layer, picture, over, output if layer is found else None)
         if not as_json:
             tell(f"wrote {picture}")
     if found.plan.refusals:
@@ -244,6 +249,13 @@ def _report(model: Model, rows: list[dict[str, Any]], problem: str | None) -> di
         else {},
         **plan.to_json(),
     }
+
+
+def _layer(layer: Model) -> dict[str, Any]:
+    """A layer: its value, and how that samples an image."""
+    name = layer.output()
+    shape = layer.graph.values[name].shape
+    return {"value": name, "shape": list(shape), "exact": not layer.plan.inexact, **_numbers(layer.sampling())}
 
 
 def _numbers(sampling: Sampling) -> dict[str, list[str]]:

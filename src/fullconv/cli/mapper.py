@@ -83,6 +83,7 @@ class Mapper:
             renews: a store that is of an image as it was, or of other options, is made anew.
         """
         from fullconv.maps.carded import advice_of
+        from fullconv.maps.features import at_layer
         from fullconv.maps.labels import classes_named
         from fullconv.maps.rules import Rule
         from fullconv.maps.ways import class_labels
@@ -91,6 +92,7 @@ class Mapper:
         self._name = name
         self._print: str | None = None
         self.model: Model = options["model"]()
+        self._features = at_layer(self.model, options["output"]) is not self.model
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         if threshold is None and name is not None:
             advice = advice_of(self.model, self.labels, options["output"], options["activation"])
@@ -282,7 +284,7 @@ class Mapper:
     def _compared(self, image: str, result: ClassMap) -> Agreement | None:
         """Some cells held against their crops: of the first image, and where that is less work than the map."""
         first, self._first = self._first, False
-        if not self._options.get("verify", False):
+        if self._features or not self._options.get("verify", False):
             return None
         return compared(self.model, image, result, self._memory, self._how(), always=first)
 

@@ -174,7 +174,8 @@ head_option = option(
     "output",
     group=MODEL,
     metavar="NAME",
-    help="Which of the network's outputs, where it has several; the last by default.",
+    help="Which of the network's outputs, where it has several; the last by default. Or a layer as fullconv inspect lists them (pool5, layer4, features.7): its "
+    "features are mapped, at its own stride.",
 )
 labels_option = option(
     "--labels", group=MODEL, type=Input(), metavar="FILE", brief="Names of the classes, one a line.",

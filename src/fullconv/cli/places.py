@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from fullconv.maps.rules import Rule
     from fullconv.model import Model
 
+FEATURES = "features"  # ``ClassMap.score_kind`` of a layer's map
 _TOP = 5
 _LISTED = 20
 
 
 def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Rule]) -> None:
     """Before the work: a threshold, or a rule's number, that means nothing for the scores that will be."""
+    from fullconv.errors import BadInput
     from fullconv.maps.threshold import least_score
     from fullconv.maps.ways import way_over
 
@@ -27,6 +29,8 @@ def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Ru
     stride = options["stride"] if options["by"] == "crops" else None
     how = {key: options[key] for key in ("output", "activation", "runtime", "precision")}
     kind = way_over(model, options["by"], stride, **how).score_kind
+    if kind == FEATURES and rules:
+        raise BadInput("--fail-if holds scores of classes; of a layer's features no rule is told")
     if options["threshold"] is not None:
         least_score(kind, options["threshold"])
     for rule in rules:
@@ -40,8 +44,9 @@ def tell_map(result: ClassMap, image: str) -> None:
         " × ".join(f"{float(side):g}" for side in sides)
         for sides in (dict.fromkeys(reversed(grid.stride)), reversed(grid.crop))
     )
+    of = f"channels of {result.output}" if result.score_kind == FEATURES else "classes"
     tell(
-        f"{image}: {grid.rows} × {grid.cols} cells of {len(result.labels)} classes, one every {step} px, each for a crop of {crop} px"
+        f"{image}: {grid.rows} × {grid.cols} cells of {len(result.labels)} {of}, one every {step} px, each for a crop of {crop} px"
     )
     say(f"  {result.exactness}")
     if result.statement is not None:
@@ -51,7 +56,7 @@ def tell_map(result: ClassMap, image: str) -> None:
 def peaks_of(result: ClassMap, classes: Sequence[int], threshold: float | None) -> list[Peak]:
     """The places of some classes, the best first; without a class, the best cell of each of those that show most."""
     if not classes:
-        return _strongest(result)
+        return [] if result.score_kind == FEATURES else _strongest(result)
     if _is_ranked(result, threshold):
         return [peak for i in classes for peak in result.peaks(i, -inf)[:_TOP]]
     return [peak for i in classes for peak in result.peaks(i, threshold)]
@@ -66,6 +71,8 @@ def tell_peaks(
         where: all of them are, in words.
     """
     crop = ", with the crop (x0, y0, x1, y1):"
+    if not classes and result.score_kind == FEATURES:
+        return
     if not classes:
         tell(f"  {_shares(result)}")
         if peaks:
@@ -94,7 +101,7 @@ def _lines(peaks: Sequence[Peak]) -> None:
 
 def _is_ranked(result: ClassMap, threshold: float | None) -> bool:
     """Whether the strongest places of a class are listed, since no threshold was given and none suggests itself."""
-    return threshold is None and result.score_kind in ("logits", "log-probabilities")
+    return threshold is None and result.score_kind in ("logits", "log-probabilities", FEATURES)
 
 
 def _shares(result: ClassMap) -> str:

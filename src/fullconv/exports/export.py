@@ -15,17 +15,19 @@ from fullconv.exports.projection import OWN, WGS84, Projection
 from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given
+from fullconv.render.components import FEATURES
 from fullconv.render.overlay import Look
-from fullconv.render.page import DPI
+from fullconv.render.page import DPI, SUFFIXES
 from fullconv.render.pictured import page_of
 from fullconv.system.guard import guarded, require_writable
 
-What = Literal["scores", "winners", "regions", "peaks", "cells", "areas"]
+What = Literal["scores", "winners", "regions", "peaks", "cells", "areas", "pca"]
 _FINDINGS = ("regions", "winners", "peaks", "areas")  # what is of classes that are looked for
-_POLYGONS, _TABLES, _PICTURE = POLYGONS, ("cells", "peaks", "areas"), ("picture",)
+_POLYGONS, _TABLES, _PICTURE = POLYGONS, ("cells", "peaks", "areas"), ("picture", "pca")
+_WON = ("winners", "areas", "cells")
 # What a format holds, by the end of a file's name; the first is taken where nothing is said. The longest end counts.
 HOLDS: Mapping[str, tuple[str, ...]] = {
-    ".ome.tif": ("scores",), ".ome.tiff": ("scores",), ".tif": ("scores", "winners"), ".tiff": ("scores", "winners"),
+    ".ome.tif": ("scores",), ".ome.tiff": ("scores",), ".tif": ("scores", "winners", "pca"), ".tiff": ("scores", "winners", "pca"),
     ".geojson": _POLYGONS, ".json": _POLYGONS, ".gpkg": _POLYGONS, ".fgb": _POLYGONS, ".csv": _TABLES, ".parquet": _TABLES,
     ".png": _PICTURE, ".svg": _PICTURE, ".pdf": _PICTURE, ".npz": ("map",),
 }  # fmt: skip
@@ -71,7 +73,8 @@ def export(
         name: one class, or several with commas between; all by default (of a picture: the winning class of each cell), of regions, winners' polygons,
             peaks and areas those that the network's card does not call background.
         what: ``scores``; ``winners``, the regions that one class wins, a partition of the cells with an answer; ``regions`` of cells that score at least
-            ``threshold``; ``peaks``; ``cells``; ``areas``, a row a class: the cells that it wins. By the format by default.
+            ``threshold``; ``peaks``; ``cells``; ``areas``, a row a class: the cells that it wins; ``pca``, the first three principal components of a layer's
+            features as red, green and blue, a picture or a GeoTIFF. By the format by default.
         threshold: least score of regions, peaks and, where a class is named, of cells; that of the network's card by default, else 0.5 of probabilities. Of
             winners none by default.
         distance: least distance of two peaks in pixels; half a crop by default.
@@ -122,12 +125,17 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     suffix = _suffix(target)
     what = _what(target, suffix, asked)
     _require_used(target, what, asked)
+    if what in _WON and any(found.score_kind == FEATURES for found in gathered.maps):
+        raise BadInput(
+            f"{target}: {what} are of classes that win cells, and channels of a layer's features win nothing; scores, regions and peaks of channels "
+            "(--class N --threshold X) and pca are had of them"
+        )
     classes = _classes(gathered, what, suffix, asked)
     if what in POLYGONS and suffix not in (".csv", ".parquet", ".tif", ".tiff"):
         return _polygons(gathered, target, suffix, what, classes, asked)
     if what in _TABLES:
         return _table(gathered, target, what, classes, asked)
-    found = gathered.only(target, "a picture" if what == "picture" else what)
+    found = gathered.only(target, "a picture" if what in _PICTURE else what)
     if suffix in (".ome.tif", ".ome.tiff"):
         from fullconv.exports.ometiff import write_ometiff
 
@@ -140,10 +148,14 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
         from fullconv.exports.geotiff import write_geotiff
 
         write_geotiff(found, target, classes)
-    elif what == "picture":
+    elif what == "pca" and suffix not in SUFFIXES:
+        from fullconv.exports.components import write_components
+
+        write_components(found, target)
+    elif what in _PICTURE:
         about = dict(asked.look)
         dpi = about.pop("dpi", DPI)
-        page_of(found, asked.name, asked.image, Look(**about)).save(target, dpi)
+        page_of(found, asked.name, asked.image, Look(**about), components=what == "pca").save(target, dpi)
     else:
         found.save(target)
     return Written(target, what)
@@ -202,7 +214,8 @@ def _require_used(target: Path, what: str, asked: Asked) -> None:
                 asked.crs,
                 what in (*POLYGONS, *_TABLES) and what != "areas" and target.suffix.lower() not in (".tif", ".tiff"),
             ),
-            ("image", asked.image, what == "picture"),
+            ("image", asked.image, what in _PICTURE and target.suffix.lower() in SUFFIXES),
+            ("class", asked.name, what != "pca"),
         )
         if given is not None and not used
     ]

@@ -9,6 +9,7 @@ from typing import cast
 
 from fullconv.errors import BadInput
 from fullconv.maps.colours import Given, colours_of
+from fullconv.maps.features import at_layer
 from fullconv.maps.probabilities import Asked
 from fullconv.model import Model
 from fullconv.rasters.view import Selection, Trained, parse_bands
@@ -54,7 +55,7 @@ def advice_of(model: Model, labels: Sequence[str], output: str | None, asked: As
     card = model.card
     if card is None:
         return Advice()
-    own_output = output is None or card.output is None or output == card.output
+    own_output = at_layer(model, output) is model and (output is None or card.output is None or output == card.output)
     own = own_output and (asked == "auto" or asked == (card.activation or "none"))
     named = own_output and tuple(labels) == card.labels
     background = tuple(i for i, kind in enumerate(card.classes) if kind.background) if named else ()

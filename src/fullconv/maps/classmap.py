@@ -167,12 +167,16 @@ class ClassMap:
 
     def winners(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp], Scores]]:
         """The same with the winners' scores behind, NaN without an answer."""
-        for rows, cols in self._pieces.blocks():
+        for rows, cols in self.pieces():
             yield rows.start, cols.start, *self._pieces.winners(rows, cols)
 
     def winners_in(self, rows: slice, cols: slice) -> tuple[npt.NDArray[np.intp], Scores]:
         """Winning classes of some cells, (rows, cols), -1 without an answer, and their scores."""
         return self._pieces.winners(rows, cols)
+
+    def pieces(self) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns of the map's pieces: whole, or the whole chunks of a store."""
+        return self._pieces.blocks()
 
     @property
     def best(self) -> Peak:
@@ -185,7 +189,7 @@ class ClassMap:
 
     def blocks(self, i: int) -> Iterator[Block]:
         """One class's scores as (first row, first column, scores): whole, or piece by piece from a store."""
-        for rows, cols in self._pieces.blocks():
+        for rows, cols in self.pieces():
             yield rows.start, cols.start, self.scores[i, rows, cols]
 
     def highest(self, name: str | int) -> Peak | None:
@@ -235,7 +239,7 @@ class ClassMap:
         alpha: float | None = None,
         cmap: str = "viridis",
     ) -> Image.Image:
-        """A picture: one class as heat over the image, or, without a name, the winning class of each cell.
+        """A picture: one class as heat over the image, or, without a name, the winning class of each cell, of a layer's features their components.
 
         Args:
             image: the image, for a map that was loaded from a file.

@@ -24,6 +24,7 @@ from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
 from fullconv.maps.engines import faster_engine, may_choose
+from fullconv.maps.features import at_layer, require_for_features
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.missing import without_answer
 from fullconv.maps.probabilities import Asked
@@ -104,7 +105,10 @@ def map_image(
     model = load(model)
     bands = model.card.bands if bands is None and model.card is not None else bands
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
-    own = colours_in(model, names, colours)
+    asked_of = at_layer(model, output)
+    own = colours_in(asked_of, names, colours)
+    if asked_of is not model:
+        require_for_features({"scales": scales})
     advice = advice_of(model, names, output, activation)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fullconv.errors import FullconvError
+from fullconv.render.components import FEATURES
 from fullconv.system.notebook import as_html, counted
 
 if TYPE_CHECKING:
@@ -17,31 +18,32 @@ if TYPE_CHECKING:
 _DRAWN = 4 << 20  # scores up to which a picture is drawn
 _LONGEST = 700  # px
 _NAMED = 8  # labels that are listed
+_KINDS = ("class", "classes"), ("channel", "channels")
 
 
 def in_short(found: ClassMap) -> str:
     """A line, of names and numbers alone."""
     grid = found.grid
     known = (
-        counted(len(found.labels), "class", "classes"),
+        counted(len(found.labels), *_KINDS[found.score_kind == FEATURES]),
         f"{grid.rows} × {grid.cols} cells every {float(grid.stride[1]):g} × {float(grid.stride[0]):g} px",
         f"of {grid.image[1]} × {grid.image[0]} px",
         f"{found.output!r} by {found.by}",
-        *([found.score_kind] if found.score_kind else ()),
+        *([found.score_kind] if found.score_kind not in ("", FEATURES) else ()),
         *([] if found.record is None or found.record.finished else ["not finished"]),
     )
     return f"ClassMap({', '.join(known)})"
 
 
 def in_html(found: ClassMap) -> str:
-    """A table, and the winning class of every cell."""
+    """A table, and the winning class of every cell, or of features their components as colours."""
     grid = found.grid
     labels = ", ".join(found.labels[:_NAMED]) + (", ..." if len(found.labels) > _NAMED else "")
     rows = {
         "cells": f"{grid.rows} × {grid.cols}, one every {float(grid.stride[1]):g} × {float(grid.stride[0]):g} px",
         "crop": f"{float(grid.crop[1]):g} × {float(grid.crop[0]):g} px",
         "image": f"{grid.image[1]} × {grid.image[0]} px",
-        f"{len(found.labels)} classes": labels,
+        counted(len(found.labels), *_KINDS[found.score_kind == FEATURES]): labels,
         "output": f"{found.output} (by {found.by})",
         "cells and crops": found.exactness,
         "confirmed": "" if found.statement is None else str(found.statement),
@@ -52,11 +54,12 @@ def in_html(found: ClassMap) -> str:
         ),
         **({"scales": ", ".join(f"{scale:g}" for scale in found.scales)} if found.scales else {}),
     }
-    return as_html("ClassMap", rows, png=in_png(found), picture="winning class of each cell")
+    shown = "first principal components of each cell" if found.score_kind == FEATURES else "winning class of each cell"
+    return as_html("ClassMap", rows, png=in_png(found), picture=shown)
 
 
 def in_png(found: ClassMap) -> bytes | None:
-    """The winning class of every cell as a PNG; None of a large map, and of one whose image is not there any more."""
+    """The picture without a class's name as a PNG; None of a large map, and of one whose image is not there any more."""
     if len(found.labels) * found.grid.rows * found.grid.cols > _DRAWN:
         return None
     try:

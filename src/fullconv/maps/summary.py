@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fullconv.geometry.place import Place
 from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
+from fullconv.render.components import FEATURES
 from fullconv.results.advice import Advice
 from fullconv.results.places import storage_of
 from fullconv.results.statement import Statement
@@ -42,6 +43,7 @@ class Summary:
         left_out: cells without an answer.
         failed: tiles whose pixels did not decode, and why.
         classes: the classes, those that win most first.
+        channels: of a layer's features; 0 of scores of classes.
         cell_area: of a cell's square in ``place.unit`` squared, None where pixels have no size.
         area_note: why there are none where pixels have one; empty where there are.
         statement: what is promised of a map that crops confirm.
@@ -68,6 +70,7 @@ class Summary:
     cell_area: float | None
     area_note: str = ""
     statement: Statement | None = None
+    channels: int = 0
     engine: str = ""
     precision: str = ""
     advice: Advice = field(default_factory=Advice)
@@ -92,8 +95,9 @@ def summary_of(result: str | Path) -> Summary:
     if record is not None:
         done = len(record.tiles) if record.finished else len(Store.open(storage_of(result)).done())
         tiles = done, len(record.tiles)
-    shares = shares_of(found)
-    empty = grid.rows * grid.cols - sum(share.cells for share in shares)
+    features = found.score_kind == FEATURES  # which win nothing
+    shares = [] if features else shares_of(found)
+    empty = _unanswered(found) if features else grid.rows * grid.cols - sum(share.cells for share in shares)
     stride = float(grid.stride[0]), float(grid.stride[1])
     asked: Mapping[str, Any] = {} if record is None else record.request
     return Summary(
@@ -101,9 +105,14 @@ def summary_of(result: str | Path) -> Summary:
         size=grid.image, rows=grid.rows, cols=grid.cols, stride=stride, crop=(float(grid.crop[0]), float(grid.crop[1])),
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
-        area_note=area_note(found), statement=found.statement, engine=_text(asked, "runtime"), precision=_text(asked, "precision"),
+        channels=len(found.labels) if features else 0, area_note=area_note(found), statement=found.statement, engine=_text(asked, "runtime"), precision=_text(asked, "precision"),
         advice=found.advice,
     )  # fmt: skip
+
+
+def _unanswered(found: ClassMap) -> int:
+    """Cells whose first channel has no value."""
+    return sum(int(np.isnan(part).sum()) for _, _, part in found.blocks(0))
 
 
 def wins_of(found: ClassMap) -> npt.NDArray[np.int64]:

@@ -27,6 +27,8 @@ def least_score(kind: str, given: float | None, advised: float | None = None) ->
         except BadInput as error:
             raise BadInput(f"the network's card: {error}") from None
     if given is None:
+        if kind == "features":
+            raise BadInput("a threshold must be given: features of a layer have no scale that is known")
         if kind in ("logits", "log-probabilities"):
             raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")
         return _USUAL

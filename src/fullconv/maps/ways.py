@@ -16,8 +16,10 @@ from fullconv.graph.nodes import Graph
 from fullconv.maps.carded import activation_of, labels_of
 from fullconv.maps.classmap import read_labels
 from fullconv.maps.crops import classes_of, no_crops
+from fullconv.maps.features import at_layer, require_no_activation, told_of_layer
 from fullconv.maps.probabilities import Asked, with_probabilities
 from fullconv.model import Model
+from fullconv.render.components import FEATURES
 from fullconv.runtimes.runtime import Precision
 
 Finer = Literal["auto", "dilation", "shifts"]
@@ -64,6 +66,11 @@ def way_over(
         CannotCast: ``by`` is cast and the network cannot be cast.
         BadInput: an argument is none of those that there are, or the network has no such stride or output.
     """
+    asked = at_layer(model, output)
+    features = asked is not model
+    if features:
+        model, output = asked, None
+        require_no_activation(activation)
     activation = activation_of(model, activation)
     if by not in ("cast", "crops"):
         raise BadInput(f"by {by!r}: not cast or crops")
@@ -76,8 +83,12 @@ def way_over(
         why = no_crops(model.graph)
         if why is not None:
             raise BadInput(f"{model.path or 'the network'}: cannot be run on crops: {why}")
-        told = "crops: every cell is the untouched network's own answer"
         name, sampling = _crops_sampling(model, output, stride)
+        if features:
+            return Way(
+                model, name, sampling, (1, 1), by, "crops: every cell is the layer's value on its crop alone", FEATURES
+            )
+        told = "crops: every cell is the untouched network's own answer"
         runs, kind = with_probabilities(model, name, activation, notes, runtime, precision)
         return Way(runs, name, sampling, (1, 1), by, told, kind)
     full = cast_for_images(model)
@@ -87,6 +98,8 @@ def way_over(
     sampling = _with_stride(sampling, stride)
     if stride is not None and shifts != (1, 1) and finer != "shifts":
         full, shifts = _dilated(model, stride, shifts, finer, notes)
+    if features:
+        return Way(full, name, sampling, shifts, by, told_of_layer(model.plan), FEATURES)
     full, kind = with_probabilities(full, name, activation, notes, runtime, precision)
     return Way(full, name, sampling, shifts, by, model.plan.exactness, kind)
 
@@ -113,7 +126,9 @@ def cast_for_images(model: Model) -> Model:
 def class_labels(
     model: Model, labels: str | Path | Sequence[str] | None, output: str | None = None, by: str = "cast"
 ) -> tuple[str, ...]:
-    """The labels of an output's classes, as many as it has."""
+    """The labels of an output's classes, as many as it has; of a layer's channels their numbers."""
+    asked = at_layer(model, output)
+    model, output = (model, output) if asked is model else (asked, None)
     model = model if by == "cast" else model.classifier
     graph = model.plan.predicted if by == "cast" and model.plan.predicted is not None else model.graph
     name = _output_of(model, output, graph)

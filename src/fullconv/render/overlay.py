@@ -86,7 +86,7 @@ def heat_picture(
             (f"{most} {best.score:.3g} at ({x:g}, {y_centre:g})", 15, on.INK),
             ("its crop is outlined", 13, on.FAINT),
         ]
-    _about(page, found, on.text_lines(page, y + 10, lines))
+    tell_about(page, found, on.text_lines(page, y + 10, lines))
     return page
 
 
@@ -135,7 +135,7 @@ def top1_picture(
     y = list_entries(page, plan, entries, top + 8)
     if not order:
         y = on.text_lines(page, y, [("no cell has an answer", 15, on.INK)])
-    _about(page, found, y + 6)
+    tell_about(page, found, y + 6)
     return page
 
 
@@ -188,7 +188,8 @@ def _stands_for(found: Subject) -> str:
     return f"scales {scales}: each stands for a crop of {sides[0]:.3g} to {sides[-1]:.3g} px"
 
 
-def _about(page: on.Canvas, found: Subject, y: float) -> None:
+def tell_about(page: on.Canvas, found: Subject, y: float) -> None:
+    """What cells are, whether they equal their crops, and a scale bar."""
     grid = found.grid
     lines = [
         (f"{grid.rows} x {grid.cols} cells, one every {grid.stride[1]} x {grid.stride[0]} px", 13, on.FAINT),

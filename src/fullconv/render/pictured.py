@@ -10,6 +10,7 @@ from fullconv.rasters.access import Access
 from fullconv.rasters.pictures import to_picture
 from fullconv.rasters.view import Selection, read_image
 from fullconv.render.canvas import Canvas
+from fullconv.render.components import FEATURES, components_picture
 from fullconv.render.overlay import Look, heat_picture, top1_picture
 from fullconv.render.reduced import reduced_picture
 from fullconv.render.subject import Subject
@@ -39,21 +40,25 @@ def as_mapped(record: Any) -> Selection | None:
     return Selection(bands=tuple(bands) if whole and bands else None, access=access)
 
 
-def page_of(result: Pictured, name: str | int | None, image: Any, look: Look) -> Canvas:
-    """One class as heat, or without a name the winning class of every cell.
+def page_of(result: Pictured, name: str | int | None, image: Any, look: Look, *, components: bool = False) -> Canvas:
+    """One class as heat, or without a name the winning class of every cell, of features their principal components.
 
     Args:
+        components: these in any case.
         image: what it is laid over, instead of the map's own.
     """
+    components = components or (name is None and result.score_kind == FEATURES)
     if result.record is not None or (result.pixels is None and result.image is not None):
         return reduced_picture(
-            result, name, result.image if image is None else image, look, as_mapped(result.record)
+            result, name, result.image if image is None else image, look, as_mapped(result.record), components
         )  # too much cell by cell
     pixels = result.pixels if image is None else read_image(image)
     picture = None if pixels is None else to_picture(pixels)
     if picture is not None and picture.size != result.grid.image[::-1]:
         height, width = result.grid.image
         raise BadInput(f"the image is {picture.size[0]}×{picture.size[1]}, the map is of {width}×{height}")
+    if components:
+        return components_picture(result, picture, look)
     if name is None:
         return top1_picture(result, picture, look)
     return heat_picture(result, result.class_index(name), picture, look)

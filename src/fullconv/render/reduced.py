@@ -12,6 +12,7 @@ from PIL import Image
 from fullconv.errors import BadInput
 from fullconv.rasters.view import Selection, View
 from fullconv.render.canvas import Canvas
+from fullconv.render.components import components_picture
 from fullconv.render.overlay import Look, heat_picture, top1_picture
 from fullconv.render.subject import Subject
 
@@ -20,12 +21,19 @@ _THUMBNAIL = 1600  # px
 
 
 def reduced_picture(
-    found: Subject, name: str | int | None, image: Any, look: Look | None = None, select: Selection | None = None
+    found: Subject,
+    name: str | int | None,
+    image: Any,
+    look: Look | None = None,
+    select: Selection | None = None,
+    components: bool = False,
 ) -> Canvas:
     """The picture of a stored map, read piece by piece, over a small picture of its image."""
     factor = max(1, -(-max(found.grid.rows, found.grid.cols) // _CELLS))
     grid = found.grid.coarser(factor)
     picture = None if image is None else thumbnail_of(found, image, select)
+    if components:
+        return components_picture(found, picture, look, factor)
     if name is not None:
         index = found.class_index(name)
         scores = highest_of_blocks(found, index, factor)

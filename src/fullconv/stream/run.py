@@ -16,6 +16,7 @@ from fullconv.loading import load
 from fullconv.maps.carded import activation_of, advice_of, as_trained, colours_in
 from fullconv.maps.classmap import ClassMap, class_index
 from fullconv.maps.colours import Given
+from fullconv.maps.features import at_layer, require_for_features, require_no_activation
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
@@ -85,6 +86,10 @@ def job_of(
     subdataset: str | None = None,
 ) -> Job:
     """A job from what a user says; what is wrong is told before any work."""
+    asked_of = at_layer(model, output)
+    if asked_of is not model:
+        require_for_features({"keep": keep, "stored": stored, "confirm": confirm})
+        require_no_activation(activation)
     names = class_labels(model, labels, output, by)
     kept = kept_classes(names, keep)
     advice = advice_of(model, names, output, activation)
@@ -96,9 +101,9 @@ def job_of(
     return Job(
         image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
         select=as_trained(model, Selection(level, mpp, None, nodata, Access(trust, allow_remote, subdataset)), bands), by=by, stride=stride, finer=finer, output=output,
-        activation=activation_of(model, activation), runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
+        activation=activation_of(asked_of, activation), runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,
-        origin=model.origin, colours=colours_in(model, names, colours), advice=advice,
+        origin=model.origin, colours=colours_in(asked_of, names, colours), advice=advice,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any, Unpack
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.carded import advice_of
+from fullconv.maps.features import require_classes
 from fullconv.maps.labels import classes_named
 from fullconv.maps.threshold import least_score
 from fullconv.maps.ways import class_labels
@@ -157,6 +158,7 @@ def _asked(
     model: Model, out: Path, classes: str | int | None, threshold: float | None, exports: str | Sequence[str], by_class: bool,
     fail_if: Sequence[str], verify: bool, memory: int | None, restart: bool, options: Mapping[str, Any],
 ) -> Asked:  # fmt: skip
+    require_classes(model, options.get("output"), "run counts what wins")
     labels = class_labels(model, options.get("labels"), options.get("output"), options.get("by", "cast"))
     chosen = () if classes is None else classes_named(labels, classes)
     if by_class and not chosen:

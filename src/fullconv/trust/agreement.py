@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.features import require_classes
 from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.stream.options import MapOptions, takes
@@ -93,6 +94,7 @@ def agreement(
         raise BadInput("only a map by the cast network at one scale has cells to be compared with their crops")
     if cells < 1:
         raise BadInput(f"cells {cells}: must be at least 1")
+    require_classes(model, options.get("output"), "agreement")
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
         way = replace(job, by="cast").way(model)

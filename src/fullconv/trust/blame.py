@@ -32,6 +32,7 @@ from fullconv.geometry.lengths import map_sizes
 from fullconv.graph.axes import Axes
 from fullconv.graph.nodes import Whole
 from fullconv.loading import load
+from fullconv.maps.features import require_classes
 from fullconv.maps.probabilities import with_probabilities
 from fullconv.model import Model
 from fullconv.rasters.view import View
@@ -151,6 +152,7 @@ def blame(
     if options.get("stride") is not None:
         raise BadInput("stride: the layers' shares are measured at the network's own")
     full = model.cast()
+    require_classes(model, options.get("output"), "blame")
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
         tiles, crops = sides_of(model, view, job, cells if at is None else len(at), memory, lambda note: None)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.crops import Progress
+from fullconv.maps.features import require_classes
 from fullconv.model import Model
 from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import View
@@ -85,6 +86,7 @@ def verify(
         raise BadInput(f"moved {moved}: cells whose crops are moved, from 0 on")
     if options.get("by", "cast") != "cast":
         raise BadInput("by crops: a map by crops is what the cast's is compared with")
+    require_classes(model, options.get("output"), "verify")
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
         for remark in (*view.remarks, *told_of(options.get("preprocess"), model.image_shape[1:])):

@@ -127,7 +127,7 @@ def _values(model: ir.Model, wanted: set[str], shapes: Mapping[str, Shape]) -> d
         targets = sorted(wanted & {name for node in rest.nodes for name in node.output})
         if not targets:
             break
-        part = _leading_to(rest, set(targets))
+        part = leading_to(rest, set(targets))
         try:
             given = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
             return {**given, **run_plainly(part, targets, shapes)}
@@ -149,7 +149,7 @@ def _is_uniform(one: Array, other: Array) -> bool:
     return bool(one.size and other.size and np.all(one == one.flat[0]) and np.all(other == one.flat[0]))
 
 
-def _leading_to(lowered: Lowered, wanted: set[str]) -> Lowered:
+def leading_to(lowered: Lowered, wanted: set[str]) -> Lowered:
     """The part of a network that makes the wanted values."""
     need, kept = set(wanted), []
     for node in reversed(lowered.nodes):
