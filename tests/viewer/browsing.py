@@ -42,7 +42,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def show(browser: Any) -> Iterator[Open]:
-    """Opens a page of 1,200 × 800 pixels over results; at its end nothing was complained of, and no other machine asked."""
+    """Opens a page over results; at its end nothing was complained of, and no other machine asked."""
     import uvicorn
 
     from fullconv.viewer.server import application
@@ -51,7 +51,10 @@ def show(browser: Any) -> Iterator[Open]:
     wrong: list[str] = []
     with ExitStack() as stack:
 
-        def start(*results: Any, image: Any = None, model: Any = None, ratio: float = 1) -> Any:
+        def start(
+            *results: Any, image: Any = None, model: Any = None, ratio: float = 1, size: tuple[int, int] = (1200, 800),
+            scheme: str = "light", touch: bool = False,
+        ) -> Any:  # fmt: skip
             shown = Shown([str(each) for each in results], None if image is None else str(image), model)
             stack.callback(shown.close)
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -63,7 +66,12 @@ def show(browser: Any) -> Iterator[Open]:
             thread.start()
             stack.callback(thread.join)
             stack.callback(setattr, server, "should_exit", True)
-            context = browser.new_context(viewport={"width": 1200, "height": 800}, device_scale_factor=ratio)
+            context = browser.new_context(
+                viewport={"width": size[0], "height": size[1]},
+                device_scale_factor=ratio,
+                color_scheme=scheme,
+                has_touch=touch,
+            )
             stack.callback(context.close)
             page = context.new_page()
             page.asked = []
@@ -71,7 +79,7 @@ def show(browser: Any) -> Iterator[Open]:
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("request", lambda request: page.asked.append(request.url))
             page.goto(f"http://{host}/?token={TOKEN}")
-            page.wait_for_selector("#classes button")
+            page.wait_for_selector("#classes button, #study td")
             settled(page)
             wrong.extend(url for url in page.asked if not url.startswith((f"http://{host}/", "blob:", "data:")))
             return page

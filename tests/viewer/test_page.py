@@ -65,7 +65,7 @@ def test_the_cell_under_the_pointer_is_the_maps(show: Open, random_map: Any) -> 
             page.mouse.move(left + 0.5, top + 0.5)
             row, col = found.grid.nearest(max(across - 0.5, 0), max(down - 0.5, 0))
             page.wait_for_function(
-                f"() => document.querySelector('#point h3')?.textContent === 'Cell {row}, {col}'", timeout=4000
+                f"() => document.querySelector('#point h2')?.textContent === 'Cell {row}, {col}'", timeout=4000
             )
 
 

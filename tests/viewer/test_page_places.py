@@ -36,6 +36,11 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+def whole() -> np.ndarray:
+    """The slide's pixels."""
+    return pixels((625, 925))[:601, :901]
+
+
 def noise(result: Path, made: Path, unfinished: bool = False) -> ClassMap:
     """A store like one that was made, of random scores with holes: no cell is like the one beside it."""
     record = Store.open(Local(str(result))).record
@@ -57,11 +62,10 @@ def noise(result: Path, made: Path, unfinished: bool = False) -> ClassMap:
 def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a level whose scale is no whole number, and a pixel size."""
     path = tmp_path_factory.mktemp("places") / "slide.tif"
-    whole = pixels((600, 900))
-    small = np.asarray(Image.fromarray(whole).resize((360, 240), Image.Resampling.BOX))
+    small = np.asarray(Image.fromarray(whole()).resize((450, 300), Image.Resampling.BOX))
     about: dict[str, Any] = {"tile": (256, 256), "photometric": "minisblack", "resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}  # fmt: skip
     with tifffile.TiffWriter(path) as writer:
-        writer.write(whole, subifds=1, **about)
+        writer.write(whole(), subifds=1, **about)
         writer.write(small, subfiletype=1, **about)
     with closing(View(path)) as view:
         assert view.about.pixel_size == pytest.approx((0.5, 0.5))
@@ -86,7 +90,7 @@ def test_a_pixel_is_the_cell_that_the_map_says(
     page = show(tmp_path / "x.zarr", image=slide)
     set_slider(page, "opacity", 100)
     step = float(min(found.grid.stride))
-    own = pixels((600, 900))
+    own = whole()
     for x, y, share, angle in ((450, 300, 5, 0), (123.4, 310, 8, 90), (711.7, 99.9, 40, 30), (880, 590, 160, 195)):  # fmt: skip
         zoom = min(share / step, 60)
         look(page, x, y, zoom, f"w,0,0,{angle}")

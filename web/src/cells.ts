@@ -3,7 +3,7 @@
 import { numbers } from "./ask";
 import { squareOf, toFlat, value, type Screen, type Sight } from "./geometry";
 import type { Canvas2D } from "./image";
-import { Scores, type Choice } from "./scores";
+import { Scores, type Choice, type Colours } from "./scores";
 import { Tiles } from "./tiles";
 import type { Result, State } from "./told";
 
@@ -22,6 +22,7 @@ interface Painted {
 export class CellLayer {
   choice: Choice;
   readonly tiles: Tiles<Scores>;
+  private readonly colours: Colours;
   private readonly painted = new Map<string, Painted>();
   private readonly sheet = new OffscreenCanvas(1, 1);
 
@@ -32,6 +33,8 @@ export class CellLayer {
     arrived: () => void,
   ) {
     this.choice = choice;
+    // Background is no finding: what it wins shows the image alone, as in pictures that fullconv draws.
+    this.colours = result.parts?.colours ?? result.colours.map((colour, i) => (result.background.includes(i) ? null : colour));
     this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, arrived);
   }
 
@@ -122,7 +125,7 @@ export class CellLayer {
     const before = this.painted.get(key);
     if (before?.of === scores && same(before.by, this.choice)) return before.canvas;
     const canvas = before?.of === scores ? before.canvas : new OffscreenCanvas(scores.cols, scores.rows);
-    canvas.getContext("2d")?.putImageData(scores.coloured(this.choice, this.result.parts?.colours ?? this.result.colours), 0, 0);
+    canvas.getContext("2d")?.putImageData(scores.coloured(this.choice, this.colours), 0, 0);
     this.painted.delete(key);
     this.painted.set(key, { of: scores, by: this.choice, canvas });
     for (const old of this.painted.keys()) {

@@ -51,8 +51,8 @@ export class Moves {
     const other = others[0];
     if (other) {
       const [was, is] = [before, now].map((at) => Math.max(8, Math.hypot(at[0] - other[0], at[1] - other[1]))) as [number, number];
-      this.on.zoom(is / was, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
       this.on.pan(x / 2, y / 2);
+      this.on.zoom(is / was, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
     } else if (this.moved > STILL) this.on.pan(x, y);
   }
 

@@ -60,7 +60,7 @@ export class Point {
 
   private head(result: Result, cell: Cell): HTMLElement {
     const [x, y] = cell.centre;
-    const lines = [el("h3", {}, `Cell ${cell.row}, ${cell.col}`), el("p", {}, `pixel ${placed(x)}, ${placed(y)}${world(result, x, y)}`)];
+    const lines = [el("h2", {}, `Cell ${cell.row}, ${cell.col}`), el("p", {}, `pixel ${placed(x)}, ${placed(y)}${world(result, x, y)}`)];
     lines.push(el("p", { class: "quiet" }, `crop ${cell.box.slice(0, 2).map(placed).join(", ")} to ${cell.box.slice(2).map(placed).join(", ")}`));
     if (cell.confirmed) lines.push(el("p", { class: "good" }, "confirmed: its scores are its crop's own"));
     return el("div", { class: "where" }, lines);

@@ -28,6 +28,9 @@ export interface Choice {
   diverging: boolean;
 }
 
+/** Of classes by number; null: clear. */
+export type Colours = readonly (readonly [number, number, number] | null)[];
+
 interface Won {
   classes: Uint16Array;
   scores: Float32Array;
@@ -103,7 +106,7 @@ export class Scores {
   }
 
   /** Red, green, blue and opacity of each cell. */
-  coloured(choice: Choice, colours: Result["colours"]): ImageData {
+  coloured(choice: Choice, colours: Colours): ImageData {
     const made = new ImageData(this.cols, this.rows);
     const into = new Uint32Array(made.data.buffer);
     if (choice.plane === null) this.paintWinners(into, choice.threshold, colours);
@@ -111,9 +114,9 @@ export class Scores {
     return made;
   }
 
-  private paintWinners(into: Uint32Array, threshold: number, colours: Result["colours"]): void {
+  private paintWinners(into: Uint32Array, threshold: number, colours: Colours): void {
     const { classes, scores } = this.winning();
-    const packed = Uint32Array.from(colours, ([red, green, blue]) => pack(red, green, blue, 255));
+    const packed = Uint32Array.from(colours, (colour) => (colour ? pack(...colour, 255) : 0));
     for (let i = 0; i < classes.length; i++) {
       const colour = packed[classes[i] ?? NO_CLASS];
       if (colour === undefined) into[i] = NO_ANSWER;
