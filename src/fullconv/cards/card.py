@@ -52,7 +52,7 @@ class Card:
         threshold: least score that counts.
         pixel_size: that it was trained at: micrometres of a slide, metres of a scene.
         tolerance: share by which an image's pixels may differ from that.
-        bands: of the image, from 1 on, in the network's order.
+        bands: of the image, in the network's order: by number, from 1 on, or by name.
         licence, source: for people.
     """
 
@@ -70,7 +70,7 @@ class Card:
     threshold: float | None = None
     pixel_size: float | None = None
     tolerance: float = 0.05
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int | str, ...] | None = None
     licence: str | None = None
     source: str | None = None
 
@@ -87,8 +87,10 @@ class Card:
             raise BadInput(
                 f"{self.origin}: input_shape {list(self.input_shape)}: three whole numbers, C, H, W, each at least 1"
             )
-        if self.bands is not None and (not self.bands or min(self.bands) < 1):
-            raise BadInput(f"{self.origin}: bands {list(self.bands)}: whole numbers from 1 on")
+        if self.bands is not None and not (
+            self.bands and all(band >= 1 if isinstance(band, int) else bool(band.strip()) for band in self.bands)
+        ):
+            raise BadInput(f"{self.origin}: bands {list(self.bands)}: names, or whole numbers from 1 on")
         if self.fingerprint is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", self.fingerprint):
             raise BadInput(f"{self.origin}: fingerprint {self.fingerprint!r}: sha256: and 64 digits of 0-9a-f")
 

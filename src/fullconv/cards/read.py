@@ -53,9 +53,10 @@ def parse_card(text: str, origin: str, folder: Path | None) -> Card:
     for key in _NUMBERS:
         if key in data:
             values[key] = float(_of(data[key], (int, float), origin, key, "a number"))
-    for key in ("input_shape", "bands"):
-        if key in data:
-            values[key] = tuple(_list(data[key], int, origin, key, "whole numbers"))
+    if "input_shape" in data:
+        values["input_shape"] = tuple(_list(data["input_shape"], int, origin, "input_shape", "whole numbers"))
+    if "bands" in data:
+        values["bands"] = tuple(_list(data["bands"], (int, str), origin, "bands", "whole numbers or names"))
     if "rename" in data:
         values["rename"] = tuple(_list(data["rename"], str, origin, "rename", "texts OLD=NEW"))
     if "preprocess" in data:
@@ -92,7 +93,7 @@ def _of(value: Any, kind: Any, origin: str, key: str, what: str) -> Any:
     return value
 
 
-def _list(value: Any, kind: type, origin: str, key: str, what: str) -> list[Any]:
+def _list(value: Any, kind: Any, origin: str, key: str, what: str) -> list[Any]:
     if not isinstance(value, list) or not all(isinstance(v, kind) and not isinstance(v, bool) for v in value):
         raise BadInput(f"{origin}: {key} is {value!r:.60}, not a list of {what}")
     return value

@@ -24,7 +24,10 @@ _ABOUT: Mapping[str, tuple[str, str]] = {
     "threshold": ("0.5", "least score that counts"),
     "pixel_size": ("0.5", "that it was trained at: micrometres of a slide, metres of a scene"),
     "tolerance": ("0.05", "share by which an image's pixels may differ from that before they are resampled"),
-    "bands": ("[1, 2, 3]", "of the image, in the network's order"),
+    "bands": (
+        '["red", "green", "blue"]',
+        "of the image, in the network's order: names that it gives them, or numbers from 1 on",
+    ),
     "licence": ('"CC-BY-4.0"', "of the weights"),
     "source": ('"https://..."', "where they are from, how they were trained"),
 }

@@ -27,7 +27,7 @@ _READING = (
         "--where", group=IMAGE, type=Input(), metavar="FILE", brief="Map only here: a mask, polygons, tissue, auto.",
         help="Map only here: a mask picture, polygons (GeoJSON, GeoPackage, Shapefile, in any CRS), tissue: where the colour is saturated (Otsu's threshold), or auto: where at least a tenth of a cell's own square shows something (auto:0.3 sets that share).",
     ),
-    option("--bands", group=IMAGE, metavar="N,...", help="Bands from 1 on, in the network's order: 4,3,2 say."),
+    option("--bands", group=IMAGE, metavar="N,...", help="Bands in the network's order: by number from 1 on (4,3,2), or by the names that the image gives them (red,green,nir; B04,B03,B02; DAPI,CD3)."),
     option("--level", group=IMAGE, type=click.IntRange(0), metavar="N", help="Level of the image's pyramid that the network reads, 0 the finest."),
     option(
         "--mpp", group=IMAGE, type=Real(0), metavar="X", brief="Pixel size to read at: um of a slide, m of a scene.",

@@ -68,7 +68,7 @@ def activation_of(model: Model, asked: Asked) -> Asked:
     return asked if asked != "auto" or said is None else cast(Asked, said)
 
 
-def as_trained(model: Model, select: Selection, bands: str | Sequence[int] | None) -> Selection:
+def as_trained(model: Model, select: Selection, bands: str | Sequence[int | str] | None) -> Selection:
     """How an image is read: the card's bands and pixel size where none are asked for."""
     card = model.card
     chosen = parse_bands(bands)

@@ -57,7 +57,7 @@ def map_image(
     fuse: Fuse = "max",
     output: str | None = None,
     activation: Asked = "auto",
-    bands: str | Sequence[int] | None = None,
+    bands: str | Sequence[int | str] | None = None,
     nodata: float | None = None,
     missing: float = 0.5,
     runtime: str = "auto",
@@ -87,7 +87,7 @@ def map_image(
         output: which output, where there are several; the last by default.
         activation: behind that output: ``softmax`` makes probabilities of logits where a crop is of one class, ``sigmoid`` where several may
             be there at once; ``none`` takes scores as they are, and so does ``auto``, which says what they are.
-        bands: which, from 1 on, in the network's order.
+        bands: which, in the network's order: by number, from 1 on, or by the name that the image gives it.
         nodata: the value that stands for no data; the image's own where it states one. Transparent and masked pixels, and what is no
             number, hold none either.
         missing: share of a cell's crop above which pixels without data leave it without an answer (NaN).
@@ -176,7 +176,7 @@ class Seen:
 
 def see(
     image: Any,
-    bands: str | Sequence[int] | None = None,
+    bands: str | Sequence[int | str] | None = None,
     nodata: float | None = None,
     channels: int | None = None,
     notes: Callable[[str], None] = lambda note: None,

@@ -21,6 +21,7 @@ from fullconv.errors import BadInput
 from fullconv.geometry.place import Affine
 from fullconv.rasters.access import NONE, Access
 from fullconv.rasters.arrays import chosen
+from fullconv.rasters.bandnames import RGB, may_be_alpha
 from fullconv.rasters.harmless import CLOSED, mosaic, require_harmless
 from fullconv.rasters.hdf5 import require_modest
 from fullconv.rasters.pictures import FORMATS
@@ -103,9 +104,7 @@ class Gdal:
             shapes.append((coarse.height, coarse.width, coarse.block_shapes[0]))
         inverted = main.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
         self._colours = None if inverted else _palette(main)  # GDAL gives such a file a palette of greys
-        self._alpha = next(
-            (i for i, kind in enumerate(main.colorinterp) if kind == ColorInterp.alpha and main.count > 1), None
-        )
+        self._alpha = _alpha(main)
         one_nodata = len({str(value) for value in main.nodatavals}) == 1
         self._masked = self._alpha is None and (not one_nodata or _has_mask(main))
         size, unit = _pixel_size(main)
@@ -134,6 +133,7 @@ class Gdal:
             nodata=None if self._colours is not None or not one_nodata else main.nodata,
             held=_held(path, main),
             remarks=_remarks(self._name, main),
+            names=RGB if self._colours is not None else _names(main, self._alpha),
         )
 
     def _choose(self, whole: Any, name: str | None) -> Any:
@@ -218,6 +218,23 @@ def _remarks(name: str, dataset: Any) -> tuple[str, ...]:
     if any(scale != 1 for scale in dataset.scales) or any(dataset.offsets):
         found.append(f"{name}: states a scale and an offset of its numbers, which are not applied")
     return tuple(found)
+
+
+def _alpha(dataset: Any) -> int | None:
+    """The band that is transparency, None without one."""
+    kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
+    found = [i for i, (kind, text) in enumerate(kinds) if kind == ColorInterp.alpha and may_be_alpha(text)]
+    return found[0] if found and dataset.count > 1 else None
+
+
+def _names(dataset: Any, alpha: int | None) -> tuple[str, ...]:
+    """Names of the bands: what describes them, else the colour that they are."""
+    described = [
+        (text or "").strip()[:100] or (kind.name if kind.name in RGB else "")
+        for text, kind in zip(dataset.descriptions, dataset.colorinterp, strict=True)
+    ]
+    found = tuple(name for i, name in enumerate(described) if i != alpha)
+    return found if any(found) else ()
 
 
 def _palette(dataset: Any) -> Array | None:

@@ -11,6 +11,7 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.rasters.again import Again
 from fullconv.rasters.arrays import chosen
+from fullconv.rasters.bandnames import RGB
 from fullconv.rasters.pictures import decoded
 from fullconv.rasters.source import About, Array, Level, Span, Window, white_of
 from fullconv.system.guard import require_start
@@ -29,6 +30,7 @@ class Held:
             str(image) if isinstance(image, str | Path) else "the image", bands, str(self._pixels.dtype),
             (Level(height, width, (1, 1)),), white=white_of(self._pixels.dtype), inverted=found.inverted,
             parallel=True, alpha="" if found.cover is None else "straight", remarks=found.remarks,
+            names=RGB if bands == len(RGB) and not isinstance(image, np.ndarray) else (),
         )  # fmt: skip  # the process holds it already
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 
 _MICROMETRES = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6}
 _PER = {2: 25400.0, 3: 10000.0}  # resolution units: inch, centimetre, in micrometres
+_GDAL = 42112  # the tag of GDAL's metadata
 _PRINTED = 25  # µm from which a resolution is a printer's
 
 
@@ -27,6 +28,30 @@ def significant_bits(file: Any) -> int | None:
     pixels = _pixels(file) if file.is_ome else None
     stated = None if pixels is None else pixels.get("SignificantBits")
     return int(stated) if stated is not None and stated.isdecimal() else None
+
+
+def names_of_channels(file: Any) -> tuple[str, ...]:
+    """Names of the channels, empty for one without; () where OME's description has none, or one channel holds several bands."""
+    pixels = _pixels(file) if file.is_ome else None
+    found = [] if pixels is None else [each for each in pixels if each.tag.endswith("Channel")]
+    if any(each.get("SamplesPerPixel", "1") != "1" for each in found):
+        return ()
+    return tuple((each.get("Name") or "").strip()[:100] for each in found)
+
+
+def described_by_gdal(page: Any, samples: int) -> tuple[str, ...]:
+    """What GDAL's metadata calls the samples, empty for one without; () where it calls none."""
+    text = page.tags[_GDAL].value if _GDAL in page.tags else ""
+    try:
+        items = list(fromstring(text)) if isinstance(text, str) and text.strip() else []
+    except ParseError:
+        return ()
+    found = [""] * samples
+    for item in items:
+        place = item.get("sample", "")
+        if item.get("role") == "description" and place.isdecimal() and int(place) < samples:
+            found[int(place)] = (item.text or "").strip()[:100]
+    return tuple(found) if any(found) else ()
 
 
 def _pixels(file: Any) -> Element | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Selection:
     Attributes:
         level: of its pyramid, 0 the finest.
         mpp: pixel size at which the network reads: micrometres a pixel of a slide, metres a pixel of a georeferenced scene.
-        bands: which, from 1 on, in the network's order.
+        bands: which, in the network's order: by number, from 1 on, or by name.
         nodata: the value that stands for no data; the image's own where it states one.
         access: what the image may lead to beside itself, and which one of a file is meant.
         trained: the pixel size to read at where neither level nor mpp is given.
@@ -42,7 +43,7 @@ class Selection:
 
     level: int | None = None
     mpp: float | None = None
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int | str, ...] | None = None
     nodata: float | None = None
     access: Access = NONE
     trained: Trained | None = None
@@ -62,11 +63,14 @@ class Selection:
         return {"level": self.level, "mpp": self.mpp, "bands": bands, "nodata": self.nodata, **own}
 
 
-def parse_bands(given: str | Sequence[int] | None) -> tuple[int, ...] | None:
-    """Bands from ``4,3,2``."""
-    if given is None or not isinstance(given, str):
-        return None if given is None else tuple(given)
-    try:
-        return tuple(int(part) for part in given.split(","))
-    except ValueError:
-        raise BadInput(f"bands {given!r}: numbers from 1 on with commas between, 4,3,2 say") from None
+def parse_bands(given: str | Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+    """Bands from ``4,3,2`` or ``red,green,nir``."""
+    if given is None:
+        return None
+    parts = [part.strip() for part in given.split(",")] if isinstance(given, str) else list(given)
+    bands = tuple(int(part) if isinstance(part, str) and re.fullmatch(r"[+-]?[0-9]+", part) else part for part in parts)
+    if not bands or not all(isinstance(band, int) or (isinstance(band, str) and band) for band in bands):
+        raise BadInput(
+            f"bands {given!r}: numbers from 1 on with commas between, 4,3,2 say, or names that the image gives them: red,green,nir"
+        )
+    return bands

@@ -13,6 +13,7 @@ import openslide
 from PIL import Image
 
 from fullconv.rasters.arrays import chosen
+from fullconv.rasters.bandnames import RGB
 from fullconv.rasters.source import About, Level, Span, Window
 
 _CACHE = 32 << 20  # bytes of decoded tiles that the library keeps
@@ -38,7 +39,7 @@ class Slide:
         self.about = About(
             name=str(path), bands=3, dtype="uint8", white=255, alpha="mask", parallel=True,
             levels=tuple(Level(height, width, (_BLOCK, _BLOCK)) for width, height in self._slide.level_dimensions),
-            pixel_size=size, unit="micrometer" if size else "",
+            pixel_size=size, unit="micrometer" if size else "", names=RGB,
             held=min(_CACHE, 4 * self._slide.dimensions[0] * self._slide.dimensions[1]),
         )  # fmt: skip
 

@@ -74,6 +74,7 @@ class About:
         nodata: the value that stands for no data, None where none does.
         held: bytes that the reader keeps beside what it returns.
         remarks: what was decided about the pixels, or left alone, in words.
+        names: of the bands, empty for one that has none; () where the image names none.
     """
 
     name: str
@@ -93,8 +94,11 @@ class About:
     nodata: float | None = None
     held: int = 0
     remarks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.names) not in (0, self.bands):
+            raise BadInput(f"{self.name}: names {len(self.names)} bands, and has {self.bands}")
         if not 1 <= self.bands <= _BANDS or not self.levels:
             raise BadInput(f"{self.name}: {self.bands} bands and {len(self.levels)} levels are no image")
         if np.dtype(self.dtype).kind not in "fiub":

@@ -15,8 +15,9 @@ import zarr
 
 from fullconv.errors import BadInput
 from fullconv.rasters.arrays import axes_of, chosen, size_of, window_of
+from fullconv.rasters.bandnames import RGB, may_be_alpha
 from fullconv.rasters.memory import RowsInFile
-from fullconv.rasters.microscope import significant_bits, size_of_pixel
+from fullconv.rasters.microscope import described_by_gdal, names_of_channels, significant_bits, size_of_pixel
 from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, bits_of, cover_of, white_of
 from fullconv.rasters.turned import ORIENTATION
 
@@ -50,7 +51,8 @@ class Tiff:
         _require_colours(page, path)
         self._colours = _palette(page)
         _, _, samples = size_of(series.shape, self._axes)
-        self._alpha, kind = _alpha(page, samples)
+        described = described_by_gdal(page, samples)
+        self._alpha, kind = _alpha(page, samples, described)
         bands = 3 if self._colours is not None else samples - (self._alpha is not None)
         kinds = {(size_of(each.shape, self._axes)[2], str(each.dtype)) for each in self._series}
         if len(kinds) != 1:
@@ -71,6 +73,7 @@ class Tiff:
             parallel=all(map(self._tiled, self._series)), unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
             white=white_of(dtype, None if self._colours is not None else bits), inverted=page.photometric == _WHITE_IS_ZERO,
             orientation=int(_number(page, ORIENTATION) or 1), remarks=tuple(remarks),
+            names=_names(self._file, page, bands, tuple(name for i, name in enumerate(described) if i != self._alpha)),
         )  # fmt: skip
 
     def _level(self, series: Any, in_file: RowsInFile | None) -> Level:
@@ -191,6 +194,15 @@ def _require_colours(page: Any, path: Path) -> None:
         raise OtherColours(f"{path}: holds colours as {getattr(page.photometric, 'name', kind)}; convert it to RGB")
 
 
+def _names(file: Any, page: Any, bands: int, described: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the bands: those of OME's channels or of GDAL's metadata, else red, green and blue where the file says that they are these."""
+    channels = names_of_channels(file) or described
+    if len(channels) == bands and any(channels):
+        return channels
+    coloured = getattr(page.photometric, "name", "") in ("RGB", "PALETTE", "YCBCR")
+    return (*RGB, *[""] * (bands - len(RGB))) if coloured and bands >= len(RGB) else ()
+
+
 def _palette(page: Any) -> Array | None:
     """(colours, 3) uint8 of an image of indices."""
     if int(page.photometric) != _PALETTE:
@@ -198,12 +210,13 @@ def _palette(page: Any) -> Array | None:
     return (np.asarray(page.tags[_COLOUR_MAP].value, np.uint16).reshape(3, -1).T >> 8).astype(np.uint8)
 
 
-def _alpha(page: Any, samples: int) -> tuple[int | None, Alpha]:
+def _alpha(page: Any, samples: int, described: tuple[str, ...]) -> tuple[int | None, Alpha]:
     """Which sample says how much of a pixel is there, and how."""
     extra = [int(kind) for kind in page.extrasamples]
     for i, kind in enumerate(extra):
-        if kind in _ALPHA and len(extra) < samples:
-            return samples - len(extra) + i, _ALPHA[kind]
+        at = samples - len(extra) + i
+        if kind in _ALPHA and len(extra) < samples and may_be_alpha(described[at] if described else ""):
+            return at, _ALPHA[kind]
     return None, ""
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.again import is_own
+from fullconv.rasters.bandnames import contradiction, listed, places_of
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.selection import Selection as Selection
@@ -101,10 +102,11 @@ class View:
         have = self.about.bands
         if self.select.bands is None:
             return tuple(range(have))
-        wrong = [band for band in self.select.bands if not 1 <= band <= have]
-        if wrong or not self.select.bands:
+        chosen = places_of(self.select.bands, self.about.names, self.about.name or "the image")
+        wrong = [band for band in chosen if not 1 <= band <= have]
+        if wrong or not chosen:
             raise BadInput(f"{self.about.name}: has bands 1 to {have}, not {', '.join(map(str, wrong)) or 'none'}")
-        return tuple(band - 1 for band in self.select.bands)
+        return tuple(band - 1 for band in chosen)
 
     @property
     def ordered(self) -> bool:
@@ -118,6 +120,7 @@ class View:
         raise BadInput(
             f"{self.about.name}: has {self.channels} bands and the network takes {channels}; choose with --bands (bands=), "
             f"{','.join(str(i + 1) for i in range(channels))} say"
+            + (f"; its bands are {listed(self.about.names)}" if any(self.about.names) else "")
         )
 
     @property
@@ -128,6 +131,8 @@ class View:
             own.append(f"{about.name}: numbers of {about.dtype} are taken as 0 to {about.white:,}, scaled to 0..255")
         elif about.dtype not in ("uint8", "bool"):
             own.append(f"{about.name}: numbers of {about.dtype} are taken as they stand")
+        if self.select.bands is None and (why := contradiction(about.names)):
+            own.append(f"{about.name}: {why}")
         if about.inverted:
             own.append(f"{about.name}: states that 0 is white; it is read so")
         trained = self.select.trained

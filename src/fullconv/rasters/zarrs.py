@@ -37,6 +37,7 @@ class Zarr:
     def __init__(self, name: str, store: Any, subdataset: str | None = None) -> None:
         self.name = name
         self._bits: int | None = None
+        self._names: tuple[str, ...] = ()
         with bounded():
             self._arrays, named, size = self._levels(_named_in(zarr.open(store, mode="r"), name, subdataset))
         for array in self._arrays:
@@ -56,7 +57,7 @@ class Zarr:
         self._dtype = np.dtype(first.dtype).newbyteorder("=")
         self.about = About(
             self.name, bands, self._dtype.name, tuple(levels), pixel_size=size, unit="micrometer" if size else "",
-            white=white_of(self._dtype, self._bits), held=max(self._held(array, bands) for array in self._arrays),
+            white=white_of(self._dtype, self._bits), names=self._names if len(self._names) == bands else (), held=max(self._held(array, bands) for array in self._arrays),
         )  # fmt: skip
 
     def _levels(self, found: Any) -> tuple[list[Any], str | None, tuple[float, float] | None]:
@@ -76,6 +77,7 @@ class Zarr:
         letters = "".join(axis["name"] if isinstance(axis, dict) else axis for axis in axes) or None
         arrays = [found[level["path"]] for level in image["datasets"]]
         self._bits = _bits(about.get("ome", about).get("omero"))
+        self._names = _labels(about.get("ome", about).get("omero"))
         return arrays, letters, _pixel_size(image, axes)
 
     def _require_plain(self, array: Any) -> None:
@@ -233,6 +235,12 @@ def _named(array: Any) -> str | None:
     names = getattr(array.metadata, "dimension_names", None) or ()
     letters = "".join(name for name in names if isinstance(name, str) and len(name) == 1).lower()
     return letters if len(letters) == len(array.shape) and {"y", "x"} <= set(letters) <= set("tczyxs") else None
+
+
+def _labels(omero: Any) -> tuple[str, ...]:
+    """Names of the channels, empty for one without."""
+    found = tuple(str(channel.get("label") or "").strip()[:100] for channel in (omero or {}).get("channels", ()))
+    return found if any(found) else ()
 
 
 def _bits(omero: Any) -> int | None:

@@ -27,7 +27,7 @@ class MapOptions(TypedDict, total=False):
     colours: Given
     level: int | None
     mpp: float | None
-    bands: str | Sequence[int] | None
+    bands: str | Sequence[int | str] | None
     nodata: float | None
     missing: float
     where: str | Path | None

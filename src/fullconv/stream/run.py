@@ -62,7 +62,7 @@ def job_of(
     colours: Given = None,
     level: int | None = None,
     mpp: float | None = None,
-    bands: str | Sequence[int] | None = None,
+    bands: str | Sequence[int | str] | None = None,
     nodata: float | None = None,
     missing: float = 0.5,
     where: str | Path | None = None,
