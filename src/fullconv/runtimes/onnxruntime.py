@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnx import TensorProto, helper
 
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.provider import Provider
+from fullconv.system import fallback
 from fullconv.system.memory import total_bytes
 from fullconv.system.parse import threads
 
@@ -33,6 +35,29 @@ def _exact_arena() -> None:
     info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     as_requested = 1
     ort.create_and_register_allocator(info, ort.OrtArenaCfg(total_bytes(), as_requested, -1, -1))
+
+
+@cache
+def _smallest() -> ort.InferenceSession:
+    """A network that takes next to nothing: its runs are there to have the arena of all sessions give back what is free."""
+    node = helper.make_node("Identity", ["x"], ["y"])
+    sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "smallest", sides[:1], sides[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = 1
+    use_exact_arena(options)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=PROCESSOR.listed())
+
+
+def give_back_arena() -> None:
+    """What no run holds goes back to the system."""
+    config = ort.RunOptions()
+    config.log_severity_level = _FATAL_ONLY
+    config.add_run_config_entry("memory.enable_memory_arena_shrinkage", PROCESSOR.arena)
+    _smallest().run(None, {"x": np.zeros(1, np.float32)}, config)
+    fallback.trim()  # pieces of some megabytes come from the C library's own heap
 
 
 def use_exact_arena(options: ort.SessionOptions) -> None:
@@ -107,7 +132,10 @@ class OnnxRuntimeSession:
         config.log_severity_level = _FATAL_ONLY
         if self._last is not None and shapes != self._last:
             # Another shape: give back what the last one held, so that memory follows the largest input only.
-            config.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._provider.arena)
+            if self._provider.is_processor:
+                give_back_arena()  # before the run: behind it, both would have been held at once
+            else:
+                config.add_run_config_entry("memory.enable_memory_arena_shrinkage", self._provider.arena)
         self._last = shapes
         try:
             found: list[Array] = self._session.run([self._outputs[name] for name in names], dict(feeds), config)

@@ -18,6 +18,20 @@ Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a tile on which the network is run where few of its cells are asked for.
+
+    Attributes:
+        tile: its cells and pixels.
+        rows, cols: where these lie in what was read of the tile.
+    """
+
+    tile: Tile
+    rows: slice
+    cols: slice
+
+
 @dataclass
 class Loaded:
     """A tile's pixels as they were read.
@@ -29,6 +43,7 @@ class Loaded:
         missing: (H, W), pixels without data, which the network sees as 0 behind its preprocessing; None where there are none.
         answers: (rows, cols), which cells are mapped.
         failed: why some of its pixels do not decode.
+        sections: what the network is run on; none where that is the whole tile. With some, the pixels are those that they need.
     """
 
     tile: Tile
@@ -36,6 +51,7 @@ class Loaded:
     missing: Mask | None
     answers: Mask
     failed: str = ""
+    sections: tuple[Section, ...] = ()
 
     @property
     def mark(self) -> dict[str, Any]:

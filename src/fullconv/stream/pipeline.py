@@ -10,6 +10,7 @@ from typing import Any
 
 from fullconv.results.store import Put
 from fullconv.stream.door import Done, Loaded
+from fullconv.stream.sparse import parted
 from fullconv.stream.work import Worker
 from fullconv.tiling.tiles import Tile
 
@@ -45,7 +46,9 @@ class _Run:
         self._door, self._timed = worker.door(shape), worker.timings.of
         self._stop = Event()
         self._read: Queue[Loaded | BaseException | None] = Queue()
-        self._started: Queue[Any] = Queue()  # tickets; tiles without work, done; errors; and an end
+        self._started: Queue[Any] = (
+            Queue()
+        )  # tickets, with what gathers them; tiles without work, done; errors; and an end
         self._done: Queue[Done | None] = Queue()
         self._put: Queue[Put | None] = Queue()
         self._pixels, self._answers = Semaphore(PIXELS), Semaphore(ANSWERS)
@@ -93,16 +96,22 @@ class _Run:
                     raise loaded
                 if loaded.pixels is None:
                     self._started.put(loaded.nothing)
-                elif not self._placed(self._flights):
+                elif not self._starts_parts(loaded):
                     return
-                else:
-                    with self._timed("prepare"):
-                        self._started.put(self._door.start(loaded))
                 del loaded
                 self._pixels.release()
             self._started.put(None)
         except BaseException as error:
             self._started.put(error)  # behind the tiles that were started
+
+    def _starts_parts(self, loaded: Loaded) -> bool:
+        """Take a tile in, section by section where it has some; False where the work stops."""
+        for part, gathered in parted(loaded):
+            if not self._placed(self._flights):
+                return False
+            with self._timed("prepare"):
+                self._started.put((self._door.start(part), gathered))
+        return True
 
     def _finishes(self) -> BaseException | None:
         """The engine's answers; what ended them before the last tile."""
@@ -117,16 +126,19 @@ class _Run:
             if isinstance(item, Done):
                 self._done.put(item)
                 continue
+            ticket, gathered = item
+            del item
             try:
                 with self._timed("run"):
-                    item = self._door.finish(item)
+                    done = self._door.finish(ticket)
+                    whole = done if gathered is None else gathered.add(done)
             except Exception as error:
                 return error
-            if item.tile.is_made:
-                self._done.put(item)
+            if whole is not None and whole.tile.is_made:
+                self._done.put(whole)
             else:
                 self._answers.release()
-            del item
+            del ticket, gathered, done, whole
             self._flights.release()
 
     def _puts(self) -> None:

@@ -21,20 +21,21 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.results.chunks import threads
 from fullconv.results.layout import CHUNK_BYTES
-from fullconv.stream.confirm import crops_bytes, crops_of, rim
+from fullconv.stream.ahead import Ahead
+from fullconv.stream.confirm import crops_bytes, crops_of
 from fullconv.stream.device.memory import share_of
 from fullconv.stream.device.road import why_usual
 from fullconv.stream.job import Job
+from fullconv.stream.lines import line_of, rim_of
 from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
+from fullconv.stream.sparse import sections_of, takes_sections
 from fullconv.stream.strips_plan import as_kept, with_rows
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes, give_back, resident_bytes
 from fullconv.system.notebook import as_html, counted
 from fullconv.system.parse import compiling
-from fullconv.tiling.cut import Line
 from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
-from fullconv.tiling.window import Reach, crop_reach, reach
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read
@@ -42,6 +43,7 @@ _WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
 _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold at most
 _USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
+_SPARSE = 0.8  # of the tiles' work, from which on less of it saves more than engines differ by
 _ENGINE = 160 << 20  # of another engine's library and code
 _TRYING = 6  # copies of the weights that it takes while it compiles
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
@@ -70,6 +72,8 @@ class StreamPlan:
         rims: (down, right) pixels that a tile is read further for these.
         crop_seconds: about what one of them takes.
         room: memory of a device that tiles have to fit in too.
+        share: about what of the tiles' work is done, where few of their cells are asked for; 1 where that is not known ahead.
+        is_sparse: much of the tiles' work is saved so, as far as is known ahead.
     """
 
     way: Way
@@ -83,6 +87,8 @@ class StreamPlan:
     rims: tuple[int, int] = (0, 0)
     crop_seconds: float = 0.0
     room: Room | None = None
+    share: float = 1.0
+    is_sparse: bool = False
 
     def confirming(self, share: float) -> StreamPlan:
         """The same tiles, of which this share of the cells are run as crops too."""
@@ -133,9 +139,10 @@ class StreamPlan:
             else f", rows kept from tile to tile in {len(tiles.x)} band{'s' * (len(tiles.x) != 1)}"
         )
         mega = tiles.image[0] * tiles.image[1] / 1e6
+        sparse = f", {self.share:.0%} of it where cells are asked for" if self.share < 1 else ""
         return (
             f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
-            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos\n"
+            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos{sparse}\n"
             f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
             f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"
@@ -161,6 +168,8 @@ class StreamPlan:
             "chunk": list(tiles.chunk),
             "waste": tiles.waste,
             "rows_kept": tiles.kept is not None,
+            "sections": tiles.sections is not None,
+            "share": self.share,
             "seconds_expected": self.seconds,
             "budget_bytes": self.budget,
             "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": tiles.stage_bytes, "peak": self.peak_bytes},
@@ -203,12 +212,13 @@ def plan_stream(
         held, own_seconds = _warm(crops, job, channels)
     base = held + _USUAL_THREADS
     # Not where the tiles are given: one that is the whole image holds networks too that no line can be cut for.
-    lines = [_line(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or crops is not None else []
-    rims = (0, 0) if crops is None else (_rim(lines[0], way, 0), _rim(lines[1], way, 1))
+    lines = [line_of(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or crops is not None else []
+    rims = (0, 0) if crops is None else (rim_of(lines[0], way, 0), rim_of(lines[1], way, 1))
     seconds = _seconds(way, crop_seconds)
     if crops is not None and job.statement is not None:
         seconds = _with_crops(seconds, own_seconds * job.statement.expected)
-    cost = replace(_cost(way, view, job, channels, held + _THREADS, crops, rims), seconds=seconds)
+    sparse = takes_sections(job, way, view) if tiles is None else tiles.sections is not None
+    cost = replace(_cost(way, view, job, channels, held + _THREADS, crops, rims, sparse), seconds=seconds)
     given, budget = budget, default_budget() if budget is None else budget
     if tiles is None:
         tiles = plan_tiles(lines[0], lines[1], cost, budget, view.tile, asked)
@@ -236,11 +246,27 @@ def plan_stream(
 
 def keeping_rows(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
     """The same map in strips that keep rows, where these lose less work to halos; else as it is."""
-    lines = [_line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+    lines = [line_of(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
     found = with_rows(plan.tiles, plan.seconds, plan.budget, plan.way, view, job, lines)
     if found is None:
         return plan
     return replace(plan, tiles=found, seconds=plan.seconds * (1 - plan.tiles.waste) / (1 - found.waste))
+
+
+def in_sections(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
+    """The same map, of whose tiles the network runs on the parts that hold cells where few are asked for; else as it is."""
+    if plan.tiles.kept is not None or not takes_sections(job, plan.way, view):
+        return plan
+    sections = sections_of(plan.tiles, plan.way, view, plan.read_grid)
+    plan = with_share(replace(plan, tiles=replace(plan.tiles, sections=sections)), view, job)
+    sparse = plan.share <= _SPARSE or auto_share(job.where) is not None
+    return replace(plan, is_sparse=sections is not None and sparse)
+
+
+def with_share(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
+    """The plan with what is known ahead of how much work its sections leave."""
+    share = Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job).mean(tuple(plan.tiles))
+    return replace(plan, share=share, seconds=plan.seconds * share)
 
 
 def _warm(way: Way, job: Job, channels: int, usual: bool = True) -> tuple[int, float]:
@@ -274,11 +300,6 @@ def _with_crops(seconds: Seconds, of_cell: float) -> Seconds:
     return lambda high, wide, rows, cols: seconds(high, wide, rows, cols) + about * rows * cols
 
 
-def _rim(line: Line, way: Way, side: int) -> int:
-    step, crop = int(way.sampling.stride[side]), int(way.sampling.crop[side])
-    return max(rim(reach, step, crop) for reach in line.reaches)
-
-
 def default_budget() -> int:
     """What a process takes where nobody says."""
     return max(_LEAST_DEFAULT, budget_within(available_bytes()))
@@ -289,28 +310,9 @@ def budget_within(free: int) -> int:
     return 1 << max(0, (max(1, free) // 2).bit_length() - 1)
 
 
-def _line(way: Way, size: tuple[int, int], side: int, grid: Grid) -> Line:
-    reaches = _reaches(way, size, side)
-    unit = reaches[0].granule * len(reaches)
-    # The result begins at the image's origin, as near as whole units come: some viewers lay it there whatever it says.
-    lead = max(0, round(grid.centre0[side] / grid.stride[side] / unit)) * unit
-    return Line(reaches, (grid.rows, grid.cols)[side], size[side], lead)
-
-
-def _reaches(way: Way, size: tuple[int, int], side: int) -> tuple[Reach, ...]:
-    if way.by == "crops":
-        return (crop_reach(size[side], way.sampling.stride[side], way.sampling.crop[side]),)
-    shifts = way.shifts[side]
-    step = int(way.sampling.stride[side])
-    found = []
-    for shift in range(shifts):
-        moved = tuple(length - shift * step if i == side else length for i, length in enumerate(size))
-        fits = way.model.fitting((moved[0], moved[1]), way.output)
-        found.append(reach(way.model.graph, way.output, fits, side))
-    return tuple(found)
-
-
-def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way | None, rims: tuple[int, int]) -> Cost:
+def _cost(
+    way: Way, view: View, job: Job, channels: int, base: int, crops: Way | None, rims: tuple[int, int], sparse: bool
+) -> Cost:
     classes = 1 + len(job.labels)
     looked = 5 if auto_share(job.where) is not None or view.may_miss else 0  # bytes a pixel of masks and their sums
     crop = tuple(int(side) for side in way.sampling.crop)
@@ -323,7 +325,7 @@ def _cost(way: Way, view: View, job: Job, channels: int, base: int, crops: Way |
         raise BadInput(f"--device-memory (device_memory=) is not planned here: {usual}; leave it out")
     share = None if usual is not None else share_of(way, view, job)
     beside = 0 if crops is None else crops_bytes(crops, job)
-    kept = ANSWERS if crops is None else ANSWERS + _CONFIRMED
+    kept = ANSWERS + (0 if crops is None else _CONFIRMED) + int(sparse)  # sections', beside the tile's
 
     planes, each = 1 if job.keep == "top1" else len(job.kept), np.dtype(job.stored).itemsize
     # Of a cell: as it is stored, and its share of coarser levels.

@@ -32,6 +32,7 @@ from fullconv.results.record import Record
 from fullconv.results.storage import Storage
 from fullconv.results.store import Store
 from fullconv.runtimes.runtime import Precision
+from fullconv.stream.ahead import Ahead
 from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
 from fullconv.stream.device.road import reserving
@@ -39,7 +40,7 @@ from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, wit
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
-from fullconv.stream.plan import StreamPlan, keeping_rows, plan_stream
+from fullconv.stream.plan import StreamPlan, in_sections, keeping_rows, plan_stream, with_share
 from fullconv.stream.timings import Timings
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
@@ -214,9 +215,11 @@ def _map_raster(
             stack.enter_context(reserving(job))
         job, plan = _planned(model, view, job, memory, old, report, notes, options.get("confirm") is not None)
         if old is None:
-            plan = plan if client is not None else keeping_rows(plan, view, job)
-            if plan.tiles.kept is None:  # else what halos cost is more than engines differ by
-                job, plan = with_engine(model, view, job, plan, memory, request["model"]["fingerprint"], notes)
+            whole = plan if client is not None else keeping_rows(plan, view, job)
+            plan = in_sections(whole, view, job)
+            if plan.tiles.kept is None and not plan.is_sparse:  # else that saves more than engines differ by
+                job, whole = with_engine(model, view, job, whole, memory, request["model"]["fingerprint"], notes)
+                plan = in_sections(whole, view, job)
             request = {**request, "runtime": taken(plan, job)}
         stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
@@ -224,7 +227,8 @@ def _map_raster(
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
-        watch = _Watch(plan, len(done), report)
+        ahead = Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job)
+        watch = _Watch(plan, len(done), report, ahead, ahead.mean(left) * len(left))
 
         def is_done(tile: Tile, mark: str, peak: int) -> None:
             require_lock()
@@ -235,7 +239,7 @@ def _map_raster(
             worker.timings.add_all(outcome.seconds)
             is_done(tile, outcome.mark, outcome.peak_bytes)
 
-        worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops, plan.tiles.kept)
+        worker = Worker(job, plan.way, view, store, plan.read_grid, plan.grid, plan.crops, plan.tiles)
         if client is not None:
             run_on_cluster(client, job, store.record.run, plan, left, is_done_elsewhere)
         else:
@@ -261,7 +265,7 @@ def _planned(
         notes("nothing to confirm: every cell is its crop's own already")
     if old is not None:
         job = as_begun(replace(job, statement=old.statement), old.request)
-        return job, plan_stream(model, view, job, memory, old.tiles, notes)
+        return job, with_share(plan_stream(model, view, job, memory, old.tiles, notes), view, job)
     plan = plan_stream(model, view, job, memory, notes=notes)
     if job.confirm is None:
         return job, plan
@@ -290,7 +294,7 @@ def plan_raster(
     model = load(model)
     job = job_of(model, image, "the result", **options)
     with closing(View(image, job.select)) as view:
-        return keeping_rows(plan_stream(model, view, job, memory, notes=notes), view, job)
+        return in_sections(keeping_rows(plan_stream(model, view, job, memory, notes=notes), view, job), view, job)
 
 
 def request_of(model: Model, view: View, job: Job, model_print: str | None = None) -> dict[str, Any]:
@@ -353,8 +357,9 @@ def _said(job: Job) -> dict[str, Any]:
 class _Watch:
     """Counts what is done, and tells it."""
 
-    def __init__(self, plan: StreamPlan, done: int, report: Report) -> None:
-        self._plan, self._report = plan, report
+    def __init__(self, plan: StreamPlan, done: int, report: Report, ahead: Ahead, work: float) -> None:
+        """``work`` is that of all tiles which are left, of one that is run whole 1."""
+        self._plan, self._report, self._ahead, self._work, self._worked = plan, report, ahead, work, 0.0
         self._done = self._before = done
         self._peak = 0
         self._start = perf_counter()
@@ -365,9 +370,11 @@ class _Watch:
         self._peak = max(self._peak, peak)
         seconds = perf_counter() - self._start
         new, total = self._done - self._before, len(self._plan.tiles)
+        self._worked += self._ahead.share(tile)
+        left = max(0.0, self._work - self._worked) if self._done < total else 0.0
         self._report("tile", {
             "tile": tile.name, "box": list(tile.box()), "done": self._done, "of": total, "seconds": seconds,
-            "megapixels_per_second": self._mega * new / max(seconds, 1e-9), "seconds_left": seconds / new * (total - self._done),
+            "megapixels_per_second": self._mega * new / max(seconds, 1e-9), "seconds_left": seconds / self._worked * left,
             "peak_bytes": self._peak, "note": mark,
         })  # fmt: skip
 

@@ -23,12 +23,12 @@ from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.glass import Glass, glass_of
 from fullconv.stream.job import Job
 from fullconv.stream.processor import Processor, read_by
+from fullconv.stream.sparse import Sparse, within
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.strips import Strips
 from fullconv.stream.timings import Timings
 from fullconv.stream.where import Where, auto_share, where_of
-from fullconv.tiling.rows import Kept
-from fullconv.tiling.tiles import Tile
+from fullconv.tiling.tiles import Tile, Tiles
 
 
 class Worker:
@@ -43,21 +43,23 @@ class Worker:
         read_grid: Grid,
         grid: Grid,
         crops: Way | None = None,
-        kept: Kept | None = None,
+        tiles: Tiles | None = None,
     ) -> None:
         """Args:
         crops: the way of the same cells by crops, where some of them are confirmed by theirs.
-        kept: how rows are kept from tile to tile, where they are.
+        tiles: all of the map, where rows may be kept from one to the next, or the network run in sections of one.
         """
         self.job, self.way, self.view, self.store = job, way, view, store
         self.timings = Timings()
         if store is not None:
             store.timed = self.timings.of
-        self._crops, self._kept = crops, kept
+        self._crops, self._kept = crops, None if tiles is None else tiles.kept
         self._read_grid, self._grid = read_grid, grid
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
         self._least = auto_share(job.where)
+        sections = None if tiles is None else tiles.sections
+        self._sparse = None if sections is None else Sparse(sections, way, view, read_grid, job)
 
     @cached_property
     def _where(self) -> Where | None:
@@ -80,7 +82,8 @@ class Worker:
             answers = self._asked(tile)
         if not answers.any():
             return Loaded(tile, None, None, answers)
-        rows, cols = read_by(self.job, self.way, tile)
+        part = tile if self._sparse is None else self._sparse.around(tile, answers)
+        rows, cols = read_by(self.job, self.way, part)
         if rows[0] == rows[1]:  # a strip whose rows are all kept
             return Loaded(tile, np.empty((0, 0, self._channels), np.uint8), None, answers)
         failed = ""
@@ -98,16 +101,18 @@ class Worker:
             pixels, missing, failed = read_around(self.view, rows, cols)
         self._require_unchanged()
         with self.timings.of("where"):
+            asked = within(answers, tile, part)
             if missing is not None:
                 crop = int(self._read_grid.crop[0]), int(self._read_grid.crop[1])
-                answers &= self._shares(tile, missing, (0, 0), crop) <= self.job.missing
+                asked &= self._shares(part, missing, (0, 0), crop) <= self.job.missing
             if self._least is not None:
-                answers &= 1 - self._shares(tile, blank(pixels), *own_square(self._read_grid)) >= self._least
-        if not answers.any():
-            return Loaded(tile, None, None, answers, failed)
+                asked &= 1 - self._shares(part, blank(pixels), *own_square(self._read_grid)) >= self._least
+            if not asked.any():
+                return Loaded(tile, None, None, answers, failed)
+            sections = () if self._sparse is None else self._sparse.sections(tile, part, answers)
         if pixels.shape[2] == 1 < self._channels:  # seen so often, and not copied
             pixels = np.broadcast_to(pixels, (*pixels.shape[:2], self._channels))
-        return Loaded(tile, pixels, missing, answers, failed)
+        return Loaded(tile, pixels, missing, answers, failed, sections)
 
     def _require_unchanged(self) -> None:
         if not self._state.is_same:

@@ -184,7 +184,7 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> Bench:
             way = job.way(model)
             crops = None if job.confirm is None else crops_of(model, way, job)
             tiles = store.record.tiles
-            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops, tiles.kept)
+            worker = Worker(job, way, view, store, way.sampling.over(view.size), store.record.grid, crops, tiles)
             _benches[key] = Bench(worker, shape, tiles)
         return _benches[key]
 

@@ -17,6 +17,7 @@ from typing import Any
 from fullconv.errors import BadInput
 from fullconv.tiling.cut import Cut, Line, Side, cuts
 from fullconv.tiling.rows import Kept
+from fullconv.tiling.sections import Sections
 
 LONGEST = 60.0  # seconds of a tile
 _DEARER = 1.1  # times the work that this may cost
@@ -83,6 +84,7 @@ class Tiles:
         stage_bytes: predicted memory of what is read, waits and is written.
         base_bytes: memory of the process before the first tile.
         kept: how the network keeps rows from tile to tile; None where each tile stands alone.
+        sections: how it runs on a part of a tile, where few of its cells are asked for; None where it runs on all of a tile always.
     """
 
     y: tuple[Side, ...]
@@ -96,6 +98,7 @@ class Tiles:
     base_bytes: int = 0
     lead: tuple[int, int] = (0, 0)
     kept: Kept | None = None
+    sections: Sections | None = None
 
     def __iter__(self) -> Iterator[Tile]:
         if self.kept is None:
@@ -165,6 +168,7 @@ class Tiles:
             "y": [[list(s.cells), [list(p) for p in s.parts]] for s in self.y],
             "x": [[list(s.cells), [list(p) for p in s.parts]] for s in self.x],
             **({} if self.kept is None else {"kept": self.kept.to_json()}),
+            **({} if self.sections is None else {"sections": self.sections.to_json()}),
         }
 
     @staticmethod
@@ -178,8 +182,10 @@ class Tiles:
 
         lead = pair("lead") if "lead" in data else (0, 0)  # results of earlier versions do not say
         kept = Kept.from_json(data["kept"]) if "kept" in data else None
+        sections = Sections.from_json(data["sections"]) if "sections" in data else None
         return Tiles(
-            sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"), lead=lead, kept=kept
+            sides(data["y"]), sides(data["x"]), pair("tile"), pair("chunk"), pair("cells"), pair("image"), lead=lead, kept=kept,
+            sections=sections,
         )  # fmt: skip
 
 
