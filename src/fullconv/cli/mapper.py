@@ -167,7 +167,10 @@ class Mapper:
 
         how = self._how()
         if target.store is not None:
-            plan: Any = plan_raster(self.model, image, memory=self._memory, notes=self._notes, **how, **self._kept())
+            others = {key: self._options[key] for key in ("workers", "scheduler")}
+            plan: Any = plan_raster(
+                self.model, image, memory=self._memory, notes=self._notes, **others, **how, **self._kept()
+            )
         else:
             more = {"scales": self._scales, "fuse": self._options["fuse"], "workers": self._options["workers"]}
             plan = plan_whole(self.model, image, memory=self._memory, notes=self._notes, **how, **more)

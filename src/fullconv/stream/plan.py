@@ -73,6 +73,7 @@ class StreamPlan:
         crop_seconds: about what one of them takes.
         room: memory of a device that tiles have to fit in too.
         share: about what of the tiles' work is done, where few of their cells are asked for; 1 where that is not known ahead.
+        by_workers: other processes do the tiles, each within the budget.
         is_sparse: much of the tiles' work is saved so, as far as is known ahead.
     """
 
@@ -89,6 +90,7 @@ class StreamPlan:
     room: Room | None = None
     share: float = 1.0
     is_sparse: bool = False
+    by_workers: bool = False
 
     def confirming(self, share: float) -> StreamPlan:
         """The same tiles, of which this share of the cells are run as crops too."""
@@ -143,7 +145,7 @@ class StreamPlan:
         return (
             f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
             f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos{sparse}\n"
-            f"predicted peak memory {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
+            f"predicted peak memory{' of a worker' if self.by_workers else ''} {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
             f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"
         )

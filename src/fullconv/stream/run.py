@@ -40,14 +40,14 @@ from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, wit
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
-from fullconv.stream.plan import StreamPlan, in_sections, keeping_rows, plan_stream, with_share
+from fullconv.stream.plan import StreamPlan, budget_within, in_sections, keeping_rows, plan_stream, with_share
 from fullconv.stream.timings import Timings
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
 from fullconv.stream.worker import Outcome
 from fullconv.system.guard import guarded, reads
-from fullconv.system.memory import peak_bytes
+from fullconv.system.memory import available_bytes, peak_bytes
 from fullconv.tiling.tiles import LONGEST, Tile
 
 Report = Callable[[str, Mapping[str, Any]], None]
@@ -287,14 +287,26 @@ def plan_raster(
     image: Any,
     *,
     memory: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     notes: Callable[[str], None] = lambda note: None,
     **options: Unpack[MapOptions],
 ) -> StreamPlan:
-    """What ``map_raster`` would do: tiles, work lost to halos, predicted peak memory. No pixel is read."""
+    """What ``map_raster`` would do: tiles, work lost to halos, predicted peak memory. No pixel is read, and nothing is started.
+
+    Args:
+        workers, scheduler: the tiles are done by so many processes of this machine, or by those of a Dask scheduler, which keep no rows from tile to tile;
+            the memory is that of each of them. What a scheduler's workers have free is not asked: without ``memory``, this machine's is planned with.
+    """
     model = load(model)
     job = job_of(model, image, "the result", **options)
+    if workers is not None and scheduler is None:
+        memory = budget_within(available_bytes() // max(1, workers)) if memory is None else memory
     with closing(View(image, job.select)) as view:
-        return in_sections(keeping_rows(plan_stream(model, view, job, memory, notes=notes), view, job), view, job)
+        plan = plan_stream(model, view, job, memory, notes=notes)
+        if workers is None and scheduler is None:
+            return in_sections(keeping_rows(plan, view, job), view, job)
+        return replace(in_sections(plan, view, job), by_workers=True)
 
 
 def request_of(model: Model, view: View, job: Job, model_print: str | None = None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def plan_whole(
         return plan
     if plan.much:
         notes(f"{plan.much}: it is mapped tile by tile")
-    given: dict[str, Any] = {key: value for key, value in options.items() if key not in ("fuse", "workers")}
+    given: dict[str, Any] = {key: value for key, value in options.items() if key != "fuse"}
     return plan_raster(model, image, memory=plan.budget, notes=notes, **given)
 
 
