@@ -170,7 +170,7 @@ def test_time_left_counts_work_and_not_tiles(model: Model, image: np.ndarray, tm
 
 
 def test_a_run_that_goes_on_gives_the_same_bytes(tmp_path: Path, islands: str) -> None:
-    image = runs.picture(tmp_path / "image.npy", HEIGHT * 2, WIDTH * 2)
+    image = runs.picture(tmp_path / "image.npy", HEIGHT * 2, WIDTH)
     how = ("--where", islands, "--runtime", "onnxruntime")
 
     def whole(out: str) -> None:
@@ -223,6 +223,16 @@ def test_what_is_planned_says_it(
     assert f"{sparse.share:.0%} of it where cells are asked for" in str(sparse)
     assert planned(runtime="onnxruntime").tiles.sections is None, "all cells are asked for"
     assert planned(where=islands, by="crops").tiles.sections is None, "crops that are not asked for are not run"
+
+
+def test_what_is_planned_for_workers_is_what_they_do(
+    model: Model, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "keeping_rows", lambda plan, view, job: pytest.fail("workers keep no rows"))
+    plan = plan_raster(model, image, preprocess="unit", workers=2, memory=MEMORY)
+    assert "predicted peak memory of a worker" in str(plan)
+    shares = [plan_raster(model, image, preprocess="unit", workers=count).budget for count in (1, 4)]
+    assert shares[0] >= 2 * shares[1]
 
 
 def test_a_result_of_another_networks_sections_is_not_gone_on_with(
