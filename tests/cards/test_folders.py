@@ -141,9 +141,6 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
     config(tmp_path, TIMM)
     with pytest.raises(BadInput, match=r"holds no weights beside config\.json"):
         fullconv.load(tmp_path)
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(BadInput, match=r"SavedModel of TensorFlow.*tf2onnx\.convert --saved-model"):
-        fullconv.load(tmp_path)
 
 
 def transformers_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

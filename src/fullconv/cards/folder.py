@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fullconv.cards.card import Card, Kind
+from fullconv.cards.monai import METADATA, monai_card
 from fullconv.cards.read import read_card
 from fullconv.cards.transformers import transformers_card
 from fullconv.errors import BadInput
@@ -32,8 +34,10 @@ def card_of_folder(path: Path) -> tuple[Card, tuple[str, ...]]:
         return read_card(path / "model.toml"), ()
     if path.is_dir() and (path / "saved_model.pb").is_file():
         raise BadInput(
-            f"{path}: is a SavedModel of TensorFlow; make ONNX of it: python -m tf2onnx.convert --saved-model {path} --output model.onnx"
+            f"{path}: is a SavedModel of TensorFlow; make ONNX of it: python -m tf2onnx.convert --saved-model {quote(str(path))} --output model.onnx"
         )
+    if path.is_dir() and (path / METADATA).is_file():
+        return monai_card(path, _read)
     if not config.is_file():
         raise BadInput(
             f"{path}: is a folder without a model.toml or config.json, so nothing says which network it holds; name a file"

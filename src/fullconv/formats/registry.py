@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
@@ -28,8 +29,6 @@ _BY_SUFFIX = {
 }
 _HINTS = {
     ".caffemodel": "these are Caffe weights: name the network (.prototxt) as the model and give this with --weights",
-    ".tflite": "is TensorFlow Lite; make ONNX of it: python -m tf2onnx.convert --tflite FILE --output model.onnx",
-    ".pb": "is TensorFlow; make ONNX of it: python -m tf2onnx.convert --saved-model FOLDER --output model.onnx (or --graphdef FILE --inputs ... --outputs ...)",
     **dict.fromkeys(
         (".pt", ".pth", ".safetensors", ".bin", ".ckpt"),
         "these are weights of PyTorch: name the network as the model (torchvision:NAME, timm:NAME or package.module:function) and give "
@@ -65,6 +64,7 @@ def _by_suffix(path: Path) -> Format:
     if suffix in SCRIPTS and is_torchscript(path):
         return _made(*_TORCH)
     if suffix not in _BY_SUFFIX:
+        _require_no_tensorflow(path)
         what = suffix or "a file without a suffix"
         hint = _HINTS.get(
             suffix,
@@ -72,6 +72,23 @@ def _by_suffix(path: Path) -> Format:
         )
         raise BadInput(f"{path}: {hint}")
     return _made(*_BY_SUFFIX[suffix])
+
+
+def _require_no_tensorflow(path: Path) -> None:
+    """BadInput of TensorFlow's files, with the command that makes ONNX of this one."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    convert = "make ONNX of it: python -m tf2onnx.convert"
+    if head[4:8] == b"TFL3" or path.suffix.lower() in (".tflite", ".lite"):
+        raise BadInput(f"{path}: is TensorFlow Lite; {convert} --tflite {quote(str(path))} --output model.onnx")
+    if path.name == "saved_model.pb":
+        raise BadInput(
+            f"{path}: is a SavedModel of TensorFlow; {convert} --saved-model {quote(str(path.parent))} --output model.onnx"
+        )
+    if path.suffix.lower() == ".pb":
+        raise BadInput(
+            f"{path}: is a frozen graph of TensorFlow; {convert} --graphdef {quote(str(path))} --inputs NAME:0 --outputs NAME:0 --output model.onnx"
+        )
 
 
 def _made(module: str, name: str) -> Format:

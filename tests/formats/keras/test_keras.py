@@ -228,3 +228,21 @@ class TestBadFiles:
         sequential(layers.Flatten(), layers.Dense(5)).save(tmp_path / "net.keras")
         with pytest.raises(BadInput, match="leave out --weights"):
             fullconv.load(tmp_path / "net.keras", weights=tmp_path / "net.keras")
+
+
+def test_what_a_network_does_to_pixels_itself_is_told() -> None:
+    rescaled = fullconv.load(
+        sequential(layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3))
+    )
+    assert any(
+        "scales pixels itself, by its layer" in note and "Rescaling (scale 0.0039" in note for note in rescaled.notes
+    )
+    assert rescaled.preprocess is not None
+    assert rescaled.preprocess.scale == 1
+    normal = fullconv.load(
+        sequential(layers.Normalization(mean=0.5, variance=0.1), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3))
+    )
+    assert any("Normalization: a --preprocess that does so too would do it twice" in note for note in normal.notes)
+    assert normal.preprocess is None  # of which pixels its mean is, it does not say
+    plain = fullconv.load(sequential(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)))
+    assert not any("scales pixels itself" in note for note in plain.notes)

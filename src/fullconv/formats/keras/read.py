@@ -21,6 +21,7 @@ from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.read import input_axes, read_program
 from fullconv.graph.axes import Axes
+from fullconv.rasters.preprocess import NAMED
 
 
 def read_keras(source: Any, reading: Reading) -> TorchNet:
@@ -45,7 +46,22 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
         if n.op == "placeholder" and n.name in program.graph_signature.user_inputs
     )
     net = read_program(program, name, {given: axes}, None if any_batch else 1, named)
-    return net if note is None else replace(net, notes=(*net.notes, note))
+    scales = _scales_within(model)
+    raw = NAMED["raw"] if scales and "Rescaling" in scales else None  # made for pixels as they are
+    notes = [each for each in (note, scales) if each]
+    return replace(net, preprocess=raw, notes=(*net.notes, *notes))
+
+
+def _scales_within(model: Any) -> str:
+    """What the network does to pixels itself, before anything else, in words; empty where it does nothing."""
+    for layer in model._flatten_layers(include_self=False):
+        kind = type(layer).__name__
+        if kind in ("Rescaling", "Normalization"):
+            how = f" (scale {layer.scale}, offset {layer.offset})" if kind == "Rescaling" else ""
+            return f"the network scales pixels itself, by its layer {layer.name!r}, {kind}{how}: a --preprocess that does so too would do it twice"
+        if layer.weights:
+            return ""
+    return ""
 
 
 class _Called(nn.Module):
