@@ -37,8 +37,8 @@ def load(
     Args:
         source: a Caffe ``.prototxt`` (deploy or train_val; V0, V1 or V2), an ``.onnx`` or ``.pt2`` file, a name
             (``torchvision:resnet18``, ``timm:efficientnet_b0``, ``package.module:function``; with weights of a zoo: ``torchvision:resnet50@DEFAULT``,
-            ``timm:resnet18.a1_in1k``, ``hf-hub:owner/name``, ``wsinfer:name``, ``tiatoolbox:resnet18-kather100k``), a model card or folder, or an ``nn.Module``, an
-            ``ExportedProgram`` or a ``ModelProto`` in memory.
+            ``timm:resnet18.a1_in1k``, ``hf-hub:owner/name``, ``wsinfer:name``, ``tiatoolbox:resnet18-kather100k``, ``keras:ResNet50@imagenet``), a model card
+            or folder, or an ``nn.Module``, an ``ExportedProgram`` or a ``ModelProto`` in memory.
         weights: a prototxt's ``.caffemodel`` or ``.caffemodel.h5``; without them it can be inspected, not run. Of a name, a
             ``.safetensors`` or ``.pth`` file (weights only: pickled code is never run).
         input_shape: (C, H, W) that it was trained on, where the file does not say.

@@ -14,7 +14,7 @@ from fullconv.cards.taken import fingerprint_of
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.system.guard import resolved
 
-_LIBRARY = re.compile(r"(torchvision|timm):")
+_LIBRARY = re.compile(r"(torchvision|timm|keras):")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _TEXTS = ("network", "weights", "fingerprint", "weights_prefix", "output", "acti
 _NUMBERS = ("threshold", "pixel_size", "tolerance")
 _PARTS = ("input_shape", "bands", "rename", "preprocess", "classes", "labels")
 _KEYS = (*_TEXTS, *_NUMBERS, *_PARTS)
-_LIBRARIES = ("torchvision:", "timm:")
+_LIBRARIES = ("torchvision:", "timm:", "keras:")
 _HUBS = ("hf-hub:", "wsinfer:", "tiatoolbox:")
 
 

@@ -1,6 +1,6 @@
 """Networks by their names in public zoos, as cards: weights by the zoo's own downloader from its own cache, and what it says of them.
 
-``torchvision:NAME@WEIGHTS``, ``timm:NAME.TAG``, ``hf-hub:OWNER/NAME``, ``wsinfer:NAME`` and ``tiatoolbox:NAME-DATASET``. Where a file is neither in the
+``torchvision:NAME@WEIGHTS``, ``timm:NAME.TAG``, ``hf-hub:OWNER/NAME``, ``wsinfer:NAME``, ``tiatoolbox:NAME-DATASET`` and ``keras:NAME@imagenet``. Where a file is neither in the
 cache nor to be had, it is told which, and where to put it.
 """
 
@@ -147,12 +147,21 @@ def _tiatoolbox(name: str, rest: str) -> Found:
     return card, ()
 
 
+def _keras(name: str, rest: str) -> Found:
+    reader, applications = (import_module(f"fullconv.formats.keras.{part}") for part in ("read", "applications"))
+    maker = applications.maker_of(reader.keras_by_torch(), name)
+    labels = tuple(map(Kind, labels_in("imagenet1k")))
+    source = f"keras.applications.{rest.partition('@')[0]}"
+    return Card(name, network=name, preprocess=applications.preprocessing_of(maker), classes=labels, source=source), ()
+
+
 _ZOOS: Mapping[str, Callable[[str, str], Found | None]] = {
     "torchvision": _torchvision,
     "timm": _timm,
     "hf-hub": _hub,
     "wsinfer": _wsinfer,
     "tiatoolbox": _tiatoolbox,
+    "keras": _keras,
 }
 
 

@@ -53,6 +53,8 @@ def format_of(source: Any) -> Format:
         raise BadInput(
             f"a {type(source).__name__} is no model: give a path, a name, an nn.Module, an ExportedProgram or a ModelProto"
         )
+    if isinstance(source, str) and source.startswith("keras:") and not Path(source).exists():
+        return _made(*_KERAS)
     if isinstance(source, str) and _NAMED.fullmatch(source) and not Path(source).exists():
         return _made(*_TORCH)
     return _by_suffix(Path(source))

@@ -14,6 +14,7 @@ from torch import nn
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
+from fullconv.formats.keras.applications import SCHEME, application
 from fullconv.formats.keras.old import load_old, version_of
 from fullconv.formats.keras.safety import check
 from fullconv.formats.torch.export import export_module
@@ -28,9 +29,11 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
     """Read a ``.keras`` or HDF5 file, or a Keras model in memory."""
     if reading.weights is not None:
         raise BadInput(f"{source}: a Keras file holds its weights; leave out --weights")
-    keras = _keras()
+    keras = keras_by_torch()
     note = None
-    if isinstance(source, Path):
+    if isinstance(source, str | Path) and str(source).startswith(SCHEME):
+        name, model = str(source), application(keras, str(source))
+    elif isinstance(source, Path):
         name, (model, note) = str(source), load_file(keras, source)
     else:
         name, model = source.name, source
@@ -75,7 +78,8 @@ class _Called(nn.Module):
         return self.model(x, training=False)
 
 
-def _keras() -> Any:
+def keras_by_torch() -> Any:
+    """Keras, on PyTorch."""
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "torch"
     try:
