@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fullconv.model import Model
     from fullconv.rasters.preprocess import Preprocess
     from fullconv.render.components import Components
+    from fullconv.reports.report import report
     from fullconv.stream.run import map_raster, plan_raster
     from fullconv.stream.whole import map_whole as map
     from fullconv.study.run import Study, run
@@ -75,6 +76,7 @@ _WHERE = {
     "pca": "fullconv.maps.pca:pca",
     "plan": "fullconv.api:plan",
     "Study": "fullconv.study.run:Study",
+    "report": "fullconv.reports.report:report",
     "run": "fullconv.study.run:run",
     "receptive_field": "fullconv.api:receptive_field",
     "Blame": "fullconv.trust.blame:Blame",
@@ -123,6 +125,7 @@ __all__ = [
     "plan",
     "plan_raster",
     "receptive_field",
+    "report",
     "run",
     "verify",
 ]

@@ -12,8 +12,8 @@ import fullconv
 from fullconv.errors import FullconvError
 from fullconv.loading import load
 from fullconv.model import Model
+from fullconv.reports.verification import html_report
 from fullconv.stream.device import leave
-from fullconv.trust.report import html_report
 from fullconv.trust.rounded import last_bits
 from fullconv.trust.verify import verify
 from tests.cli.conftest import Run

@@ -19,11 +19,11 @@ import fullconv
 from fullconv.errors import BadInput
 from fullconv.model import Model
 from fullconv.rasters.view import Selection, View, read_image
+from fullconv.reports.verification import html_report
 from fullconv.stream import plan as plans
 from fullconv.system.memory import resident_bytes
 from fullconv.trust.blame import blame
 from fullconv.trust.pictures import difference_picture, winners_picture
-from fullconv.trust.report import html_report
 from fullconv.trust.verified import Report
 from fullconv.trust.verify import verify
 from tests.rasters.pictures import geotiff, ome_zarr, scene, svs

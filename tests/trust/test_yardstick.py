@@ -15,11 +15,11 @@ from torch import nn
 import fullconv
 from fullconv.errors import BadInput
 from fullconv.model import Model
+from fullconv.reports.verification import html_report
 from fullconv.stream.plan import default_budget
 from fullconv.trust.decisions import Decisions
 from fullconv.trust.intervals import Mean, Share
 from fullconv.trust.pictures import parting_picture
-from fullconv.trust.report import html_report
 from fullconv.trust.tally import AGREES, MEASURED, UNSURE, Tally
 from fullconv.trust.verified import Report
 from fullconv.trust.verify import verify
@@ -316,7 +316,7 @@ def test_the_page_has_the_table_and_the_picture(compared: Report) -> None:
     page = html_report([compared], "net")
     assert "By class" in page
     assert "with itself moved by a pixel" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/") == 3
     picture = np.asarray(parting_picture(compared))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 

@@ -89,9 +89,11 @@ def _place(found: Summary) -> list[str]:
 
 
 def _print_classes(found: Summary) -> None:
+    from fullconv.maps.areas import readable
+
     answered = max(1, found.rows * found.cols - found.left_out)
     covered = answered * (found.cell_area or 0)
-    unit, per = fitting(found.place.unit, covered)
+    unit, per = readable(found.place.unit, covered)
     titles = ["class", "cells", "share", *([f"area ({unit})"] if found.cell_area is not None else []), "highest"]
     rows = [
         [
@@ -104,11 +106,3 @@ def _print_classes(found: Summary) -> None:
     print_table(titles, rows, titles[1:])
     if len(found.classes) > _SHOWN:
         tell(f"and {len(found.classes) - _SHOWN} classes that win fewer cells; --json lists all")
-
-
-def fitting(unit: str, area: float) -> tuple[str, float]:
-    """The unit in which an area reads best, and how many of the small one it is: µm² or mm², m² or km²."""
-    names = {"micrometer": ("µm²", "mm²"), "meter": ("m²", "km²")}.get(unit)
-    if names is None:
-        return "", 1.0
-    return (names[1], 1e6) if area >= 1e5 else (names[0], 1.0)

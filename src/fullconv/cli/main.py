@@ -26,6 +26,7 @@ _COMMANDS = {
     "watch": "map the images that arrive in a folder",
     "compare": "compare two maps of one image",
     "info": "what a map holds, and whether it is finished",
+    "report": "write a page of a map, or of a study, that opens anywhere",
     "view": "look at maps in the browser, over their image",
     "export": "write a map as GeoTIFF, GeoJSON, CSV, Parquet or a picture",
     "verify": "compare the map with crop-by-crop answers",

@@ -268,3 +268,11 @@ def _open(source: str, how: Mapping[str, Any]) -> Model:
     for text in opened.notes:
         note(text)
     return opened
+
+
+def opened_model(model: str, weights: str | None, input_shape: str | None) -> Model:
+    """The network of a command that asks one, where it is not the command's first argument."""
+    from fullconv.loading import load
+
+    shape = None if input_shape is None else Dimensions(",", 3, "C,H,W").convert(input_shape, None, None)
+    return load(model, weights, input_shape=shape)

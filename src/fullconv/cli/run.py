@@ -38,7 +38,7 @@ _PICTURED = ("interpolate", "alpha", "cmap", "dpi")
 )
 @option(
     "--export", "exports", group=OUTPUT, default="geojson,csv", show_default=True, metavar="KIND,...",
-    help="What is written of each map beside its store and picture: geojson, csv, tif, ome.tif, gpkg, fgb, parquet, svg, pdf; or none. With --class "
+    help="What is written of each map beside its store and picture: geojson, csv, tif, ome.tif, gpkg, fgb, parquet, svg, pdf, html (a report, and summary.html of all); or none. With --class "
     "polygons are its regions above --threshold and tables its peaks; without, winners and areas.",
 )  # fmt: skip
 @option(

@@ -126,7 +126,7 @@ def command(
 
 
 def _by_class(report: Report) -> None:
-    from fullconv.trust.report import CLASS_NOTE, class_rows
+    from fullconv.reports.verification import CLASS_NOTE, class_rows
 
     stick = report.yardstick
     if stick is None or not stick.seen:
@@ -146,8 +146,8 @@ def _blame(model: Model, image: str, cells: int, options: dict[str, Any]) -> Any
 
 
 def _write(path: Path, reports: list[Any], model: str, shares: list[str]) -> None:
+    from fullconv.reports.verification import html_report
     from fullconv.system.files import written_whole
-    from fullconv.trust.report import html_report
 
     with written_whole(path) as (part,):
         part.write_text(html_report(reports, model, shares), encoding="utf-8")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import webbrowser
 from contextlib import closing
 from importlib.util import find_spec
-from typing import Any
 
 import click
 
 from fullconv.cli.help import IMAGE, MODEL, OUTPUT, argument, as_command, option
-from fullconv.cli.options import Input
+from fullconv.cli.options import Input, opened_model
 from fullconv.cli.terminal import note, tell
 
 
@@ -101,7 +100,7 @@ def command(
         note(
             "other machines can reach the viewer: who has its address with the token sees image and map, and it is not encrypted"
         )
-    network = None if model is None else _opened(model, weights, input_shape)
+    network = None if model is None else opened_model(model, weights, input_shape)
     with closing(Shown(list(results), image, network, Access(trust, allow_remote, subdataset))) as shown:
 
         def ready(address: str) -> None:
@@ -118,11 +117,3 @@ def require_extra() -> None:
 
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise MissingExtra("the viewer needs starlette and uvicorn: pip install 'fullconv[view]'")
-
-
-def _opened(model: str, weights: str | None, input_shape: str | None) -> Any:
-    from fullconv.cli.options import Dimensions
-    from fullconv.loading import load
-
-    shape = None if input_shape is None else Dimensions(",", 3, "C,H,W").convert(input_shape, None, None)
-    return load(model, weights, input_shape=shape)

@@ -15,6 +15,7 @@ from fullconv.exports.projection import OWN, WGS84, Projection
 from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given
+from fullconv.maps.labels import Named, classes_named
 from fullconv.render.components import FEATURES
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI, SUFFIXES
@@ -52,7 +53,7 @@ def export(
     result: Result | Sequence[Result],
     out: str | Path,
     *,
-    name: str | int | None = None,
+    name: Named | None = None,
     what: What | None = None,
     threshold: float | None = None,
     distance: float | None = None,
@@ -70,7 +71,7 @@ def export(
         out: ``.tif`` a cloud-optimised GeoTIFF: a band of scores a class, or (``winners``) the winning classes with colours and names;
             ``.ome.tif`` an OME-TIFF of scores; ``.geojson``, ``.gpkg`` and ``.fgb`` (FlatGeobuf) polygons; ``.csv`` and ``.parquet`` tables;
             ``.png``, ``.svg`` and ``.pdf`` a picture; ``.npz`` as ``ClassMap.save``.
-        name: one class, or several with commas between; all by default (of a picture: the winning class of each cell), of regions, winners' polygons,
+        name: one class, or several (a list, or with commas between); all by default (of a picture: the winning class of each cell), of regions, winners' polygons,
             peaks and areas those that the network's card does not call background.
         what: ``scores``; ``winners``, the regions that one class wins, a partition of the cells with an answer; ``regions`` of cells that score at least
             ``threshold``; ``peaks``; ``cells``; ``areas``, a row a class: the cells that it wins; ``pca``, the first three principal components of a layer's
@@ -99,7 +100,7 @@ def export(
 class Asked:
     """What is to be exported, as for ``export``."""
 
-    name: str | int | None = None
+    name: Named | None = None
     what: str | None = None
     threshold: float | None = None
     distance: float | None = None
@@ -155,7 +156,7 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     elif what in _PICTURE:
         about = dict(asked.look)
         dpi = about.pop("dpi", DPI)
-        page_of(found, asked.name, asked.image, Look(**about), components=what == "pca").save(target, dpi)
+        page_of(found, _one(found, asked.name, target), asked.image, Look(**about), components=what == "pca").save(target, dpi)
     else:
         found.save(target)
     return Written(target, what)
@@ -175,6 +176,14 @@ def _background_notes(gathered: Gathered, written: Written, asked: Asked) -> lis
         return []
     names = ", ".join(repr(gathered.labels[index]) for index in gathered.background)
     return [f"background is left out, as the network's card has it: {names}; name it to have it (--class, name=)"]
+
+
+def _one(found: ClassMap, name: Named | None, target: Path) -> int | None:
+    """The class of a picture, None for that of all winners."""
+    chosen = () if name is None else classes_named(found.labels, name)
+    if len(chosen) > 1:
+        raise BadInput(f"{target}: a picture is of one class, or, without a class, of the winning ones")
+    return chosen[0] if chosen else None
 
 
 def _area_notes(gathered: Gathered, written: Written) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given, colours_of
-from fullconv.maps.labels import classes_named
+from fullconv.maps.labels import Named, classes_named
 from fullconv.maps.summary import image_name
 from fullconv.system.guard import reads
 
@@ -78,7 +78,7 @@ class Gathered:
     def labels(self) -> tuple[str, ...]:
         return self.maps[0].labels
 
-    def classes(self, name: str | int | None) -> tuple[int, ...]:
+    def classes(self, name: Named | None) -> tuple[int, ...]:
         """Indices of the classes that are named; of all, where none is."""
         return tuple(range(len(self.labels))) if name is None else classes_named(self.labels, name)
 

@@ -44,6 +44,14 @@ def area_columns(found: ClassMap, cells: Any) -> dict[str, Any]:
     return {small: covered} | ({large: covered / ratio} if large else {})
 
 
+def readable(unit: str, area: float) -> tuple[str, float]:
+    """The unit in which an area reads best, and how many of the small one it is: µm² or mm², m² or km²."""
+    names = {"micrometer": ("µm²", "mm²"), "meter": ("m²", "km²")}.get(unit)
+    if names is None:
+        return "", 1.0
+    return (names[1], 1e6) if area >= 1e5 else (names[0], 1.0)
+
+
 @lru_cache(64)
 def _stretch(crs: str, transform: Affine, pixel: float, image: tuple[int, int]) -> float:
     """How many times the earth's areas those of a CRS are, where they differ most: measured on squares of pixels in an equal-area projection about

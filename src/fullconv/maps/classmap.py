@@ -270,6 +270,12 @@ class ClassMap:
         with guarded(image, overwrite=overwrite):
             page_of(self, name, image, Look(alpha, cmap, interpolate)).save(Path(path), dpi)
 
+    def report(self, path: str | Path, **how: Any) -> Path:
+        """Write a page (HTML, one file) of the map that travels, see ``fullconv.report``, which says what ``how`` may be."""
+        from fullconv.reports.report import report
+
+        return report(self, path, **how)
+
     def to_xarray(self) -> Any:
         """The scores as an ``xarray.DataArray`` of (class, y, x), labelled, each cell at its centre in pixels of the image.
 

@@ -11,6 +11,8 @@ from fullconv.maps.labelfiles import labels_in
 from fullconv.system.notebook import counted
 from fullconv.system.parse import whole_number
 
+Named = str | int | Sequence[str | int]  # classes: one, or several
+
 
 def class_index(labels: Sequence[str], name: str | int) -> int:
     """Index of a class by label, by the one label that contains the words, or by number.
@@ -44,12 +46,14 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
     )
 
 
-def classes_named(labels: Sequence[str], name: str | int) -> tuple[int, ...]:
-    """Indices of one class, or of several with commas between; a label may hold commas itself.
+def classes_named(labels: Sequence[str], name: Named) -> tuple[int, ...]:
+    """Indices of one class, or of several: a list, or text with commas between; a label may hold commas itself.
 
     Raises:
         BadInput: no class or several classes answer to a name.
     """
+    if not isinstance(name, str | int):
+        return tuple(dict.fromkeys(class_index(labels, each) for each in name))
     if not isinstance(name, str) or "," not in name:
         return (class_index(labels, name),)
     try:

@@ -29,6 +29,11 @@ class Canvas(Page):
     scale: float = 1.0
     size: tuple[int, int] = (1, 1)
 
+    @property
+    def laid(self) -> Image.Image:
+        """The image with what lies over it, without a legend."""
+        return self.image.crop((MARGIN, MARGIN, MARGIN + self.size[0], MARGIN + self.size[1]))
+
 
 def drawn_size(grid: Grid) -> tuple[float, tuple[int, int]]:
     """Drawn pixels an image pixel, and the image as drawn: width, height."""

@@ -66,17 +66,17 @@ def heat_picture(
     grid, scores = drawn or (found.grid, found.scores[index])
     low, high = limits or _limits(found, found.scores if drawn is None else scores, scores)
     page = on.start(picture, found.grid)
-    if look.interpolate:
-        grid, scores = on.between(grid, scores)
-    shown = (scores - low) / (high - low)
-    on.lay_cells(page, grid, scale_colours(shown, look.cmap), np.where(np.isnan(scores), 0.0, _opacity(shown, alpha)))
+    lay_heat(page, grid, scores, (low, high), look)
     best = found.highest(index)
     if best is not None:
         on.outline(page, best.box)
     y = on.text_lines(
         page,
         on.MARGIN,
-        [(_spoken(found.labels[index]), 20, on.INK), (subtitle or f"{_word(found)} of {found.output}", 13, on.FAINT)],
+        [
+            (spoken(found.labels[index]), 20, on.INK),
+            (subtitle or f"{score_word(found)} of {found.output}", 13, on.FAINT),
+        ],
     )
     y = _colour_bar(page, y + 8, low, high, look.cmap, alpha)
     lines = [("no cell has an answer", 15, on.INK)]
@@ -107,28 +107,19 @@ def top1_picture(
     if drawn is None:
         winners = found.top1
         drawn = found.grid, winners, np.bincount(winners[winners >= 0], minlength=len(found.labels))
-    grid, winners, counts = drawn
-    classes = np.flatnonzero(counts)
-    order = [int(i) for i in classes[np.argsort(-counts[classes], kind="stable")]]
-    share = {i: float(counts[i] / counts.sum()) for i in order}
-    # What a card calls background is clear. Where none says, a class that fills most of the map is that more often than not: it is paled, so that the
-    # rest shows.
-    clear = set(range(len(found.labels))) - set(found.findings)
-    paled = {i for i in order[:1] if share[i] > 0.5 and len(order) > 1 and not clear}
-    strength = {i: 0.0 if i in clear else alpha * (_PALED if i in paled else 1) for i in order}
-    lookup = np.array([found.colour(i) for i in range(len(found.labels))], np.uint8)
-    opacity = np.zeros(len(found.labels))
-    opacity[order] = [strength[i] for i in order]
+    counts = drawn[2]
+    strength = _strengths(found, counts, alpha)
+    order, share = list(strength), counts / max(1, counts.sum())
     plan = plan_list(len(order), on.drawn_size(found.grid)[1][1])
     page = on.start(picture, found.grid, plan.height, plan.columns)
-    on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity[winners]))
+    lay_winners(page, found, drawn, alpha)
     titles = titles or ("winning class", f"highest of {found.output}")
     top = on.text_lines(page, on.MARGIN, [(titles[0], 20, on.INK), (titles[1], 13, on.FAINT)])
     entries = [
         Entry(
             on_paper(found.colour(i), strength[i]),
-            _spoken(found.labels[i]) + (" (background)" if i in clear else ""),
-            told_share(share[i]),
+            spoken(found.labels[i]) + (" (background)" if not strength[i] else ""),
+            told_share(float(share[i])),
         )
         for i in order
     ]
@@ -139,17 +130,55 @@ def top1_picture(
     return page
 
 
+def lay_heat(
+    page: on.Canvas, grid: Grid, scores: npt.NDArray[Any], limits: tuple[float, float], look: Look | None = None
+) -> None:
+    """Lay scores (rows, cols) over the image, transparent where they are lowest."""
+    look = look or Look()
+    if look.interpolate:
+        grid, scores = on.between(grid, scores)
+    shown = (scores - limits[0]) / (limits[1] - limits[0])
+    opacity = np.where(np.isnan(scores), 0.0, _opacity(shown, look.alpha or _HEAT))
+    on.lay_cells(page, grid, scale_colours(shown, look.cmap), opacity)
+
+
+def lay_winners(
+    page: on.Canvas,
+    found: Subject,
+    drawn: tuple[Grid, npt.NDArray[np.intp], npt.NDArray[np.intp]],
+    alpha: float = _CLASS,
+) -> None:
+    """Lay the winning classes over the image, each in its colour."""
+    grid, winners, counts = drawn
+    strength = _strengths(found, counts, alpha)
+    lookup = np.array([found.colour(i) for i in range(len(found.labels))], np.uint8)
+    opacity = np.zeros(len(found.labels))
+    opacity[list(strength)] = list(strength.values())
+    on.lay_cells(page, grid, lookup[winners], np.where(winners < 0, 0.0, opacity[winners]))
+
+
+def _strengths(found: Subject, counts: npt.NDArray[np.intp], alpha: float) -> dict[int, float]:
+    """How opaque each class that wins any of its cells is, that of most cells first; nothing of what a card calls background."""
+    classes = np.flatnonzero(counts)
+    order = [int(i) for i in classes[np.argsort(-counts[classes], kind="stable")]]
+    clear = set(range(len(found.labels))) - set(found.findings)
+    # Where no card says, a class that fills most of the map is background more often than not: it is paled, so that the rest shows.
+    paled = {i for i in order[:1] if counts[i] > 0.5 * counts.sum() and len(order) > 1 and not clear}
+    return {i: 0.0 if i in clear else alpha * (_PALED if i in paled else 1) for i in order}
+
+
 def _opacity(shown: npt.NDArray[Any], alpha: float) -> npt.NDArray[Any]:
     """Nothing at the lowest score, so that the image keeps its colours there."""
     return np.asarray(alpha * np.clip(np.nan_to_num(shown), 0, 1) ** _RISE)
 
 
-def _spoken(label: str) -> str:
+def spoken(label: str) -> str:
     """A label without the WordNet number that ImageNet's lists put first."""
     return re.sub(r"^n\d{8} ", "", label)
 
 
-def _word(found: Subject) -> str:
+def score_word(found: Subject) -> str:
+    """What one of a map's scores is called."""
     return {"probabilities": "probability", "logits": "logit", "log-probabilities": "log-probability"}.get(
         found.score_kind, "score"
     )

@@ -50,12 +50,13 @@ class StoredScores:
     dtype = np.dtype(np.float32)
     ndim = 3
 
-    def __init__(self, store: Store) -> None:
-        self._array = store.scores
+    def __init__(self, store: Store, level: int = 0) -> None:
+        """Those of the map, or of a coarser level: of all cells that its arrays have, which begin before the map's; not of a store of winners."""
+        self._array = store.level(level)
         self._winners = store.top1
-        self._lead = store.record.tiles.lead
+        self._lead = (0, 0) if level else store.record.tiles.lead
         self.name = store.storage.name
-        grid = store.record.grid
+        grid = store.record.stored_grid.coarser(1 << level) if level else store.record.grid
         self.shape: tuple[int, int, int] = (len(store.record.labels), grid.rows, grid.cols)
 
     @property

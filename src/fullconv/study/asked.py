@@ -15,6 +15,7 @@ from fullconv.results.advice import Advice
 
 EXPORTS = ("geojson", "csv")
 _NONE = "none"
+PAGE = ".html"
 _SEVERAL = (
     ".ome.tif",
     ".tif",
@@ -25,6 +26,7 @@ _SEVERAL = (
     ".parquet",
     ".svg",
     ".pdf",
+    PAGE,
 )  # beside the store and its picture
 
 
@@ -78,7 +80,7 @@ def exports_of(given: str) -> tuple[str, ...]:
     names = [name.strip().lower().lstrip(".") for name in given.split(",") if name.strip()]
     if names == [_NONE]:
         return ()
-    wrong = [name for name in names if f".{name}" not in _SEVERAL or f".{name}" not in HOLDS]
+    wrong = [name for name in names if f".{name}" not in _SEVERAL or f".{name}" not in (*HOLDS, PAGE)]
     if wrong or not names:
         have = ", ".join(each.lstrip(".") for each in _SEVERAL)
         raise BadInput(f"--export {given!r}: of each map are written {have}, with commas between, or none")

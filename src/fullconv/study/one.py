@@ -14,19 +14,23 @@ from fullconv.exports.export import export
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.rules import Rule
 from fullconv.model import Model
+from fullconv.rasters.access import Access
 from fullconv.rasters.view import View
+from fullconv.reports.report import report_mapped
+from fullconv.reports.study import agreed
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
 from fullconv.stream.job import difference
 from fullconv.stream.run import job_of, map_raster, request_of
-from fullconv.study.asked import Asked
+from fullconv.study.asked import PAGE, Asked
 from fullconv.study.counted import counted, unit_of
 from fullconv.study.outcome import Outcome
-from fullconv.system.guard import guarded
+from fullconv.system.guard import guarded, require_writable
 from fullconv.trust.agreement import agreement
 
 Report = Callable[[str, Mapping[str, Any]], None]
 Notes = Callable[[str], None]
+Agreed = tuple[float, float, float]  # a share and its interval
 _TABLES, _RASTERS, _PICTURES = ("csv", "parquet"), ("tif", "ome.tif"), ("png", "svg", "pdf")
 
 
@@ -76,10 +80,12 @@ class Mapper:
         )
         report("writing", {})
         kept = self._kept(result)
-        files = [store, *self._write(image, result, kept, notes)]
         share = self._agreement(image, result, notes)
+        files = [store, *self._write(image, result, kept, notes)]
         answered, classes = counted(result, kept, asked.threshold)
         height, width = result.grid.image
+        if PAGE.lstrip(".") in asked.exports:
+            files += self._report(image, result, kept, share, perf_counter() - start, notes)
         seen = [i for i in result.findings if classes[i].cells] or range(
             len(classes)
         )  # background, where nothing else is
@@ -109,12 +115,8 @@ class Mapper:
         """What is written beside the store: the end of its name, and the options of its export."""
         asked = self._asked
         seeks = kept and asked.threshold is not None
-        found = (
-            {"name": ",".join(map(str, kept)) if len(kept) > 1 else kept[0], "threshold": asked.threshold}
-            if seeks
-            else {}
-        )
-        for suffix in ("png", *asked.exports):
+        found = {"name": kept, "threshold": asked.threshold} if seeks else {}
+        for suffix in ("png", *(each for each in asked.exports if f".{each}" != PAGE)):
             if suffix in _PICTURES:
                 yield suffix, {"image": image, "name": kept[0] if len(kept) == 1 else None}
             elif suffix in _RASTERS:
@@ -127,6 +129,22 @@ class Mapper:
             name = "".join(c if c.isalnum() or c in "-_ " else "_" for c in result.labels[i]).strip() or str(i)
             yield f"{name}.geojson", {"what": "regions", "name": i, "threshold": asked.threshold}
 
+    def _report(
+        self, image: str, result: ClassMap, kept: tuple[int, ...], share: Agreed | None, seconds: float, notes: Notes
+    ) -> list[str]:
+        """The page, by its name."""
+        asked, base = self._asked, self._asked.base(image)
+        path = base.with_name(f"{base.name}{PAGE}")
+        access = Access(bool(asked.options.get("trust")), bool(asked.options.get("allow_remote")))
+        told = "" if share is None else agreed(share)
+        try:
+            require_writable(path)
+            report_mapped(result, image, path, told, seconds, kept or None, asked.threshold, self._model.card, access)
+        except FullconvError as error:
+            notes(f"{path}: not written ({error})")
+            return []
+        return [str(path)]
+
     def _kept(self, result: ClassMap) -> tuple[int, ...]:
         """The classes asked for by their places in the store, which may hold some of all."""
         record = result.record
@@ -134,7 +152,7 @@ class Mapper:
         places = {record.number(i): i for i in range(len(result.labels))}
         return tuple(places[i] for i in self._asked.classes if i in places)
 
-    def _agreement(self, image: str, result: ClassMap, notes: Notes) -> tuple[float, float, float] | None:
+    def _agreement(self, image: str, result: ClassMap, notes: Notes) -> Agreed | None:
         """Share of the cells whose winner is their crop's, with its interval, by some."""
         how = self._asked.options
         exact = not self._model.plan.inexact and how.get("precision", "fp32") == "fp32"

@@ -21,9 +21,11 @@ from fullconv.maps.labels import classes_named
 from fullconv.maps.threshold import least_score
 from fullconv.maps.ways import class_labels
 from fullconv.model import Model
+from fullconv.reports.report import written
+from fullconv.reports.study import page_of_outcomes
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.run import job_of
-from fullconv.study.asked import EXPORTS, Asked, exports_of
+from fullconv.study.asked import EXPORTS, PAGE, Asked, exports_of
 from fullconv.study.one import Mapper, Notes, Report
 from fullconv.study.outcome import Outcome
 from fullconv.study.table import write_table
@@ -55,6 +57,12 @@ class Study:
     @property
     def failed(self) -> tuple[Outcome, ...]:
         return tuple(each for each in self.outcomes if not each.mapped)
+
+    def report(self, path: str | Path, *, title: str | None = None, overwrite: bool = False) -> Path:
+        """Write a page of all images that travels with their folder, see ``fullconv.report``."""
+        target, folder = Path(path), self.summary.parent
+        with guarded(overwrite=overwrite):
+            return written(target, page_of_outcomes(self.outcomes, folder, target.parent, title))
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
@@ -115,7 +123,8 @@ def run(
         out: the folder.
         classes: whose peaks are counted and whose regions are exported, several with commas between; winners and areas of all without.
         threshold: of their scores; that of the network's card by default, else 0.5 of probabilities. Of logits, without one, winners alone are counted.
-        exports: suffixes of what is written of each map beside the store and its picture: geojson, csv, tif, ome.tif, gpkg, fgb, parquet, svg, pdf.
+        exports: suffixes of what is written of each map beside the store and its picture: geojson, csv, tif, ome.tif, gpkg, fgb, parquet, svg, pdf, html (a
+            page, and ``summary.html`` of all).
         by_class: write ``NAME.CLASS.geojson`` with the regions of each of ``classes`` too.
         fail_if: rules, which of them hold stands in the table.
         verify: compare some cells of a map that is not exact with their crops.
@@ -150,8 +159,10 @@ def run(
                 before += again
                 report(name, "image", {**outcome.to_json(), "before": again, "done": len(outcomes), "of": len(names)})
                 write_table(path, [outcomes[each] for each in names if each in outcomes], labels, asked.threshold)
-            made = tuple(outcomes[name] for name in names)
-            return Study(made, before, path)
+            study = Study(tuple(outcomes[name] for name in names), before, path)
+            if PAGE.lstrip(".") in asked.exports:
+                study.report(path.with_suffix(PAGE))
+            return study
 
 
 def _asked(

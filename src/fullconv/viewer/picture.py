@@ -59,9 +59,9 @@ class _Used:
 
 
 class Picture:
-    """An image, seen at any zoom."""
+    """An image, seen at any zoom: a path or an address, or pixels in memory."""
 
-    def __init__(self, image: str, access: Access) -> None:
+    def __init__(self, image: Any, access: Access) -> None:
         self.image, self._access = image, access
         self._state = State(image)
         with closing(View(image, Selection(access=access))) as view:

@@ -1,29 +1,20 @@
-"""A verification as one HTML file: numbers, causes and pictures inside."""
+"""A verification as a page: numbers, causes and pictures inside."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 
 from PIL import Image
 
-from fullconv.system.guard import MARK
+from fullconv.reports.html import Html, Sections, facts, figure, joined, name, page, table, tag
+from fullconv.reports.pictures import TOTAL, Pictures
 from fullconv.trust.intervals import Share
 from fullconv.trust.pictures import difference_picture, parting_picture, winners_picture
 from fullconv.trust.verified import Report
 from fullconv.trust.yardstick import OfClass, Yardstick
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 1280px; margin: 2rem auto; padding: 0 1rem; color: #202020 }
-h1 { font-size: 1.5rem } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .2rem 1.2rem .2rem 0; text-align: left; vertical-align: top }
-.classes td { text-align: right; font-variant-numeric: tabular-nums } .classes thead th { border-bottom: 1px solid #ccc }
-td:nth-child(2) { font-variant-numeric: tabular-nums } img { max-width: 100%; height: auto } .failed { color: #b00020; font-weight: 600 }
-figcaption { color: #555; margin-bottom: 1rem } figure { margin: 1rem 0 }
-"""
 _MOST = 20  # classes in the table
+_PICTURES = 3  # of an image
 
 
 def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = ()) -> str:
@@ -35,17 +26,16 @@ def html_report(reports: Sequence[Report], model: str, shares: Sequence[str] = (
         shares: of the layers in the difference, in words, one an image or none.
     """
     failed = any(report.failed for report in reports)
-    verdict = '<p class="failed">FAILED: an exact map differs from its crops.</p>' if failed else ""
+    verdict = ["FAILED: an exact map differs from its crops."] if failed else []
     told = [*shares, *[""] * (len(reports) - len(shares))]
-    sections = "".join(map(_section, reports, told))
-    title = f"fullconv verify: {html.escape(model)}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="generator" content="{MARK}"><title>{title}</title><style>{_STYLE}</style></head>'
-        f"<body><h1>{title}</h1>{verdict}<p>{html.escape(reports[0].exactness)}</p>{sections}</body></html>\n"
-    )
+    pictures, sections = Pictures(), Sections()
+    most = TOTAL // (_PICTURES * max(1, len(reports)))
+    for report, share in zip(reports, told, strict=True):
+        sections.add(name(report.image), _section(report, share, pictures, most))
+    return page(f"fullconv verify: {model}", reports[0].exactness, sections, verdict)
 
 
-def _section(report: Report, shares: str) -> str:
+def _section(report: Report, shares: str, pictures: Pictures, most: int) -> Html:
     rows = {
         "cells compared": f"{report.compared} of {report.cells}",
         **_agreement(report),
@@ -60,16 +50,21 @@ def _section(report: Report, shares: str) -> str:
         **({} if report.rounded is None else {"precision": "; ".join(report.rounded.lines)}),
         "what to do": report.advice,
     }
-    most = sorted(report.by_class.items(), key=lambda item: -item[1])[:_MOST]
-    return (
-        f"<h2>{html.escape(report.image)}</h2>{_table(rows)}"
-        f"{_parting(report)}"
-        f"{_figure(difference_picture(report), 'Where map and crops differ, laid where the cells look.')}"
-        f"{_figure(winners_picture(report), 'The map: the winning class of each cell that was compared.')}"
-        f"{f'<h3>Which layers</h3><pre>{html.escape(shares)}</pre>' if shares else ''}"
-        f"{_classes(report.yardstick)}"
-        f"<h3>Largest difference of each class</h3>{_table({label: f'{gap:.3g}' for label, gap in most})}"
-    )
+    largest = sorted(report.by_class.items(), key=lambda item: -item[1])[:_MOST]
+
+    def drawn(picture: Image.Image, caption: str) -> Html | None:
+        return figure(pictures.image(picture, caption, most), caption)
+
+    return joined([
+        facts(rows),
+        drawn(parting_picture(report), "Where map and crops part, and where the classifier parts from itself.") if _parts(report) else None,
+        drawn(difference_picture(report), "Where map and crops differ, laid where the cells look."),
+        drawn(winners_picture(report), "The map: the winning class of each cell that was compared."),
+        joined([tag("h3", "Which layers"), tag("pre", shares)]) if shares else None,
+        _classes(report.yardstick),
+        tag("h3", "Largest difference of each class"),
+        table(("class", "difference"), [(name(label), f"{gap:.3g}") for label, gap in largest], "Over all cells that were compared."),
+    ])  # fmt: skip
 
 
 def _agreement(report: Report) -> dict[str, str]:
@@ -82,13 +77,11 @@ def _agreement(report: Report) -> dict[str, str]:
         rows["more of it"] = "\n".join(stick.lines)
     if many:
         rows["rank correlation"] = f"{report.rank:.4f}"
-    return {name: value for name, value in rows.items() if value}
+    return rows
 
 
-def _parting(report: Report) -> str:
-    if report.states is None or report.yardstick is None or report.yardstick.map is None:
-        return ""
-    return _figure(parting_picture(report), "Where map and crops part, and where the classifier parts from itself.")
+def _parts(report: Report) -> bool:
+    return report.states is not None and report.yardstick is not None and report.yardstick.map is not None
 
 
 def class_rows(stick: Yardstick, most: int | None = None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -119,31 +112,10 @@ def _row(each: OfClass, classes: int) -> tuple[str, ...]:
 CLASS_NOTE = "agreement of cells whose crop has this class (of labels: over all cells), with intervals of 95 %; * surely biased, all classes looked at"
 
 
-def _classes(stick: Yardstick | None) -> str:
+def _classes(stick: Yardstick | None) -> Html | None:
     if stick is None or not stick.seen:
-        return ""
+        return None
     titles, rows = class_rows(stick, _MOST)
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    body = "".join(
-        f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
     more = f" The {_MOST} most frequent of {len(stick.seen)}; --json has all." if len(stick.seen) > _MOST else ""
-    return (
-        f'<h3>By class</h3><table class="classes"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        f"<p>{html.escape(CLASS_NOTE)}.{more}</p>"
-    )
-
-
-def _table(rows: dict[str, str]) -> str:
-    cells = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items()
-    )
-    return f"<table>{cells}</table>"
-
-
-def _figure(picture: Image.Image, caption: str) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    listed = table(titles, [(name(row[0]), *row[1:]) for row in rows], f"{CLASS_NOTE}.{more}")
+    return joined([tag("h3", "By class"), listed])
