@@ -171,3 +171,12 @@ def test_bad_input_comes_before_the_work(slides: Path, tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=words):
             fullconv.run(runs.digits(), images, tmp_path / "out", **options, **HOW)
     assert not list(tmp_path.glob("out/*.zarr"))
+
+
+def test_classes_named_by_numbers_are_exported_as_these(slides: Path, tmp_path: Path) -> None:
+    """Labels that are other classes' numbers: what is exported is what was asked for, not the class of that number."""
+    labels = [str((i + 3) % 11) for i in range(11)]
+    how = {**HOW, "labels": labels, "classes": "7,3", "threshold": 0.5}
+    fullconv.run(runs.digits(), paths(slides, "b"), tmp_path, exports="geojson", **how)
+    regions = json.loads((tmp_path / "b.geojson").read_text())["features"]
+    assert {each["properties"]["classification"]["name"] for each in regions} == {"7", "3"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from PIL import Image
@@ -17,8 +17,9 @@ from fullconv.reports.html import Html, facts, figure, joined, name, swatch, tab
 from fullconv.reports.pictures import Pictures
 from fullconv.reports.pixels import Pixels
 from fullconv.reports.survey import Histogram, Survey
+from fullconv.system.notebook import counted
 
-_LISTED = 1000  # classes in the table
+_FEW, _LISTED = 20, 500  # classes that are all listed, and at most
 _PEAKS = 6  # of a class
 _SIDE, _CROP_BYTES, _HEAT_SIDE, _HEAT_BYTES = 512, 25_000, 640, 60_000
 
@@ -51,45 +52,37 @@ def parts_of(seen: Survey) -> list[Part]:
 
 
 def all_classes(seen: Survey, parts: list[Part]) -> Html:
-    """A table of the classes, the one of most cells first."""
-    found, area = seen.whole, cell_area(seen.whole)
-    each = seen.step**2
+    """A table of the classes, the one of most cells first; of many those alone that win cells or reach the threshold."""
+    found, area, each = seen.whole, cell_area(seen.whole), seen.step**2
     counts = {part.index: part.count for part in parts if part.count is not None}
-    order = sorted(range(len(found.labels)), key=lambda i: -seen.classes[i].cells)
+    order = sorted(range(len(found.labels)), key=lambda i: (-seen.classes[i].cells, -(seen.classes[i].over or 0)))
+    listed = [i for i in order if len(order) <= _FEW or seen.classes[i].cells or seen.classes[i].over][:_LISTED]
     unit, per = readable(found.place.unit, seen.answered * each * (area or 0))
-    over = seen.threshold is not None
-    titles = [
-        "class",
-        "cells",
-        "share",
-        *([f"area ({unit})"] if area is not None else []),
-        f"highest {score_word(found)}",
-        "at (x, y)",
-    ]
-    titles += [f"cells from {seen.threshold:g}"] if over else []
-    titles += ["peaks"] if counts else []
-    rows = []
-    for i in order[:_LISTED]:
-        of = seen.classes[i]
-        row: list[object] = [
-            joined([swatch(found.colour(i)), name(spoken(found.labels[i]))]),
-            f"{of.cells * each:,}",
-            f"{of.share:.1%}",
-        ]
-        row += [_number(of.cells * each * area / per)] if area is not None else []
-        row += ["" if of.best is None else f"{of.best:.4g}", "" if of.x is None else f"{of.x:,.0f}, {of.y:,.0f}"]
-        row += [f"{(of.over or 0) * each:,}"] if over else []
-        row += [f"{counts[i]:,}" if i in counts else ""] if counts else []
-        rows.append(row)
+    columns: dict[str, Callable[[int, Overview], object]] = {
+        "class": lambda i, of: joined([swatch(found.colour(i)), _label(found, i)]),
+        "cells": lambda i, of: f"{of.cells * each:,}",
+        "share": lambda i, of: f"{of.share:.1%}",
+    }
+    if area is not None:
+        columns[f"area ({unit})"] = lambda i, of: _number(of.cells * each * area / per)
+    columns[f"highest {score_word(found)}"] = lambda i, of: "" if of.best is None else f"{of.best:.4g}"
+    columns["at (x, y)"] = lambda i, of: "" if of.x is None or of.y is None else f"{of.x:,.0f}, {of.y:,.0f}"
+    if seen.threshold is not None:
+        columns[f"cells from {seen.threshold:g}"] = lambda i, of: f"{(of.over or 0) * each:,}"
+    if counts:
+        columns["peaks"] = lambda i, of: f"{counts[i]:,}" if i in counts else ""
+    rows = [[show(i, seen.classes[i]) for show in columns.values()] for i in listed]
     notes = []
     if seen.step > 1:
         notes.append(f"Counted on means of {seen.step} × {seen.step} cells, since there are too many to be read one by one for a page; fullconv export --what areas counts them all.")  # fmt: skip
-    if len(order) > _LISTED:
-        notes.append(
-            f"The {_LISTED:,} classes of most cells, of {len(order):,}; fullconv export --what areas lists all."
-        )
-    listed = table(titles, rows, "Every class: the cells that it wins, and its highest score.")
-    return joined([listed, *(tag("p", line, class_="note") for line in notes)])
+    if len(listed) < len(order):
+        notes.append(f"{len(order) - len(listed):,} classes are not listed, since they win fewer cells or none; fullconv export --what areas lists all.")  # fmt: skip
+    made = table(list(columns), rows, "Classes: the cells that each wins, and its highest score.")
+    return joined([made, *(tag("p", line, class_="note") for line in notes)])
+
+
+def _label(found: ClassMap, index: int) -> Html:
+    return joined([name(spoken(found.labels[index])), " (background)" if index in found.advice.background else None])
 
 
 def _number(value: float) -> str:
@@ -99,9 +92,8 @@ def _number(value: float) -> str:
 def legend(seen: Survey, most: int = 12) -> Html:
     """The classes that win cells, with their colours and shares."""
     order = [i for i in sorted(range(len(seen.classes)), key=lambda i: -seen.classes[i].cells) if seen.classes[i].cells]
-    labels = seen.whole.labels
     lines = [
-        tag("li", swatch(seen.whole.colour(i)), name(spoken(labels[i])), tag("span", f"{seen.classes[i].share:.1%}"))
+        tag("li", swatch(seen.whole.colour(i)), _label(seen.whole, i), tag("span", f"{seen.classes[i].share:.1%}"))
         for i in order[:most]
     ]
     more = tag("p", f"and {len(order) - most:,} more, see Classes", class_="note") if len(order) > most else None
@@ -126,11 +118,11 @@ def class_parts(
 
 def _facts(seen: Survey, part: Part, of: Overview) -> Html:
     each = seen.step**2
-    line = f"wins {of.cells * each:,} cells ({of.share:.1%})"
+    line = f"wins {counted(of.cells * each, 'cell')} ({of.share:.1%})"
     if seen.threshold is not None and of.over is not None:
         line += f"; {of.over * each:,} reach {seen.threshold:g}"
     if part.count is not None:
-        line += f"; {part.count:,} peaks"
+        line += f"; {counted(part.count, 'peak')}"
     return tag("p", line, class_="subtitle")
 
 

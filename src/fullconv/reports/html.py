@@ -7,7 +7,7 @@ its own: colours of classes are SVG's attributes, which are printed too.
 from __future__ import annotations
 
 import base64
-import unicodedata
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
@@ -18,9 +18,8 @@ from fullconv.system.guard import MARK
 
 Rgb = tuple[int, int, int]
 _LONGEST = 300  # letters of a name: pages are bounded, and names come from anyone
-_TURNS = frozenset(
-    "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c"
-)  # turn the direction of all that follows
+# What is no text: control characters, halves of pairs, and marks that turn the direction of all that follows.
+_STRANGE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _EMPTY = frozenset(["img", "meta", "br"])
 
 
@@ -37,21 +36,15 @@ def text(value: object, longest: int | None = None) -> Html:
     """A value as text: markup in it is none, and what would turn the direction of writing, or is no text, is shown as a mark."""
     if isinstance(value, Html):
         return value
-    plain = "".join(_shown(each) for each in str(value))
+    plain = _STRANGE.sub("\ufffd", str(value))
     if longest is not None and len(plain) > longest:
         plain = plain[: longest - 1] + "…"
     return Html(escape(plain))
 
 
-def _shown(letter: str) -> str:
-    if letter in _TURNS or (letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cs")):
-        return "\ufffd"
-    return letter
-
-
 def name(value: object) -> Html:
     """A name of a stranger: short, and a direction of its own."""
-    return tag("bdi", text(value, _LONGEST))
+    return tag("bdi", text(value, _LONGEST)) if value else Html()
 
 
 def tag(kind: str, *parts: object, **attributes: object) -> Html:

@@ -132,7 +132,8 @@ def _overview(seen: Survey, parts: list[Part], base: Image.Image | None, picture
         caption = f"{spoken(found.labels[0])}: clear where it scores lowest, yellow where highest."
     else:
         lay_winners(over, found, seen.won)
-        caption = "The map: the winning class of each cell. Where nothing is laid over, no cell has an answer."
+        clear = "Background is left clear, and so is" if len(found.findings) < len(found.labels) else "Clear is"
+        caption = f"The map: the winning class of each cell. {clear} what has no answer."
     laid = pictures.image(over.laid, f"The map over the image. {caption}", _MAP_BYTES)
     shown.append(figure(laid, caption))
     return tag("div", *shown, class_="pair") if len(shown) > 1 else joined(shown)

@@ -10,9 +10,10 @@ from PIL import Image, features
 from fullconv.reports.html import Html, tag
 
 TOTAL = 2_700_000  # bytes of a page's pictures; as text they take a third more
-_QUALITIES = (90, 80, 68, 55)
+_QUALITIES = (88, 65)
 _SHARP = 96  # px: smaller pictures keep their pixels, however large they are shown
-_LEAST = 12  # px, the longer side below which a picture shows nothing
+_EXACT = 640  # px: larger pictures are not even tried without loss
+_LEAST = 48  # px, the longer side below which what was larger shows nothing
 
 
 class Pictures:
@@ -47,17 +48,20 @@ class Pictures:
 def encoded(picture: Image.Image, most: int) -> tuple[str, bytes] | None:
     """A picture in at most so many bytes, and how: without loss where that fits, else with as little as it takes, smaller where that is not enough."""
     picture = picture if picture.mode in ("RGB", "RGBA", "L") else picture.convert("RGB")
-    exact = _saved(picture, "PNG", optimize=True)
-    if len(exact) <= most and (max(picture.size) <= _SHARP or len(exact) <= most // 4):
-        return "png", exact
-    webp = features.check("webp")
-    while max(picture.size) >= _LEAST:
+    if max(picture.size) <= _EXACT:
+        exact = _saved(picture, "PNG")
+        if len(exact) <= (most if max(picture.size) <= _SHARP else most // 4):
+            return "png", exact
+    kind = "webp" if features.check("webp") else "jpeg"
+    least = min(_LEAST, max(picture.size))
+    while max(picture.size) >= least:
         for quality in _QUALITIES:
-            data = _saved(picture, "WEBP", quality=quality) if webp else _saved(flat(picture), "JPEG", quality=quality)
+            data = _saved(picture if kind == "webp" else flat(picture), kind, quality=quality)
             if len(data) <= most:
-                return "webp" if webp else "jpeg", data
-        width, height = picture.size
-        picture = picture.resize((max(1, width * 3 // 4), max(1, height * 3 // 4)), Image.Resampling.LANCZOS)
+                return kind, data
+        share = max(0.3, 0.9 * (most / len(data)) ** 0.5)
+        width, height = (max(1, int(side * share)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     return None
 
 

@@ -129,7 +129,9 @@ def shares(parts: Sequence[tuple[str, float, Rgb]], alt: str) -> Html:
         title = tag("title", f"{label}: {share:.1%}")
         made.append(tag("rect", title, x=f"{x:.3f}", y=0, width=f"{100 * share:.3f}", height=5, fill=hexed(colour)))
         x += 100 * share
-    edge = tag("rect", x=0, y=0, width=100, height=5, fill="none", stroke="currentColor", stroke_width=0.2)
+    edge = tag(
+        "rect", x=0, y=0, width=100, height=5, fill="none", stroke="currentColor", vector_effect="non-scaling-stroke"
+    )
     return tag("svg", tag("title", alt), *made, edge, class_="plot", viewBox="0 0 100 5", preserveAspectRatio="none", role="img", aria_label=alt)  # fmt: skip
 
 

@@ -30,7 +30,7 @@ _MOST = 1500  # images on a page
 _PIXELS = 64_000_000  # of a picture that is made small
 _THUMB, _THUMB_BYTES = 360, 24_000
 _COMPARED = 8  # classes that are compared over images
-_LISTED = 100
+_FEW, _LISTED = 20, 100  # classes that are all listed, and at most
 _OTHERS: Rgb = (150, 150, 150)
 
 
@@ -103,7 +103,7 @@ def page_of_outcomes(outcomes: Sequence[Outcome], folder: Path, beside: Path, ti
     if broken:
         warnings.append(f"{broken:,} maps lack tiles, since their pixels do not decode.")
     told = f"{len(mapped):,} of {len(outcomes):,} images are mapped."
-    return page(title or f"Study in {folder.resolve().name}", told, sections, warnings)
+    return page(title or f"Study: {folder.resolve().name}", told, sections, warnings)
 
 
 class _Links:
@@ -224,25 +224,20 @@ def _bars(mapped: Sequence[Outcome], colours: dict[str, Rgb], links: _Links) -> 
 
 
 def _totals(mapped: Sequence[Outcome], colours: dict[str, Rgb]) -> Html | None:
-    totals, units = _totals_of(mapped), sorted({each.unit for each in mapped if each.unit})
+    totals, units = _totals_of(mapped), sorted({each.unit for each in mapped})
     if not totals:
         return None
     cells = max(1, sum(each.answered for each in mapped))
-    unit = (
-        {"mm2": "mm²", "km2": "km²"}.get(units[0], units[0])
-        if len(units) == 1 and all(each.unit for each in mapped)
-        else ""
-    )
+    unit = {"mm2": "mm²", "km2": "km²"}.get(units[0], "") if len(units) == 1 else ""
+    listed = [label for label, found in totals.items() if len(totals) <= _FEW or found[0]][:_LISTED]
     titles = ["class", "images", "cells", "share of all", *([f"area ({unit})"] if unit else [])]
-    rows = [
-        [joined([swatch(colours.get(label, _OTHERS)), name(spoken(label))]), f"{images:,}", f"{count:,}", f"{count / cells:.1%}", *([f"{area:,.4g}"] if unit else [])]
-        for label, (count, images, area) in list(totals.items())[:_LISTED]
-    ]  # fmt: skip
-    more = (
-        tag("p", f"The {_LISTED} classes of most cells, of {len(totals):,}.", class_="note")
-        if len(totals) > _LISTED
-        else None
-    )
+    rows = []
+    for label in listed:
+        count, images, area = totals[label]
+        title = joined([swatch(colours.get(label, _OTHERS)), name(spoken(label))])
+        rows.append([title, f"{images:,}", f"{count:,}", f"{count / cells:.1%}", *([f"{area:,.4g}"] if unit else [])])
+    left = f"{len(totals) - len(listed):,} classes are not listed, since they win fewer cells or none."
+    more = tag("p", left, class_="note") if len(listed) < len(totals) else None
     return joined([table(titles, rows, "Over all images: in how many a class wins cells, and how many."), more])
 
 

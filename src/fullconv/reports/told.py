@@ -8,12 +8,13 @@ from typing import Any
 from fullconv.cards.card import Card
 from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
+from fullconv.render.overlay import spoken
 from fullconv.reports.html import Html, facts, joined, name, table, tag, text
 from fullconv.version import __version__
 
 _FAILED = 50  # tiles that are listed
 _SENTENCE = 3000  # letters: stores come from anyone
-_NAMED = 12
+_NAMED = 8
 
 
 def exactness(found: ClassMap, measured: str) -> Html:
@@ -36,32 +37,34 @@ def network(found: ClassMap, card: Card | None) -> Html:
     """The model card: what the result says of its network, and what was written down of it."""
     asked = _asked(found)
     said = _part(asked, "model")
+    source, licence = found.advice.source, found.advice.licence
     rows: dict[str, object] = {
-        "network": name(said["name"]) if "name" in said else "",
-        "fingerprint": name(said["fingerprint"]) if "fingerprint" in said else "",
-        "output": name(found.output), "classes": _labels(found.labels), "scores": found.score_kind or "as the network gives them",
+        "network": name(said.get("name", "")), "fingerprint": name(said.get("fingerprint", "")), "output": name(found.output),
+        "classes": _labels(found.labels), "background": _background(found), "scores": found.score_kind or "as the network gives them",
         "pixels to input": _preprocess(_part(asked, "preprocess")),
     }  # fmt: skip
     if card is not None:
         shape = card.input_shape
+        source, licence = source or card.source, licence or card.licence
         rows |= {
-            "source": name(card.source or ""), "licence": name(card.licence or ""), "weights": name(card.fingerprint or ""),
+            "weights": name(card.fingerprint or ""),
             "trained on crops of": "" if shape is None else f"{shape[2]} × {shape[1]} px, {shape[0]} channels",
             "trained at": "" if card.pixel_size is None else f"{card.pixel_size:g} µm or m a pixel",
-            "least score that counts": "" if card.threshold is None else f"{card.threshold:g}",
-        }  # fmt: skip
-    missing = (
-        []
-        if card is not None
-        else ["No model card was at hand; one (fullconv card) says where the network is from, and under which licence."]
-    )
-    return joined([facts(rows), *(tag("p", line, class_="note") for line in missing)])
+        }
+    rows |= {"source": name(source or ""), "licence": name(licence or "")}
+    told = "No model card says where the network is from, and under which licence; fullconv card begins one."
+    return joined([facts(rows), None if source or licence else tag("p", told, class_="note")])
+
+
+def _background(found: ClassMap) -> Html:
+    shown = [name(label) for i, label in enumerate(found.labels) if i not in found.findings]
+    return Html("; ".join(shown[:_NAMED]))
 
 
 def _labels(labels: tuple[str, ...]) -> Html:
-    shown = [name(label) for label in labels[:_NAMED]]
+    shown = [name(spoken(label)) for label in labels[:_NAMED]]
     more = f", and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
-    return joined([f"{len(labels):,}: ", Html(", ".join(shown)), more])
+    return joined([f"{len(labels):,}: ", Html("; ".join(shown)), more])
 
 
 def _preprocess(how: Mapping[str, Any]) -> str:

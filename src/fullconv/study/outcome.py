@@ -100,16 +100,37 @@ class Outcome:
 
     @staticmethod
     def _of(data: Mapping[str, Any]) -> Outcome:
-        own = {name: data[name] for name in Outcome.__dataclass_fields__}
-        found = Outcome(**own)
-        agreement = None if found.agreement is None else tuple(float(value) for value in found.agreement)
-        classes = tuple(OfClass(**each) for each in data["classes"])
-        if agreement is not None and len(agreement) != 3:
-            raise ValueError("an agreement is three numbers")
-        return replace(
+        """ValueError, KeyError or TypeError where it is none: files come from anyone."""
+        found = Outcome(**{name: data[name] for name in Outcome.__dataclass_fields__})
+        made = replace(
             found,
             files=tuple(map(str, found.files)),
             rules=tuple(map(str, found.rules)),
-            agreement=agreement,
-            classes=classes,
+            agreement=None if found.agreement is None else _agreement(found.agreement),
+            classes=tuple(OfClass(**each) for each in data["classes"]),
         )
+        parts: tuple[Outcome | OfClass, ...] = made, *made.classes
+        for each in parts:
+            _require_sound(each)
+        return made
+
+
+def _agreement(given: Any) -> tuple[float, float, float]:
+    share, low, high = (float(value) for value in given)
+    return share, low, high
+
+
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("image", "error", "request", "winner", "exactness", "unit", "label"), str),
+    **dict.fromkeys(("width", "height", "rows", "cols", "answered", "failed_tiles", "cells"), int),
+    **dict.fromkeys(("seconds", "share"), int | float),
+    **dict.fromkeys(("area", "best", "x", "y", "over_area"), int | float | None),
+    **dict.fromkeys(("over", "peaks"), int | None),
+}
+
+
+def _require_sound(found: Outcome | OfClass) -> None:
+    """ValueError where a value is of another kind."""
+    for name, kind in _KINDS.items():
+        if hasattr(found, name) and not isinstance(getattr(found, name), kind):
+            raise ValueError(f"{name} is {getattr(found, name)!r}")
