@@ -164,6 +164,11 @@ def test_a_map_in_memory_and_one_of_logits(tmp_path: Path) -> None:
     assert not [title for title in rows[0] if title.startswith("cells from")]
     with pytest.raises(BadInput, match="logits"):
         page(logits, tmp_path, threshold=0.5)
+    features = replace(found, score_kind="features")
+    made = page(features, tmp_path, classes="7")
+    assert "principal components" in section(made, "Overview").text
+    assert "wins" not in made.text
+    assert [each.text for each in section(made, "Channels").all("h3")] == ["7"]
     empty = replace(found, scores=np.full_like(found.scores, np.nan))
     assert "0 cells" in page(empty, tmp_path).all("header")[0].text
 

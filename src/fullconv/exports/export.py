@@ -156,7 +156,9 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     elif what in _PICTURE:
         about = dict(asked.look)
         dpi = about.pop("dpi", DPI)
-        page_of(found, _one(found, asked.name, target), asked.image, Look(**about), components=what == "pca").save(target, dpi)
+        page_of(found, _one(found, asked.name, target), asked.image, Look(**about), components=what == "pca").save(
+            target, dpi
+        )
     else:
         found.save(target)
     return Written(target, what)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +20,7 @@ from fullconv.maps.shown import in_html, in_png, in_short
 from fullconv.maps.threshold import least_score
 from fullconv.render.overlay import Look
 from fullconv.render.page import DPI
-from fullconv.render.palette import Rgb, class_colour, read_spelt, spelt
+from fullconv.render.palette import Rgb, class_colour, read_spelt
 from fullconv.render.pictured import page_of
 from fullconv.results.advice import Advice
 from fullconv.results.lazy import HeldScores, StoredCells, StoredScores
@@ -30,8 +28,7 @@ from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.statement import Statement
 from fullconv.results.store import Store
-from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK, guarded, is_folder, is_url, reads, require_file, require_start
+from fullconv.system.guard import guarded, is_folder, is_url, reads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 __all__ = ["Box", "ClassMap", "Peak", "Scores", "class_index", "read_labels"]
-_FORMAT = "fullconv class map 1"
 _OVERLAP = 0.3  # intersection over union above which two boxes are one find
 
 
@@ -299,42 +295,16 @@ class ClassMap:
         """The same picture, for what shows no HTML; None of a large map."""
         return in_png(self)
 
-    def _arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
-        found: dict[str, npt.NDArray[Any]] = {f"{prefix}scores": self.scores}
-        if self.won is not None:
-            found["won"] = self.won
-        if self.confirmed is not None:
-            found["confirmed"] = np.asarray(self.confirmed)
-        for i, part in enumerate(self.parts):
-            found |= part._arrays(f"{i}:")
-        return found
-
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a ``.npz``: scores, grid and labels, readable without fullconv and without pickle.
 
         Args:
             overwrite: a file that exists and that fullconv did not write may be replaced.
         """
-        target = Path(path)
-        about = {
-            "format": _FORMAT,
-            "grid": self.grid.to_json(),
-            "output": self.output,
-            "by": self.by,
-            "exactness": self.exactness,
-            "scales": list(self.scales),
-            "place": self.place.to_json(),
-            "score_kind": self.score_kind,
-            "grids": [part.grid.to_json() for part in self.parts],
-            "statement": None if self.statement is None else self.statement.to_json(),
-            "colours": spelt(self.colours),
-            "advice": self.advice.to_json(),
-        }
-        with guarded(overwrite=overwrite), written_whole(target) as (part,), part.open("w+b") as file:
-            labels = np.array(self.labels, dtype=np.str_)
-            np.savez_compressed(file, labels=labels, about=np.array(json.dumps(about)), **self._arrays())  # type: ignore[arg-type]
-            with zipfile.ZipFile(file, "a") as archive:
-                archive.comment = MARK.encode()
+        from fullconv.maps.npz import write_npz
+
+        with guarded(overwrite=overwrite):
+            write_npz(self, Path(path))
 
     @staticmethod
     def of_store(store: Store, image: Any = None) -> ClassMap:
@@ -364,41 +334,6 @@ class ClassMap:
         if is_url(str(path)) or is_folder(Path(path)):
             reads(path)
             return ClassMap.of_store(Store.open(storage_of(path)))
-        source = Path(path)
-        require_file(source)
-        reads(source)
-        require_start(source, b"PK", "a class map that fullconv wrote (.npz)")
-        try:
-            with source.open("rb") as file, np.load(file, allow_pickle=False) as data:
-                about = json.loads(str(data["about"]))
-                if about.get("format") != _FORMAT:
-                    raise BadInput(f"{source}: is {about.get('format')!r}, not {_FORMAT!r}")
-                labels = tuple(str(label) for label in data["labels"])
-                scores = data["scores"].astype(np.float32, copy=False)
-                told = (labels, about["output"], about["by"], about["exactness"])
-                parts = tuple(
-                    ClassMap(data[f"{i}:scores"], Grid.from_json(grid), *told)
-                    for i, grid in enumerate(about.get("grids", ()))
-                )
-                scales = tuple(float(scale) for scale in about.get("scales", ()))
-                won = data["won"] if parts else None
-                place = Place.from_json(about.get("place", {}))
-                statement = None if about.get("statement") is None else Statement.from_json(about["statement"])
-                return ClassMap(
-                    scores,
-                    Grid.from_json(about["grid"]),
-                    *told,
-                    scales=scales,
-                    parts=parts,
-                    won=won,
-                    place=place,
-                    score_kind=str(about.get("score_kind", "")),
-                    confirmed=None if statement is None else data["confirmed"].astype(np.bool_).reshape(scores.shape[1:]),
-                    statement=statement,
-                    colours=read_spelt(about.get("colours", {})),
-                    advice=Advice.from_json(about.get("advice", {}), len(labels)),
-                )  # fmt: skip
-        except (BadInput, MemoryError):
-            raise
-        except Exception as error:  # zip, zlib, numpy and its tokenizer, each with errors of its own
-            raise BadInput(f"{source}: not a class map that fullconv wrote, or damaged ({error})") from None
+        from fullconv.maps.npz import read_npz
+
+        return read_npz(Path(path))

@@ -11,6 +11,7 @@ from fullconv.cards.card import Card
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.labels import Named
 from fullconv.render import canvas
+from fullconv.render.components import FEATURES, components_picture
 from fullconv.render.overlay import lay_heat, lay_winners, spoken
 from fullconv.reports import plots, told
 from fullconv.reports.cell import one_cell
@@ -60,10 +61,16 @@ def page_of_result(subject: Subject, title: str) -> str:
     parts = parts_of(seen)
     base = None if subject.pixels is None else subject.pixels.whole(_SIDE)
     sections = Sections()
-    sections.add("Overview", _overview(seen, parts, base, pictures), legend(seen) if len(found.labels) > 1 else None)
+    classes = not seen.features
+    sections.add(
+        "Overview", _overview(seen, parts, base, pictures), legend(seen) if classes and len(found.labels) > 1 else None
+    )
     sections.add("Does the map say what the classifier says?", told.exactness(found, subject.measured))
-    sections.add("Classes", all_classes(seen, parts))
-    sections.add("What the classes look like", *class_parts(seen, parts, subject.pixels, base, pictures))
+    sections.add("Classes", all_classes(seen, parts) if classes else None)
+    sections.add(
+        "What the classes look like" if classes else "Channels",
+        *class_parts(seen, parts, subject.pixels, base, pictures),
+    )
     first = next(((number, peak) for part in parts for number, peak in part.peaks), None)
     if first is not None and not found.parts:
         sections.add("One cell", one_cell(found, first[1], first[0], subject.pixels, pictures))
@@ -79,7 +86,7 @@ def threshold_of(found: ClassMap, given: float | None) -> float | None:
     if (
         given is None
         and found.advice.threshold is None
-        and found.score_kind in ("logits", "log-probabilities", "winner")
+        and found.score_kind in ("logits", "log-probabilities", "winner", FEATURES)
     ):
         return None
     return found.least_score(given)
@@ -90,7 +97,7 @@ def _summary(seen: Survey, subject: Subject) -> Html:
     grid, each = seen.whole.grid, seen.step**2
     parts: list[object] = ["A map of ", name(subject.image or "an image"), f", {grid.image[1]:,} × {grid.image[0]:,} px: {seen.answered * each:,} cells"]  # fmt: skip
     most = max(range(len(seen.classes)), key=lambda i: seen.classes[i].cells)
-    if seen.answered and len(seen.classes) > 1:
+    if seen.answered and len(seen.classes) > 1 and not seen.features:
         parts += [", of which ", name(spoken(seen.whole.labels[most])), f" wins {seen.classes[most].share:.1%}"]
     return joined([*parts, "."])
 
@@ -126,10 +133,13 @@ def _overview(seen: Survey, parts: list[Part], base: Image.Image | None, picture
             )
             shown.append(figure(drawn, "The image; numbered: the best peaks, as below."))
     over = canvas.start(base, found.grid)
-    bars = parts[0].histogram if len(found.labels) == 1 else None
+    bars = parts[0].histogram if len(found.labels) == 1 and parts else None
     if bars is not None:
         lay_heat(over, *seen.heat(0), (bars.low, bars.high))
         caption = f"{spoken(found.labels[0])}: clear where it scores lowest, yellow where highest."
+    elif seen.features:
+        over = components_picture(seen.found, base, factor=seen.factor)
+        caption = "The first three principal components of the features as red, green and blue."
     else:
         lay_winners(over, found, seen.won)
         clear = "Background is left clear, and so is" if len(found.findings) < len(found.labels) else "Clear is"

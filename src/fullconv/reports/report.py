@@ -28,7 +28,8 @@ from fullconv.study.outcome import Outcome
 from fullconv.system.files import written_whole
 from fullconv.system.guard import guarded, is_url, reads, require_writable
 from fullconv.trust.agreement import CELLS, agreement
-from fullconv.viewer.classifier import is_same_image, options_of, part_of
+from fullconv.viewer.classifier import options_of
+from fullconv.viewer.origin import is_same_image, part_of
 
 SUFFIXES = (".html", ".htm")
 _NO_MODEL = "Not measured: no network was given to run crops with (--model); fullconv verify compares as many cells as you like."

@@ -12,6 +12,7 @@ from fullconv.exports.images import Overview, overviews
 from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap, Peak
 from fullconv.maps.labels import Named, classes_named
+from fullconv.render.components import FEATURES
 from fullconv.render.reduced import highest_of_blocks, winners_of_blocks
 from fullconv.results.layout import LEAST
 from fullconv.results.lazy import StoredScores
@@ -60,10 +61,19 @@ class Survey:
     shown: tuple[int, ...]
     won: tuple[Grid, Array, Array]
 
+    @property
+    def features(self) -> bool:
+        """Whether the scores are a layer's channels, of which none wins."""
+        return self.whole.score_kind == FEATURES
+
+    @property
+    def factor(self) -> int:
+        """Cells a side that are drawn as one."""
+        return _factor(self.found)
+
     def heat(self, index: int) -> tuple[Grid, Array]:
         """One class's scores on a grid that can be drawn: the highest of each block."""
-        factor = _factor(self.found)
-        return self.found.grid.coarser(factor), highest_of_blocks(self.found, index, factor)
+        return self.found.grid.coarser(self.factor), highest_of_blocks(self.found, index, self.factor)
 
     def histogram(self, index: int) -> Histogram | None:
         """Of one class; None where it has no numbers."""
@@ -148,7 +158,9 @@ def _factor(found: ClassMap) -> int:
 
 
 def _shown(found: ClassMap, every: list[Overview]) -> tuple[int, ...]:
-    """The classes of most cells: of a few all of them, else without background, or what is that where no card says."""
+    """The classes of most cells, of features none: of a few all of them, else without background, or what is that where no card says."""
+    if found.score_kind == FEATURES:
+        return ()
     order = sorted(found.findings, key=lambda i: -every[i].cells)
     if len(order) <= _SHOWN:
         return tuple(order)
