@@ -35,7 +35,7 @@ def as_mapped(record: Any) -> Selection | None:
     if not isinstance(asked, Mapping):
         return None
     bands, subdataset = asked.get("bands"), asked.get("subdataset")
-    whole = isinstance(bands, list | tuple) and all(isinstance(band, int) for band in bands)
+    whole = isinstance(bands, list | tuple) and all(isinstance(band, int | str) for band in bands)
     access = Access(subdataset=subdataset if isinstance(subdataset, str) else None)
     return Selection(bands=tuple(bands) if whole and bands else None, access=access)
 

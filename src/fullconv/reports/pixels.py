@@ -12,6 +12,7 @@ from PIL import Image
 from fullconv.errors import BadInput, FullconvError
 from fullconv.maps.classmap import ClassMap
 from fullconv.rasters.access import Access
+from fullconv.rasters.bandnames import places_of
 from fullconv.rasters.source import About
 from fullconv.render.pictured import as_mapped
 from fullconv.reports.pictures import flat
@@ -37,9 +38,11 @@ class Pixels:
             raise BadInput(
                 f"{self.name}: has {size[1]}×{size[0]} px, and the map is of an image of {own[1]}×{own[0]} px"
             )
-        select, plain = as_mapped(found.record), self._picture.plain
-        bands = plain.bands if select is None or select.bands is None else select.bands
-        fits = len(bands) in (1, 3) and max(bands) <= self._picture.about.bands
+        select, plain, about = as_mapped(found.record), self._picture.plain, self._picture.about
+        bands = plain.bands
+        if select is not None and select.bands is not None:
+            bands = places_of(select.bands, about.names, about.name)
+        fits = len(bands) in (1, 3) and min(bands) >= 1 and max(bands) <= about.bands
         self._look = Look(bands, plain.cut) if fits else plain
 
     @property
