@@ -10,6 +10,7 @@ from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
 from fullconv.cli.options import PICTURED, Input, Real, colours_option, json_option, overwrite_option, picture_options
 from fullconv.cli.terminal import note, print_json, tell, waiting
 
+_OPENS = {"qupath": "run it in QuPath, with the image open", "qgis": "QGIS takes it with the raster of its name"}
 _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas", "pca"]
 
 
@@ -44,13 +45,18 @@ _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas", "pca"]
     help="CRS of coordinates, such as EPSG:4326; image is the image's own. By default GeoJSON is in WGS84 and all else in the image's CRS; in pixels where "
     "the image has none.",
 )  # fmt: skip
+@option(
+    "--to", "program", group=OUTPUT, type=click.Choice(["qupath", "qgis"]), metavar="PROGRAM", brief="For qupath or qgis: with names and colours.",
+    help="Write what a program opens with names and colours: qupath, a .geojson with a script that imports it; qgis, a .tif of the winners, or of one class's "
+    "scores, with its style (.qml).",
+)  # fmt: skip
 @option("--partial", group=MAP, is_flag=True, help="Write what is there of a map that is not finished.")
 @option("--image", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that a picture is laid over.")
 @colours_option
 @picture_options
 @overwrite_option
 @json_option
-def command(results: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:
+def command(results: tuple[str, ...], out: str, program: str | None, as_json: bool, **options: Any) -> None:
     """Write maps (x.zarr or x.npz) in the format of another program.
 
     .tif holds scores, or winners with colours and names; .ome.tif scores, as QuPath opens them; .geojson, .gpkg and .fgb regions, winners, peaks
@@ -65,12 +71,21 @@ def command(results: tuple[str, ...], out: str, as_json: bool, **options: Any) -
       fullconv export slide.zarr -o tumour.geojson --class tumour --threshold 0.8
       fullconv export features.zarr -o pca.png --image slide.svs
       fullconv export a.zarr b.zarr -o areas.csv --what areas
+      fullconv export slide.zarr -o slide.geojson --to qupath
     """
+    from fullconv.errors import BadInput
     from fullconv.exports.export import Asked, write
+    from fullconv.exports.programs import write_for
 
     asked = Asked(look={key: options.pop(key) for key in PICTURED}, **options)
+    beside = None
     with waiting(f"writing {out}"):
-        written = write(list(results), out, asked)
+        if program is None:
+            written = write(list(results), out, asked)
+        else:
+            if len(results) > 1:
+                raise BadInput("--to is of one map: write each by itself")
+            written, beside = write_for(results[0], out, program, asked)
     for text in written.notes:
         note(text)
     if as_json:
@@ -78,3 +93,5 @@ def command(results: tuple[str, ...], out: str, as_json: bool, **options: Any) -
         return
     count = "" if written.count is None else f": {written.count:,} {written.what}"
     tell(f"wrote {written.path}{count}")
+    if beside is not None:
+        tell(f"wrote {beside}: {_OPENS[str(program)]}")
