@@ -79,6 +79,7 @@ def test_what_decides_is_asked_of_outputs_alone(model: Model, tmp_path: Path) ->
         "blame": lambda how: fullconv.blame(model, PIXELS, **how),
         "agreement": lambda how: fullconv.agreement(model, PIXELS, found, **how),
         "adapt": lambda how: fullconv.adapt(model, [PIXELS], **how),
+        "a report tells": lambda how: fullconv.report(found, tmp_path / "x.html"),
         "run counts": lambda how: fullconv.run(model, [PIXELS], tmp_path, **how),
     }
     for told, call in calls.items():
@@ -163,6 +164,10 @@ def test_commands_take_a_layer(run: Run, net: tuple[Path, Path], image: Path, tm
         "2",
         "2",
     ]
+    table = run("map", *how, "-o", tmp_path / "x.npz", "--summary", tmp_path / "x.csv")
+    assert table.status == 2
+    assert "counts what wins" in table.err
+    assert run("compare", tmp_path / "f.zarr", tmp_path / "f.zarr").status == 2
     wrong = run("map", *how, "-o", tmp_path / "x.npz", "--fail-if", "2 > 3")
     assert wrong.status == 2
     assert "no rule" in wrong.err

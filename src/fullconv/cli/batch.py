@@ -26,6 +26,8 @@ def table_at(path: str | None, mapper: Mapper, *, goes_on: bool = False) -> Imag
         return None
     if Path(path).suffix.lower() != ".csv":
         raise BadInput(f"{path}: the table of images is written as .csv; name it so")
+    if mapper.features:
+        raise BadInput(f"{path}: a table of images counts what wins, and of a layer's features (--head) nothing does")
     chosen = mapper.classes or range(len(mapper.labels))
     return ImageTable(Path(path), [mapper.labels[i] for i in chosen], goes_on=goes_on)
 

@@ -33,12 +33,8 @@ _HOW = (
     "preprocess", "labels", "colours", "by", "stride", "finer", "output", "activation", "runtime", "precision", "batch", "trust", "allow_remote",
     "subdataset", "level", "mpp", "bands", "nodata", "missing", "where", "on_error", "confirm",
 )  # fmt: skip
-_STORED = {
-    "keep": "all",
-    "stored": "float32",
-    "scheduler": None,
-    "device_memory": None,
-}  # what a store alone has, and what it is where nobody asks
+# What a store alone has, and what it is where nobody asks.
+_STORED = {"keep": "all", "stored": "float32", "scheduler": None, "device_memory": None}
 _CALLED = {"keep": "--keep", "stored": "--dtype", "scheduler": "--dask", "device_memory": "--device-memory"}
 
 
@@ -92,7 +88,7 @@ class Mapper:
         self._name = name
         self._print: str | None = None
         self.model: Model = options["model"]()
-        self._features = at_layer(self.model, options["output"]) is not self.model
+        self.features = at_layer(self.model, options["output"]) is not self.model
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         if threshold is None and name is not None:
             advice = advice_of(self.model, self.labels, options["output"], options["activation"])
@@ -287,7 +283,7 @@ class Mapper:
     def _compared(self, image: str, result: ClassMap) -> Agreement | None:
         """Some cells held against their crops: of the first image, and where that is less work than the map."""
         first, self._first = self._first, False
-        if self._features or not self._options.get("verify", False):
+        if self.features or not self._options.get("verify", False):
             return None
         return compared(self.model, image, result, self._memory, self._how(), always=first)
 

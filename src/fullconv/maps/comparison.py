@@ -16,6 +16,7 @@ from fullconv.maps.labels import classes_named
 from fullconv.maps.shared import Shared
 from fullconv.maps.shown import png_of
 from fullconv.maps.summary import image_name
+from fullconv.render.components import FEATURES
 from fullconv.system.guard import guarded, reads
 from fullconv.system.notebook import as_html, counted
 
@@ -191,6 +192,9 @@ def _opened(given: Result, number: int, partial: bool) -> tuple[str, ClassMap]:
 def _compared(
     names: tuple[str, str], first: ClassMap, second: ClassMap, classes: str | int | None, threshold: float | None
 ) -> Comparison:
+    for name, found in zip(names, (first, second), strict=True):
+        if found.score_kind == FEATURES:
+            raise BadInput(f"{name}: is of a layer's features, which win nothing; maps of scores are compared")
     if first.grid.image != second.grid.image:
         sizes = [f"{found.grid.image[1]}×{found.grid.image[0]}" for found in (first, second)]
         raise BadInput(

@@ -35,6 +35,7 @@ def at_layer(model: Model, output: str | None) -> Model:
 
 def require_for_features(options: Mapping[str, Any]) -> None:
     """BadInput where something is asked for that only classes have."""
+    require_no_activation(options.get("activation", "auto"))
     for key, (refused, why) in _OF_CLASSES.items():
         if options.get(key) == refused:
             raise BadInput(f"{key} {refused}: of a layer's features {why}")

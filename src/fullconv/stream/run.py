@@ -16,7 +16,7 @@ from fullconv.loading import load
 from fullconv.maps.carded import activation_of, advice_of, as_trained, colours_in
 from fullconv.maps.classmap import ClassMap, class_index
 from fullconv.maps.colours import Given
-from fullconv.maps.features import at_layer, require_for_features, require_no_activation
+from fullconv.maps.features import at_layer, require_for_features
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.ways import By, Finer, class_labels
 from fullconv.model import Model
@@ -89,8 +89,7 @@ def job_of(
     """A job from what a user says; what is wrong is told before any work."""
     asked_of = at_layer(model, output)
     if asked_of is not model:
-        require_for_features({"keep": keep, "stored": stored, "confirm": confirm})
-        require_no_activation(activation)
+        require_for_features({"keep": keep, "stored": stored, "confirm": confirm, "activation": activation})
     names = class_labels(model, labels, output, by)
     kept = kept_classes(names, keep)
     advice = advice_of(model, names, output, activation)
