@@ -32,26 +32,28 @@ class Pixels:
             BadInput: it cannot be opened, or is of another size than the map's.
         """
         self._picture = Picture(image, access)
-        size, own = self._picture.about.size, found.grid.image
-        if size != own:
+        try:
+            self._look = self._as_mapped(found)
+        except BadInput:
             self.close()
+            raise
+
+    def _as_mapped(self, found: ClassMap) -> Look:
+        """The bands that a map was made of, where they can be seen, else the first ones."""
+        about, own, plain = self._picture.about, found.grid.image, self._picture.plain
+        if about.size != own:
             raise BadInput(
-                f"{self.name}: has {size[1]}×{size[0]} px, and the map is of an image of {own[1]}×{own[0]} px"
+                f"{about.name}: has {about.size[1]}×{about.size[0]} px, and the map is of an image of {own[1]}×{own[0]} px"
             )
-        select, plain, about = as_mapped(found.record), self._picture.plain, self._picture.about
-        bands = plain.bands
+        select, bands = as_mapped(found.record), plain.bands
         if select is not None and select.bands is not None:
             bands = places_of(select.bands, about.names, about.name)
         fits = len(bands) in (1, 3) and min(bands) >= 1 and max(bands) <= about.bands
-        self._look = Look(bands, plain.cut) if fits else plain
+        return Look(bands, plain.cut) if fits else plain
 
     @property
     def about(self) -> About:
         return self._picture.about
-
-    @property
-    def name(self) -> str:
-        return self.about.name
 
     def whole(self, longest: int) -> Image.Image | None:
         """All of it, about so many pixels a side; None where that is too much to read, or does not decode."""
