@@ -16,7 +16,7 @@ import click
 from fullconv.cli.compared import compared
 from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
-from fullconv.cli.places import peaks_of, require_numbers, tell_map, tell_peaks
+from fullconv.cli.places import note_raw, peaks_of, require_numbers, tell_map, tell_peaks
 from fullconv.cli.reading import bytes_of, numbers_of
 from fullconv.cli.terminal import complain, note, noted_once, print_event, progress, tell, waiting
 from fullconv.cli.watching import watching
@@ -84,15 +84,15 @@ class Mapper:
         from fullconv.maps.rules import Rule
         from fullconv.maps.ways import class_labels
 
-        self._options, self._threshold, self._as_json, self._renews = options, threshold, as_json, renews
-        self._name = name
+        self._options, self._name, self._as_json, self._renews = options, name, as_json, renews
         self._print: str | None = None
         self.model: Model = options["model"]()
-        self.features = at_layer(self.model, options["output"]) is not self.model
+        asked = at_layer(self.model, options["output"])
+        self.features = asked is not self.model
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         if threshold is None and name is not None:
-            advice = advice_of(self.model, self.labels, options["output"], options["activation"])
-            self._threshold = threshold = advice.threshold
+            threshold = advice_of(asked, self.labels, options["output"], options["activation"]).threshold
+        self._threshold = threshold
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])
         self._device_memory = bytes_of(options["device_memory"], "--device-memory")
@@ -102,7 +102,7 @@ class Mapper:
         self.rules = [Rule.parse(text, self.labels) for text in options["fail_if"]]
         require_numbers(self.model, {**options, "threshold": threshold}, self.rules)
         if options["preprocess"] is None and self.model.preprocess is None:
-            _note_raw(self.model)
+            note_raw(self.model)
 
     def require(self, target: Target) -> None:
         """BadInput, before the work, where options and output do not go together, or a file must not be written."""
@@ -390,9 +390,3 @@ class Mapper:
                 {"label": p.label, "score": p.score, "row": p.row, "col": p.col, "box": list(p.box)} for p in peaks
             ],
         }
-
-
-def _note_raw(model: Model) -> None:
-    if model.graph.image is not None:
-        colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
-        note(f"no --preprocess given: pixels go in raw, {colours}")

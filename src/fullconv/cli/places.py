@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from fullconv.cli.terminal import say, tell
+from fullconv.cli.terminal import note, say, tell
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap, Peak
@@ -35,6 +35,13 @@ def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Ru
         least_score(kind, options["threshold"])
     for rule in rules:
         rule.require(kind)
+
+
+def note_raw(model: Model) -> None:
+    """Of a network whose pixels nobody says how to put in."""
+    if model.graph.image is not None:
+        colours = "RGB on 0..255" if model.image_shape[0] == 3 else "0..255"
+        note(f"no --preprocess given: pixels go in raw, {colours}")
 
 
 def tell_map(result: ClassMap, image: str) -> None:

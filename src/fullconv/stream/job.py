@@ -16,7 +16,7 @@ from fullconv.maps.ways import By, Finer, Way, way_over
 from fullconv.model import Model
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection
-from fullconv.render.palette import Rgb
+from fullconv.render.palette import Rgb, spelt
 from fullconv.results.advice import Advice
 from fullconv.results.encoding import STORED, Stored
 from fullconv.results.statement import Statement
@@ -86,6 +86,12 @@ class Job:
     def kept(self) -> tuple[int, ...]:
         """Classes whose scores are stored, by index; of top1 none by itself."""
         return self.keep if isinstance(self.keep, tuple) else tuple(range(len(self.labels)))
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a store says of its classes beside their scores: nothing that is computed depends on it."""
+        own = {place: self.colours[i] for place, i in enumerate(self.kept) if i in self.colours}
+        return {"colours": spelt(own), "advice": self.advice.of(self.kept)}
 
     def way(self, model: Model, notes: Callable[[str], None] = lambda note: None) -> Way:
         """How the model gets over the image; raises what ``way_over`` does."""

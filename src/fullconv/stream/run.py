@@ -24,7 +24,6 @@ from fullconv.rasters.access import Access
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import told_of
 from fullconv.rasters.view import Selection, View
-from fullconv.render.palette import spelt
 from fullconv.results.encoding import Stored
 from fullconv.results.layout import NO_CLASS
 from fullconv.results.places import storage_of
@@ -92,7 +91,7 @@ def job_of(
         require_for_features({"keep": keep, "stored": stored, "confirm": confirm, "activation": activation})
     names = class_labels(model, labels, output, by)
     kept = kept_classes(names, keep)
-    advice = advice_of(model, names, output, activation)
+    advice = advice_of(asked_of, names, output, activation)
     least = advice.threshold if confirm_threshold is None else confirm_threshold
     asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, least)
     if asked is not None and not isinstance(kept, str) and not set(asked.classes) <= set(kept):
@@ -196,7 +195,7 @@ def _map_raster(
         if restart and place.exists():
             Store.record_of(place)  # what is no result of fullconv is never replaced
         old = None if restart else _earlier(place, request)
-        said = _said(job)
+        said = job.said
         if old is not None and old.finished:
             if said != {key: getattr(old, key) for key in said}:
                 notes(f"{place.name}: is finished; its colours, threshold and background are now those of this command")
@@ -355,14 +354,8 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
         request=request, labels=tuple(job.labels[i] for i in job.kept), keep=keep, stored=job.stored, grid=plan.grid, tiles=plan.tiles,
         output=plan.way.output, by=job.by, exactness=plan.way.exactness, version=version.__version__, pixel_size=about.pixel_size,
         unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind, statement=job.statement,
-        **_said(job),
+        **job.said,
     )  # fmt: skip
-
-
-def _said(job: Job) -> dict[str, Any]:
-    """What a store says of its classes beside their scores: nothing that is computed depends on it."""
-    own = {place: job.colours[i] for place, i in enumerate(job.kept) if i in job.colours}
-    return {"colours": spelt(own), "advice": job.advice.of(job.kept)}
 
 
 class _Watch:
