@@ -42,7 +42,8 @@ export class ImageLayer {
     const [x, y] = [sight.x, sight.y];
     const [tall, wide] = this.span(level);
     const far = ([, row, col]: Spot): number => Math.hypot((row + 0.5) * tall - y, (col + 0.5) * wide - x);
-    this.tiles.want([...new Set([...wanted.sort((a, b) => far(a) - far(b)).map((spot) => this.key(spot)), ...this.coarsest()])]);
+    // The coarsest level is there at once, and is seen until the others are.
+    this.tiles.want([...new Set([...this.coarsest(), ...wanted.sort((a, b) => far(a) - far(b)).map((spot) => this.key(spot))])]);
     context.imageSmoothingEnabled = sight.zoom * ratio < 2;
     const missing = wanted.some((spot) => !this.tiles.peek(this.key(spot)));
     if (missing) for (let coarse = this.about.levels - 1; coarse > level; coarse--) this.paint(context, this.seen(coarse, screen), screen);

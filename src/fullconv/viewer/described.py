@@ -43,7 +43,7 @@ def of_result(shown: Shown, number: int) -> dict[str, Any]:
     """A result and its image."""
     exhibit = shown.exhibit(number)
     exhibit.look()
-    picture = shown.picture(number)
+    picture = shown.opened(number)
     image = None if picture is None else _image(picture, number)
     return {"result": _result(exhibit, shown.why_not(number)), "image": image}
 

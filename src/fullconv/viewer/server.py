@@ -266,6 +266,14 @@ def _told(work: Callable[[], Response]) -> Response:
         return _error(str(error), 409)
     except MemoryError:
         return _error("out of memory", 503)
+    except (
+        ArithmeticError,
+        LookupError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:  # a store of strangers that no check foresaw
+        return _error(f"cannot be read: {error!r}"[:300], 500)
 
 
 def _json(data: Any) -> Response:

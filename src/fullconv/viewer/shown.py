@@ -6,8 +6,9 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Event, Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from fullconv.errors import BadInput, FullconvError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _OPEN = 12  # results that stay open
 _PICTURES = 3  # images that stay open
+_FIRST = 1.5  # seconds that belong to what is seen first, before the bytes of an image are looked through
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
 _ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
@@ -59,7 +61,7 @@ class Shown:
         self._differences: dict[tuple[int, int], tuple[tuple[int, int], Difference]] = {}
         self._asked: dict[int, tuple[int, Classifier]] = {}
         self._asking = Lock()
-        self._pool = ThreadPoolExecutor(1)
+        self._pool, self._closing = ThreadPoolExecutor(1), Event()
         self._same: dict[int, Future[bool | None]] = {}
         self._kept: dict[int, Verdicts] = {}
         self.is_study = self.catalogue.is_study
@@ -67,7 +69,7 @@ class Shown:
             about = {self._of(self.exhibit(i)) for i in range(len(self.catalogue.entries))}
             self.is_study = len(about) > 1
             for i in range(len(self.catalogue.entries)):
-                self.picture(i)
+                self.opened(i)
 
     @staticmethod
     def _of(exhibit: Exhibit) -> tuple[Any, ...]:
@@ -146,9 +148,17 @@ class Shown:
                 raise BadInput(
                     f"{path}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
                 )
-            if number not in self._same:
-                self._same[number] = self._pool.submit(self._is_same, exhibit, found)
             return found
+
+    def opened(self, number: int) -> Picture | None:
+        """The image of a result that is looked at by now: what is seen first is made ready, and then whether it is the map's own is found out."""
+        found = self.picture(number)
+        with self._lock:
+            if found is not None and number not in self._same:
+                exhibit = self.exhibit(number)
+                self._pool.submit(_ready, found)
+                self._same[number] = self._pool.submit(self._is_same, exhibit, found)
+        return found
 
     def why_not(self, number: int) -> str:
         """Why the classifier cannot be asked of a result's cells; empty where it can."""
@@ -178,7 +188,7 @@ class Shown:
         path, why_not = self.image_of(number), self.why_not(number)
         if path is None or self._model is None or why_not:
             raise BadInput(why_not)
-        self.picture(number)
+        self.opened(number)
         exhibit = self.exhibit(number)
         with self._asking:
             if self._same[number].result() is not True:  # waits for it
@@ -192,6 +202,7 @@ class Shown:
         return self._kept.setdefault(number, Verdicts(self.catalogue.entries[number].source))
 
     def close(self) -> None:
+        self._closing.set()
         self._pool.shutdown(wait=True)
         with self._lock:
             for picture in self._pictures.values():
@@ -202,8 +213,15 @@ class Shown:
         record = exhibit.found.record
         if record is None:
             return None
+        self._closing.wait(_FIRST)
         about = picture.about
         try:
             return is_same_image(record.request, picture.image, about.size, about.bands, self._access.subdataset)
         except (OSError, FullconvError):
             return None
+
+
+def _ready(picture: Picture) -> None:
+    """Make what is seen first while the browser still starts: libraries are loaded by their first use."""
+    with suppress(FullconvError, OSError, MemoryError, ValueError):  # whoever asks for it is told
+        picture.overview()
