@@ -6,6 +6,7 @@
     a block of cells as channels: view, permute, reshape   ->   pixel_unshuffle, and the channels in that order
     a convolution with a kernel mixed for each image    ->   the mix of what each expert says
     softmax over positions, and a sum weighted by it       ->   mean(x · eᵃ) / mean(eᵃ)
+    a fused transformer layer    ->   its parts
 
 The module that is read keeps its meaning; only its graph is spelt otherwise.
 """
@@ -23,6 +24,7 @@ from fullconv.formats.torch.conditional import mixed
 from fullconv.formats.torch.module import PATH, about_mean, below_peak
 from fullconv.formats.torch.operators import Call
 from fullconv.formats.torch.shapes import Known, is_size
+from fullconv.formats.torch.transformer import RESPELT as TRANSFORMERS
 from fullconv.graph.axes import Axes, AxesError, size_of
 
 aten = torch.ops.aten
@@ -274,4 +276,5 @@ _RESPELT: dict[Any, Callable[[_Writer, Call], fx.Node | None]] = {
     aten.view.default: _viewed,
     aten.matmul.default: _weighted,
     aten.einsum.default: _einsum,
+    **TRANSFORMERS,
 }

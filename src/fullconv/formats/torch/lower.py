@@ -32,6 +32,7 @@ _MOVES = (
     "Stack",
     "Expand",
 )
+_OTHER = WIDE + 1  # images, of which a form that holds for any number of them is the same
 _TIMES = (2, 3)  # another size, in training sizes: what is lowered alike for both holds for any
 
 
@@ -49,6 +50,8 @@ def lower(net: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Lowered:
     if known is None:
         raise BadInput(f"{net.source}: inputs of {wanted} do not go through the network")
     bound = _lowered(net, known)
+    if net.batch is None:
+        _require_any_batch(net, bound, _known(net, wanted, _OTHER))
     return replace(bound, inputs=wanted, any_size=False, free=())
 
 
@@ -61,7 +64,7 @@ def _for_any_size(net: TorchNet) -> Lowered | None:
 
 def _made_for_any_size(net: TorchNet) -> Lowered | None:
     here = _lowered(net, net.known)
-    other = _known(net, {name: _larger(axes) for name, axes in net.inputs.items()})
+    other = _known(net, {name: _larger(axes) for name, axes in net.inputs.items()}, _OTHER)
     if other is None or not _same(here, _lowered(net, other)):
         return None
     axes = next(iter(net.inputs.values()))
@@ -75,11 +78,18 @@ def _larger(axes: Axes) -> tuple[int, ...]:
     return tuple(size * times.get(i, 1) for i, size in enumerate(axes.shape))
 
 
-def _known(net: TorchNet, shapes: Mapping[str, Sequence[int]]) -> Known | None:
+def _require_any_batch(net: TorchNet, bound: Lowered, other: Known | None) -> None:
+    """CannotRun where a form holds for the number of images alone that it was made at."""
+    if other is None or not _same(bound, _lowered(net, other)):
+        reason = "its form follows the number of images; run it with --runtime torch"
+        raise CannotRun(f"{net.source}: cannot be run by ONNX Runtime", [Refusal(net.source, reason)])
+
+
+def _known(net: TorchNet, shapes: Mapping[str, Sequence[int]], images: int = WIDE) -> Known | None:
     """What is known of the values for inputs of other shapes; None where these do not go through."""
     try:
         with quiet():
-            return learn(net.module, {name: (net.batch or WIDE, *shape[1:]) for name, shape in shapes.items()})
+            return learn(net.module, {name: (net.batch or images, *shape[1:]) for name, shape in shapes.items()})
     except Exception:  # whatever the operators say of sizes that they do not take
         return None
 

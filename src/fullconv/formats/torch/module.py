@@ -115,7 +115,7 @@ class _Build:
             raise BadInput(f"the tensor {name!r} has a name with quotes or control characters; rename its layer")
         holder, leaf = _holder(self.root, name)
         if not hasattr(holder, leaf):
-            if is_parameter:
+            if is_parameter or value.requires_grad:  # of a script that was converted all are buffers
                 holder.register_parameter(leaf, value if isinstance(value, nn.Parameter) else nn.Parameter(value))
             else:
                 holder.register_buffer(leaf, value.detach() if not persistent else value, persistent=persistent)
@@ -133,6 +133,8 @@ class _Build:
         new = self.graph.node_copy(node, lambda n: self.env[n])
         new.meta = {PATH: _path(node)}
         self.env[node] = new
+        if node.target is aten.convolution.default:
+            _name_convolution(new, node.args[1])
         self._train_again(new)
         self._plain(node, new)
 
@@ -203,6 +205,18 @@ class _Build:
             if spec.kind is OutputKind.USER_OUTPUT
         ]
         self.graph.output(kept[0] if len(kept) == 1 else tuple(kept))
+
+
+def _name_convolution(node: fx.Node, weight: Any) -> None:
+    """A convolution as a trace or a decomposition writes it, under the name that a module's has."""
+    if weight.meta["val"].ndim != 4:
+        return
+    x, weight, bias, stride, padding, dilation, transposed, more, groups = node.args
+    if transposed:
+        node.target = aten.conv_transpose2d.input
+        node.args = (x, weight, bias, stride, padding, more, groups, dilation)
+    else:
+        node.target, node.args = aten.conv2d.default, (x, weight, bias, stride, padding, dilation, groups)
 
 
 def _same_kind(node: fx.Node) -> bool:

@@ -63,7 +63,6 @@ def _program(script: Any, itself: Any, shape: Shape, path: Path) -> tuple[Export
         try:
             with quiet(), torch.no_grad():
                 program, any_batch = way(script, images, path)
-                program = _plain(program)
                 _require_fixed(program, path)
             _hold(itself, program, images if any_batch else images[:1], path)
             return program, any_batch
@@ -88,15 +87,17 @@ def _settle_sizes(script: Any, image: torch.Tensor) -> None:
     numbers = _taken_out(counted)
     if not numbers:
         return
-    for node in numbers:
-        counted.registerOutput(node.output())
+    tuples = counted.create("prim::TupleConstruct", [node.output() for node in numbers])
+    whole = torch._C.IntType.get()
+    tuples.output().setType(torch._C.TupleType([whole] * len(numbers)))
+    counted.appendNode(tuples)
+    counted.registerOutput(tuples.output())
     try:
         with quiet(), torch.no_grad():
             found = torch._C._create_function_from_graph("sizes", counted)(script, image)
     except Exception:  # they stay, and what cannot be read of them is told
         return
-    values = found if isinstance(found, tuple) else (found,)
-    for node, value in zip(_taken_out(graph), values, strict=True):
+    for node, value in zip(_taken_out(graph), found, strict=True):
         with graph.insert_point_guard(node):
             node.output().replaceAllUsesWith(graph.insertConstant(value))
 
@@ -145,20 +146,6 @@ def _followed(script: Any, images: torch.Tensor, path: Path) -> tuple[ExportedPr
     module.recompile()
     _, *shape = images.shape
     return export_module(module, (shape[0], shape[1], shape[2]), str(path))
-
-
-def _plain(program: ExportedProgram) -> ExportedProgram:
-    """Convolutions as a trace writes them, under the names that modules' have."""
-    for node in program.graph.nodes:
-        if node.target is aten.convolution.default and node.args[1].meta["val"].ndim == 4:
-            x, weight, bias, stride, padding, dilation, transposed, more, groups = node.args
-            if transposed:
-                node.target = aten.conv_transpose2d.input
-                node.args = (x, weight, bias, stride, padding, more, groups, dilation)
-            else:
-                node.target, node.args = aten.conv2d.default, (x, weight, bias, stride, padding, dilation, groups)
-    program.graph_module.recompile()
-    return program
 
 
 def _require_fixed(program: ExportedProgram, path: Path) -> None:

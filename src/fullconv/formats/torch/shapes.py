@@ -61,8 +61,9 @@ class _Recorder(fx.Interpreter):
             self.kinds[n] = kind_of(found)
             if found.dtype in _NARROW:
                 self.narrow.add(n)
-        elif isinstance(found, tuple | list) and all(isinstance(part, torch.Tensor) for part in found):
-            self.shapes[n] = tuple(tuple(int(size) for size in part.shape) for part in found)
+        elif isinstance(found, tuple | list) and (not found or isinstance(found[0], torch.Tensor)):
+            # Beside its answer an operator may give none, or numbers.
+            self.shapes[n] = tuple(tuple(map(int, p.shape)) if isinstance(p, torch.Tensor) else () for p in found)
             if found:
                 self.kinds[n] = kind_of(found[0])
         elif isinstance(found, int) and not isinstance(found, bool):

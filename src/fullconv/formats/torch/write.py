@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -50,6 +51,8 @@ def _write_onnx(net: TorchNet, path: Path, approve: Approve) -> Path:
     lowered = lower(net, {})
     if net.is_cast and not lowered.any_size:
         raise BadInput(f"{path}: as ONNX the network holds for one size only; write .pt2")
+    if not lowered.any_size and net.batch is None:  # of one size, and of any batch
+        lowered = replace(lowered, any_size=True, free=(0,))
     size = sum(array.nbytes for array in lowered.weights.values())
     if size >= _LARGEST:
         raise BadInput(f"{path}: its weights are {size / 1e9:.1f} GB, more than one ONNX file holds; write .pt2")

@@ -1,6 +1,15 @@
 """ATen operators, each spelt in ONNX's words: one function an operator serves the rules on axes and the engine alike."""
 
-from fullconv.formats.torch.operators import elementwise, layout, linear, normalization, reduce, truth, window
+from fullconv.formats.torch.operators import (
+    attention,
+    elementwise,
+    layout,
+    linear,
+    normalization,
+    reduce,
+    truth,
+    window,
+)
 from fullconv.formats.torch.operators.call import OPERATORS, Call, Emitter, NotLowered, Record, Spelling, Unspelt
 
 __all__ = [
@@ -11,6 +20,7 @@ __all__ = [
     "Record",
     "Spelling",
     "Unspelt",
+    "attention",
     "elementwise",
     "layout",
     "linear",

@@ -9,6 +9,8 @@ from torch import fx
 
 from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
 
+_END = 2**31 - 1
+
 
 @spells("view", "reshape", "_unsafe_view", "view_copy", reads="self size shape", kinds="any")
 def view(call: Call) -> Spelling:
@@ -27,8 +29,7 @@ def view(call: Call) -> Spelling:
     "unflatten.int",
     "reshape_as",
     "view_as",
-    reads="self dim start_dim end_dim",
-    harmless="sizes other",  # the output's shape says them
+    reads="self dim start_dim end_dim sizes other",
     kinds="any",
 )
 def reshape(call: Call) -> Spelling:
@@ -41,10 +42,7 @@ def reshape(call: Call) -> Spelling:
         def emit(b: Emitter, v: str) -> str:
             if start == 1 and end == call.rank(x) - 1:
                 return b.op("Flatten", v, axis=1)
-            shape = b.op("Shape", v)
-            parts = [b.op("Slice", shape, b.ints(0), b.ints(start)), b.ints(-1)]
-            parts.append(b.op("Slice", shape, b.ints(end + 1), b.ints(call.rank(x))))
-            return b.op("Reshape", v, b.op("Concat", *parts, axis=0))
+            return _between(b, v, start, b.ints(-1), call.rank(x) - end - 1)
     elif "unsqueeze" in name:
         axis = int(call["dim"]) % len(out)
         kind, named = "Unsqueeze", {"axes": [axis]}
@@ -59,12 +57,26 @@ def reshape(call: Call) -> Spelling:
 
         def emit(b: Emitter, v: str) -> str:
             return b.op("Squeeze", v, b.ints(*gone)) if gone else v
+    elif "unflatten" in name:
+        axis = int(call["dim"]) % call.rank(x)
+
+        def emit(b: Emitter, v: str) -> str:
+            return _between(b, v, axis, b.sizes(call["sizes"]), call.rank(x) - axis - 1)
     else:
 
         def emit(b: Emitter, v: str) -> str:
-            return b.op("Reshape", v, b.ints(-1, *out[1:]))
+            return b.op("Reshape", v, b.op("Shape", b.value(call["other"], call.kind(call["other"]))))
 
     return Spelling(kind, (x,), named, emit)
+
+
+def _between(b: Emitter, x: str, before: int, sizes: str, behind: int) -> str:
+    """So many axes as they are, others of these sizes, and so many as they are."""
+    if not behind:
+        return b.op("Reshape", x, b.op("Concat", b.ints(*[0] * before), sizes, axis=0) if before else sizes)
+    shape = b.op("Shape", x)
+    tail = b.op("Slice", shape, b.ints(-behind), b.ints(_END))
+    return b.op("Reshape", x, b.op("Concat", b.op("Slice", shape, b.ints(0), b.ints(before)), sizes, tail, axis=0))
 
 
 @spells(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import fx
-
 from fullconv.formats.torch.module import channel_conv1d
 from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, Unspelt, own, spells, unwritten
 
@@ -41,15 +39,6 @@ def matmul(call: Call) -> Spelling:
     """A product; with a constant matrix on the right a linear layer."""
     left, right = (call[name] for name in ("self", "mat2" if "mat2" in call else "other"))
     return Spelling("MatMul", (left, right))
-
-
-@spells(
-    "scaled_dot_product_attention", reads="query key value attn_mask", harmless="dropout_p is_causal scale enable_gqa"
-)  # attention is refused whatever they are
-def attention(call: Call) -> Spelling:
-    """Attention, which reads every position at every other."""
-    given = tuple(v for v in (call[k] for k in ("query", "key", "value", "attn_mask")) if isinstance(v, fx.Node))
-    return Spelling("Attention", given, emit=unwritten)
 
 
 @spells("conv1d", reads="input weight bias stride padding dilation", harmless="groups")  # one channel has one group
