@@ -170,7 +170,7 @@ def test_time_left_counts_work_and_not_tiles(model: Model, image: np.ndarray, tm
 
 
 def test_a_run_that_goes_on_gives_the_same_bytes(tmp_path: Path, islands: str) -> None:
-    image = runs.picture(tmp_path / "image.npy", HEIGHT * 2, WIDTH)
+    image = runs.picture(tmp_path / "image.npy", HEIGHT * 3 // 2, WIDTH * 3 // 2)
     how = ("--where", islands, "--runtime", "onnxruntime")
 
     def whole(out: str) -> None:
