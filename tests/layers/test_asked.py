@@ -79,7 +79,6 @@ def test_what_decides_is_asked_of_outputs_alone(model: Model, tmp_path: Path) ->
         "blame": lambda how: fullconv.blame(model, PIXELS, **how),
         "agreement": lambda how: fullconv.agreement(model, PIXELS, found, **how),
         "adapt": lambda how: fullconv.adapt(model, [PIXELS], **how),
-        "a report tells": lambda how: fullconv.report(found, tmp_path / "x.html"),
         "run counts": lambda how: fullconv.run(model, [PIXELS], tmp_path, **how),
     }
     for told, call in calls.items():

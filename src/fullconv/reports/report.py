@@ -18,7 +18,6 @@ from fullconv.maps.labels import Named
 from fullconv.maps.summary import image_name
 from fullconv.model import Model
 from fullconv.rasters.access import Access
-from fullconv.render.components import FEATURES
 from fullconv.render.pictured import as_mapped
 from fullconv.reports.one import Subject, page_of_result
 from fullconv.reports.pixels import Pixels
@@ -81,10 +80,6 @@ def report(
             _refuse_for_study(image=image, model=model, classes=classes, threshold=threshold)
             return written(target, page_of_study(Path(result), target.parent, title))
         found, access = result if isinstance(result, ClassMap) else ClassMap.load(result), Access(trust, allow_remote)
-        if found.score_kind == FEATURES:
-            raise BadInput(
-                f"{target}: a report tells what wins where, and of a layer's features nothing does; their picture is fullconv export --what pca"
-            )
         network = None if model is None else load(model)
         if network is not None:
             reads(*network.files)
