@@ -259,7 +259,7 @@ def test_crops_of_a_network_that_cannot_be_cast(tmp_path: Path) -> None:
     """What attends to the whole of its crop still gets a map of any size, crop by crop."""
     torch.manual_seed(0)
     model = load(nets.REFUSED["attention"][0]().eval(), input_shape=nets.SHAPE)
-    image = pictures.scene(90, 70)
+    image = pictures.scene(300, 260)  # so large that a megabyte, which budgets are told in, does not hold it
     how = {"by": "crops", "stride": 8, "preprocess": "unit"}
     found = map_raster(model, image, tmp_path / "x.zarr", memory=_least(model, image, **how), **how)
     assert len(found.record.tiles) > 1

@@ -12,11 +12,14 @@ from fullconv.model import Model
 from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.footprint import footprint
 from fullconv.runtimes.lowered import Lowered
+from fullconv.runtimes.runtime import Precision, chosen
 from fullconv.tiling.memory import graph_bytes
 
 _COMPILED = 24 << 20  # bytes of a network that OpenVINO compiled, without its weights
 _KEPT, _COMPILING = 2, 5.5  # copies of these that it holds, and that it takes while it compiles
 _SCRATCH = 1.15  # what a run takes, for what ONNX Runtime's does
+BETWEEN = 1.25  # times what lives at once, where PyTorch's pieces lie with room between them on the processor: measured 1.1 to 1.2
+_KERNELS = 40 << 20  # bytes of what PyTorch loads and makes with the first tile there
 _COPIES = 4  # of the scores, that a softmax or sigmoid holds
 
 
@@ -26,12 +29,12 @@ def turns(model: Model) -> bool:
     return image is not None and model.graph.values[image].channel_axis != 1
 
 
-def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], int]:
-    """Predicted bytes of a run, as a function of its input's shape (N, C, H, W)."""
+def engine_bytes(way: Way, asked: str, precision: Precision = "fp32") -> Callable[[tuple[int, int, int, int]], int]:
+    """Predicted bytes of a run by the engine that is asked for, or that ``auto`` takes, as a function of its input's shape (N, C, H, W)."""
     model, graph = way.model, way.model.graph
     image = graph.image
     assert image is not None, "a network with cells has an image"
-    engine = Engine.of(asked).engine
+    engine = chosen(Engine.of(asked), precision)
     runtime = "torch" if engine == "torch" else "onnxruntime"
     axes = graph.values[image]
     classes = prod(graph.values[way.output].shape[1:])  # at training size: no fewer
@@ -47,6 +50,12 @@ def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], 
     def lowered(shape: tuple[int, ...]) -> Lowered:
         return model.lowered({image: shape})
 
+    def rules(found: int, own: Lowered) -> int:
+        if engine == "openvino":
+            return _by_openvino(found, own)
+        on_processor = Engine.of(asked).kind in (None, "cpu")
+        return int(BETWEEN * found) + _KERNELS if engine == "torch" and on_processor else found
+
     def measure(shape: tuple[int, int, int, int]) -> int:
         try:
             own = lowered(axes.shape)
@@ -56,7 +65,7 @@ def engine_bytes(way: Way, asked: str) -> Callable[[tuple[int, int, int, int]], 
         except CannotRun:  # its own framework runs it
             found = None
         if found is not None:
-            return _by_openvino(found, own) if engine == "openvino" else found
+            return rules(found, own)
         return (graph_bytes(graph, way.output, (shape[2], shape[3])) + activated((shape[2], shape[3]))) * shape[0]
 
     return measure

@@ -53,7 +53,7 @@ def rim(reach: Reach, step: int, crop: int) -> int:
 def crops_bytes(crops: Way, job: Job) -> int:
     """What a run of the untouched network takes, beside the one that makes the map."""
     shape = (job.batch, *crops.model.image_shape)
-    return engine_bytes(crops, job.runtime)(shape) + 4 * int(np.prod(shape))
+    return engine_bytes(crops, job.runtime, PRECISION)(shape) + 4 * int(np.prod(shape))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
 _WITH_ONNX = 216 << 20  # the same where ONNX files are read
-_WITH_TORCH = 432 << 20  # the same where PyTorch is loaded
+_WITH_TORCH = 480 << 20  # the same where PyTorch is loaded
 _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold at most
 _USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
@@ -321,7 +321,7 @@ def _cost(
     batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0
 
-    engine = engine_bytes(way, job.runtime)
+    engine = engine_bytes(way, job.runtime, job.precision)
     usual = why_usual(job, way, view.channels)
     if usual is not None and job.device_memory is not None:
         raise BadInput(f"--device-memory (device_memory=) is not planned here: {usual}; leave it out")
@@ -362,11 +362,15 @@ def _planned_base(model: Model, now: int, beside: Sequence[Model] = ()) -> int:
     Args:
         beside: networks that run too.
     """
-    weights = _weights(model) + sum(_BESIDE * _weights(each) for each in beside) / _WEIGHTS
     loaded = sys.modules
     process = _WITH_TORCH if "torch" in loaded else _WITH_ONNX if "onnx_ir" in loaded else _PROCESS
-    usual = int(process + _THREADS + _WEIGHTS * weights)
+    usual = process + _THREADS + int(_WEIGHTS * _weights(model)) + sum(map(beside_bytes, beside))
     return usual if now <= usual else -(-now // _QUANTUM) * _QUANTUM
+
+
+def beside_bytes(model: Model) -> int:
+    """What a network's weights take that runs too, beside the one that makes the map."""
+    return int(_BESIDE * _weights(model))
 
 
 def _weights(model: Model) -> int:

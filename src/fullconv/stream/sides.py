@@ -30,7 +30,7 @@ from fullconv.rasters.view import View
 from fullconv.stream.confirm import PRECISION
 from fullconv.stream.door import Loaded
 from fullconv.stream.job import Job
-from fullconv.stream.plan import StreamPlan, default_budget, plan_stream
+from fullconv.stream.plan import StreamPlan, beside_bytes, default_budget, plan_stream
 from fullconv.stream.processor import values_of
 from fullconv.stream.sample import Cell, near
 from fullconv.stream.spoiled import read_around
@@ -169,8 +169,9 @@ class Crops:
             BadInput: not one has.
         """
         run = engine_bytes(replace(way, model=self.model, output=self.output, by="crops"), "auto")
+        own = 0 if self.model is way.model else beside_bytes(self.model)  # its engine's
         for batch in (self.batch, *(count for count in (8, 4, 2, 1) if count < self.batch)):
-            need = run((batch, *self.model.image_shape))
+            need = own + run((batch, *self.model.image_shape))
             if need <= room:
                 return replace(self, batch=batch)
         raise BadInput(

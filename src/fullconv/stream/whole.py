@@ -187,11 +187,11 @@ def _bytes_of(
 
 
 def _run_bytes(way: Way, size: tuple[int, int], channels: int, options: Mapping[str, Any]) -> int:
-    runtime = options.get("runtime", "auto")
+    engine = engine_bytes(way, options.get("runtime", "auto"), options.get("precision", "fp32"))
     if way.by == "crops":
-        return engine_bytes(way, runtime)((options.get("batch", 16), *way.model.image_shape))
+        return engine((options.get("batch", 16), *way.model.image_shape))
     height, width = way.model.fitting(size, way.output)
-    return engine_bytes(way, runtime)((1, channels, height, width))
+    return engine((1, channels, height, width))
 
 
 def _by_tiles(

@@ -18,6 +18,7 @@ from fullconv.runtimes.torch.device import computing, device_of, require
 from fullconv.runtimes.torch.fold import folded
 from fullconv.runtimes.torch.module import inferring
 from fullconv.runtimes.torch.overflow import is_finite, require_range, tensors_of
+from fullconv.system import fallback
 from fullconv.system.parse import compiles, threads
 
 Array = npt.NDArray[Any]
@@ -44,10 +45,14 @@ class LoweredSession:
             self.module = self.module.to(memory_format=self.layout)  # type: ignore[call-overload]
         self._compiled = compiled(self.module, **COMPILED) if compiles() else None
         self._staging: dict[str, torch.Tensor] = {}
+        self._last: dict[str, tuple[int, ...]] | None = None
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
         """The named outputs; feeds are float32, by the network's input names."""
         shapes = {name: value.shape for name, value in feeds.items()}
+        if self._last is not None and shapes != self._last and self.device.type == "cpu":
+            fallback.trim()  # pieces of another shape lie between those of this one
+        self._last = shapes
         try:
             given = [self._given(name, feeds[name]) for name in self._inputs]
             with computing(self.precision, self.device):
