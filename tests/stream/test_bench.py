@@ -7,15 +7,19 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fullconv.results.store import Put
-from fullconv.stream import worker
+from fullconv.stream import cluster, worker
 from fullconv.stream.door import Done, Loaded
+from fullconv.stream.job import Job
 from fullconv.stream.timings import Timings
+from fullconv.stream.worker import Outcome
+from fullconv.system.parse import compiles, compiling
 from fullconv.tiling.cut import Side
 from fullconv.tiling.tiles import Tile
 
@@ -110,6 +114,52 @@ def test_a_worker_of_one_thread_reads_ahead(monkeypatch: pytest.MonkeyPatch) -> 
     assert [outcome.name for outcome in outcomes] == [f"{row}-0" for row in range(12)]
     assert sum(outcome.seconds.get("run", 0) for outcome in outcomes) > 0
     assert not few.meeting.broken, "one is read while another runs and a third is written"
+
+
+def _told(job, run, tile, shape) -> Outcome:
+    """A task that tells what its job says."""
+    return Outcome(tile.name, str(job.compiled), 0)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_workers_are_told_whether_to_compile(said: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of a scheduler were started before, by whoever: the environment of the command is not theirs."""
+    job = Job(
+        tmp_path / "x.npy", str(tmp_path / "x.zarr"), "unit", ("a",), origin={"source": "x.onnx", "weights": None}
+    )
+    marks = []
+    monkeypatch.setattr(cluster, "do_tile", _told)
+    with (
+        distributed.Client(
+            processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as client,
+        compiling(said),
+    ):
+        cluster.run_on_cluster(
+            client, job, "run", SimpleNamespace(buffer=(1, 50, 50)), [_tile(0)], lambda tile, of: marks.append(of.mark)
+        )
+    assert marks == [str(said)]
+
+
+def test_a_bench_holds_what_its_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened(Exception):
+        """The network would be read now."""
+
+    def opened(**origin):
+        raise Opened(compiles())
+
+    monkeypatch.delenv("FULLCONV_COMPILE", raising=False)
+    monkeypatch.setattr("fullconv.loading.load", opened)
+    monkeypatch.setattr("fullconv.results.store.Store.open", lambda *given: None)
+    found = []
+    for said in (True, None, False):
+        job = Job("x.npy", "x.zarr", "unit", ("a",), origin={"source": "x.onnx"}, compiled=said)
+        with pytest.raises(Opened) as caught:
+            worker._bench_of(job, f"run {said}", (1, 50, 50))
+        found.append(caught.value.args[0])
+    worker._said.close()
+    assert found == [True, None, False]
+    assert compiles() is None
 
 
 def test_a_tile_that_fails_fails_alone() -> None:

@@ -21,7 +21,7 @@ from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, budget_within
 from fullconv.stream.worker import Outcome, do_tile, host_of
-from fullconv.system.parse import threads
+from fullconv.system.parse import compiles, threads
 from fullconv.system.processors import processors
 from fullconv.tiling.tiles import Tile
 
@@ -48,7 +48,7 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
 
-    job = with_whole_paths(job)
+    job = replace(with_whole_paths(job), compiled=compiles())
     waiting = iter(tiles)
     crowd = _Crowd(client)
 

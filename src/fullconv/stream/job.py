@@ -47,6 +47,7 @@ class Job:
         statement: what is promised by that, once a sample has said which cells are run as crops.
         colours: of classes that have one of their own, by index.
         advice: what the network's card says of its map.
+        compiled: whether PyTorch compiles the network in workers; None: as each of them is told.
     """
 
     image: Any
@@ -73,6 +74,7 @@ class Job:
     statement: Statement | None = field(default=None, compare=False)
     colours: Mapping[int, Rgb] = field(default_factory=dict, compare=False)
     advice: Advice = field(default_factory=Advice, compare=False)
+    compiled: bool | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.stored not in STORED:

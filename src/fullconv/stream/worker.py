@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from queue import Empty, Queue
 from threading import Lock, Thread
@@ -24,6 +24,7 @@ from fullconv.stream.job import Job
 from fullconv.stream.pipeline import run_tiles
 from fullconv.stream.work import Worker
 from fullconv.system.memory import available_bytes, peak_bytes
+from fullconv.system.parse import compiles, compiling
 from fullconv.tiling.tiles import Tile, Tiles
 
 _AT_ONCE = 3  # tiles that a process has at once if its tasks leave their threads: one is read, one run, one written
@@ -128,6 +129,7 @@ def _arriving(inbox: Queue[Tile | None]) -> Iterator[Tile | None]:
 
 
 _benches: dict[str, Bench] = {}
+_said = ExitStack()  # what holds in this process for as long as its bench does
 _opening = Lock()
 
 
@@ -176,6 +178,9 @@ def _bench_of(job: Job, run: str, shape: tuple[int, int, int]) -> Bench:
             for old in _benches.values():  # one job at a time: its network, image and buffers take memory
                 old.close()
             _benches.clear()
+            _said.close()
+            if job.compiled is not None and job.compiled != compiles():
+                _said.enter_context(compiling(job.compiled))
             store = Store.open(storage_of(job.out), run)
             assert job.origin is not None, "a job for workers says where its network is"
             model = load(**job.origin, check=False)  # the client's cast was checked
