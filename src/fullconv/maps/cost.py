@@ -18,7 +18,7 @@ from fullconv.tiling.memory import graph_bytes
 _COMPILED = 24 << 20  # bytes of a network that OpenVINO compiled, without its weights
 _KEPT, _COMPILING = 2, 5.5  # copies of these that it holds, and that it takes while it compiles
 _SCRATCH = 1.15  # what a run takes, for what ONNX Runtime's does
-BETWEEN = 1.25  # times what lives at once, where PyTorch's pieces lie with room between them on the processor: measured 1.1 to 1.2
+_BETWEEN = 1.25  # times what lives at once, where PyTorch's pieces lie with room between them on the processor: measured 1.1 to 1.2
 _KERNELS = 40 << 20  # bytes of what PyTorch loads and makes with the first tile there
 _COPIES = 4  # of the scores, that a softmax or sigmoid holds
 
@@ -53,8 +53,7 @@ def engine_bytes(way: Way, asked: str, precision: Precision = "fp32") -> Callabl
     def rules(found: int, own: Lowered) -> int:
         if engine == "openvino":
             return _by_openvino(found, own)
-        on_processor = Engine.of(asked).kind in (None, "cpu")
-        return int(BETWEEN * found) + _KERNELS if engine == "torch" and on_processor else found
+        return by_torch(found) if engine == "torch" and Engine.of(asked).kind in (None, "cpu") else found
 
     def measure(shape: tuple[int, int, int, int]) -> int:
         try:
@@ -69,6 +68,11 @@ def engine_bytes(way: Way, asked: str, precision: Precision = "fp32") -> Callabl
         return (graph_bytes(graph, way.output, (shape[2], shape[3])) + activated((shape[2], shape[3]))) * shape[0]
 
     return measure
+
+
+def by_torch(alive: int) -> int:
+    """What PyTorch takes on the processor for values that take so much while they live."""
+    return int(_BETWEEN * alive) + _KERNELS
 
 
 def _by_openvino(run: int, lowered: Lowered) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from fullconv.errors import BadInput, CannotRun
-from fullconv.maps.cost import BETWEEN, engine_bytes
+from fullconv.maps.cost import by_torch, engine_bytes
 from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
 from fullconv.runtimes.engine import Engine
@@ -53,7 +53,7 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         BadInput: the device has not the memory that it is to take.
     """
     channels, kind = way.model.image_shape[0], kind_of(job)
-    engine, depth = engine_bytes(way, f"torch:{kind}"), _DEPTH.get(kind, _FEWEST)
+    engine, depth = engine_bytes(way, "torch:cuda"), _DEPTH.get(kind, _FEWEST)
     crop = int(way.sampling.crop[0]), int(way.sampling.crop[1])
     count, name, budget = budget_of(job, kind)
     narrow = 2 if job.precision in ("bf16", "fp16") and kind != "cpu" else 1
@@ -73,7 +73,6 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         entered = (
             4 * (channels + max(channels, view.channels) + (2 if view.channels > channels else 0)) * height * width
         )
-        entered = int(BETWEEN * entered) if kind == "cpu" else entered
         if way.by == "crops":
             return entered + engine((batch, channels, *crop)) // narrow + batch * 4 * channels * prod(crop)
         return entered + engine((1, channels, height, width)) // narrow
@@ -87,7 +86,7 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         return count * (slots(height, width, rows, cols) + (depth + more) * view.pixel_bytes(height, width))
 
     def run(height: int, width: int) -> int:
-        return count * network(height, width) if kind == "cpu" else 0
+        return count * by_torch(network(height, width)) if kind == "cpu" else 0
 
     room = None if budget is None else Room(name, "--device-memory", budget, on_device)
     return Share(room, run, stage, batch)
