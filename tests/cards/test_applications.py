@@ -16,8 +16,9 @@ from keras.src.backend import config
 from keras.src.legacy.saving import legacy_h5_format
 
 import fullconv
+from fullconv.cards import zoo
 from fullconv.cards.zoo import card_of_name
-from fullconv.errors import BadInput
+from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.keras import applications
 from tests.conftest import worst
 
@@ -86,3 +87,16 @@ def test_names_that_are_none() -> None:
         card_of_name("keras:Resnet50@imagenet", None)
     with pytest.raises(BadInput, match=r"has weights of imagenet for it: keras:ResNet50@imagenet"):
         card_of_name("keras:ResNet50", None)
+
+
+def test_classes_have_numbers_where_no_library_knows_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Keras alone, without timm and torchvision: the network is whole."""
+
+    def fails(name: str) -> None:
+        raise MissingExtra("timm has this list, and is not installed: pip install timm")
+
+    monkeypatch.setattr(zoo, "labels_in", fails)
+    card, notes = card_of_name("keras:ResNet50@imagenet", None)
+    assert card.classes == ()
+    assert card.preprocess == applications.preprocessing_of(keras.applications.ResNet50)
+    assert "classes have their numbers alone: timm has this list" in notes[0]

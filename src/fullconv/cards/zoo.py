@@ -22,6 +22,7 @@ from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import quiet
 from fullconv.maps.labelfiles import labels_in
 from fullconv.rasters.preprocess import NAMED, Preprocess
+from fullconv.system.libraries import library
 
 Found = tuple[Card, tuple[str, ...]]
 _HUB = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
@@ -39,18 +40,18 @@ def card_of_name(name: str, weights: Any) -> Found | None:
     Raises:
         BadInput: there is no such name; its files are neither in the cache nor to be had; or weights are given for a name that has its own.
     """
-    library, colon, rest = name.partition(":")
-    if not colon or library not in _ZOOS or (library == "timm" and ("." not in rest or weights is not None)):
+    zoo, colon, rest = name.partition(":")
+    if not colon or zoo not in _ZOOS or (zoo == "timm" and ("." not in rest or weights is not None)):
         return None
-    if library == "torchvision" and "@" not in rest:
+    if zoo == "torchvision" and "@" not in rest:
         return None
     if weights is not None:
         raise BadInput(f"{name}: has weights of its own; leave out --weights, or name the architecture alone")
-    return _ZOOS[library](name, rest)
+    return _ZOOS[zoo](name, rest)
 
 
 def _torchvision(name: str, rest: str) -> Found:
-    models = _library("torchvision.models", "torchvision")
+    models = library("torchvision.models", "torchvision")
     model, _, which = rest.partition("@")
     known = models.list_models(module=models)
     if model not in known:
@@ -70,7 +71,7 @@ def _torchvision(name: str, rest: str) -> Found:
 
 
 def _timm(name: str, rest: str) -> Found | None:
-    timm = _library("timm", "timm")
+    timm = library("timm", "timm")
     if not timm.is_model(rest):
         return None  # which the reader tells, with near names
     try:
@@ -150,9 +151,14 @@ def _tiatoolbox(name: str, rest: str) -> Found:
 def _keras(name: str, rest: str) -> Found:
     reader, applications = (import_module(f"fullconv.formats.keras.{part}") for part in ("read", "applications"))
     maker = applications.maker_of(reader.keras_by_torch(), name)
-    labels = tuple(map(Kind, labels_in("imagenet1k")))
     source = f"keras.applications.{rest.partition('@')[0]}"
-    return Card(name, network=name, preprocess=applications.preprocessing_of(maker), classes=labels, source=source), ()
+    notes: tuple[str, ...] = ()
+    try:
+        labels = tuple(map(Kind, labels_in("imagenet1k")))
+    except MissingExtra as error:  # the network is whole without
+        labels, notes = (), (f"{name}: classes have their numbers alone: {error}",)
+    card = Card(name, network=name, preprocess=applications.preprocessing_of(maker), classes=labels, source=source)
+    return card, notes
 
 
 _ZOOS: Mapping[str, Callable[[str, str], Found | None]] = {
@@ -182,7 +188,7 @@ def _by_torch_hub(name: str, url: str) -> Path:
 
 def _by_hub(name: str, repository: str, files: tuple[str, ...], revision: str | None = None) -> Path:
     """The first of these files that a repository has, by the hub's own downloader, from its cache where it is there."""
-    hub = _library("huggingface_hub", "huggingface_hub")
+    hub = library("huggingface_hub", "huggingface_hub")
     reason, cached = "", False
     for file in files:
         try:
@@ -205,13 +211,6 @@ def _json(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}") from None
     return data if isinstance(data, dict) else {}
-
-
-def _library(module: str, name: str) -> Any:
-    try:
-        return import_module(module)
-    except (ImportError, RuntimeError) as error:
-        raise MissingExtra(f"{name} cannot be imported ({error}); install it with: pip install {name}") from None
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -6,12 +6,12 @@ import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fullconv.errors import BadInput, MissingExtra
+from fullconv.system.libraries import library
 from fullconv.system.parse import whole_number
 from fullconv.system.text import read_text
 
@@ -148,14 +148,17 @@ def _spelt(labels: list[str]) -> list[str]:
     """WordNet's ids with their names behind, where timm knows them."""
     if not labels or not all(_WORDNET.fullmatch(label) for label in labels) or find_spec("timm") is None:
         return labels
-    info = _imagenet("imagenet-22k")
+    try:
+        info = _imagenet("imagenet-22k")
+    except MissingExtra:  # there, and does not work: ids are names, too
+        return labels
     known = {info.index_to_label_name(i): info.index_to_description(i) for i in range(info.num_classes())}
     return [f"{label} {known[label]}" if label in known else label for label in labels]
 
 
 def _imagenet(name: str) -> Any:
     """timm's knowledge of a list."""
-    return import_module("timm.data").ImageNetInfo(name)
+    return library("timm.data", "timm").ImageNetInfo(name)
 
 
 def _known(name: str) -> list[str]:
@@ -163,7 +166,7 @@ def _known(name: str) -> list[str]:
         info = _imagenet(KNOWN[name])
         return [info.index_to_description(i) for i in range(info.num_classes())]
     if name == "imagenet1k" and find_spec("torchvision") is not None:
-        return list(import_module("torchvision.models").ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+        return list(library("torchvision.models", "torchvision").ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
     raise MissingExtra(
         f"labels {name}: timm has this list, and is not installed: pip install timm; or give a file of labels"
     )

@@ -14,10 +14,11 @@ from typing import Any
 
 from torch import nn
 
-from fullconv.errors import BadInput, MissingExtra
+from fullconv.errors import BadInput
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.readings import Weights
 from fullconv.rasters.preprocess import Preprocess
+from fullconv.system.libraries import library
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ def build(name: str, weights: Weights | None) -> Source:
     Raises:
         BadInput: no such name, or weights that do not fit.
     """
-    library, _, rest = name.partition(":")
-    if library == "transformers":
+    zoo, _, rest = name.partition(":")
+    if zoo == "transformers":
         return _transformers(name, Path(rest), weights)
-    make = {"torchvision": _torchvision, "timm": _timm}.get(library, _own)
+    make = {"torchvision": _torchvision, "timm": _timm}.get(zoo, _own)
     maker = make(name, rest)
     made = maker.module({})
     notes: tuple[str, ...] = ()
@@ -50,7 +51,7 @@ def build(name: str, weights: Weights | None) -> Source:
             made = maker.module({"num_classes": classes})
             notes = (f"the weights are for {classes} classes",)
         notes += weights.load(made)
-    elif library in ("torchvision", "timm"):
+    elif zoo in ("torchvision", "timm"):
         notes = ("no --weights given: its weights are random",)
     return Source(made, name, maker.input_shape, maker.preprocess, notes)
 
@@ -64,7 +65,7 @@ class _Maker:
 
 
 def _torchvision(name: str, model: str) -> _Maker:
-    models = _library("torchvision.models", "torchvision")
+    models = library("torchvision.models", "torchvision")
     if model not in models.list_models(module=models):
         raise BadInput(
             f"{name}: torchvision has no classifier of this name{_near(model, models.list_models(module=models))}"
@@ -80,7 +81,7 @@ def _torchvision(name: str, model: str) -> _Maker:
 
 
 def _timm(name: str, model: str) -> _Maker:
-    timm = _library("timm", "timm")
+    timm = library("timm", "timm")
     if not timm.is_model(model):
         raise BadInput(f"{name}: timm has no model of this name{_near(model, timm.list_models())}")
     made: list[nn.Module] = []
@@ -154,17 +155,6 @@ def _here_first() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(here)
-
-
-def _library(module: str, name: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtra(f"{name} cannot be imported ({error}); install it with: pip install {name}") from None
-    except RuntimeError as error:  # torchvision beside a torch of another build
-        raise MissingExtra(
-            f"{name} does not work with this PyTorch ({told(error)}); install the {name} that belongs to it"
-        ) from None
 
 
 def _near(name: str, names: list[str]) -> str:

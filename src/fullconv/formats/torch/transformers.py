@@ -9,15 +9,15 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from fullconv.errors import BadInput, MissingExtra
+from fullconv.errors import BadInput
 from fullconv.formats.torch.quiet import quiet, told
+from fullconv.system.libraries import library
 
 LIBRARY = "transformers"
 _LAYERS = 2000  # of a network, at most: its configuration comes from anyone
@@ -31,13 +31,13 @@ def classifier_in(folder: Path) -> nn.Module:
         MissingExtra: transformers is not installed.
         BadInput: it cannot be made, or the weights do not fill it.
     """
-    library = _library()
+    hugging = library(LIBRARY, "transformers", "'fullconv[transformers]'")
     where = str(folder)
     _require_bounded(folder / "config.json")
-    with quiet(), _in_silence(library):
+    with quiet(), _in_silence(hugging):
         try:
-            config = library.AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-            auto = library.AutoModelForImageClassification
+            config = hugging.AutoConfig.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+            auto = hugging.AutoModelForImageClassification
             with torch.device("meta"):
                 numbers = sum(each.numel() for each in auto.from_config(config, trust_remote_code=False).parameters())
             size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
@@ -52,7 +52,7 @@ def classifier_in(folder: Path) -> nn.Module:
         except BadInput:
             raise
         except Exception as error:  # its own, and those of the code that makes a network
-            raise BadInput(f"{folder}: transformers {library.__version__} cannot load it ({told(error)})") from None
+            raise BadInput(f"{folder}: transformers {hugging.__version__} cannot load it ({told(error)})") from None
     wrong = [(what, name) for what in ("missing_keys", "mismatched_keys") for name in about[what]]
     if wrong:
         what, name = wrong[0]
@@ -73,15 +73,6 @@ class _Logits(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.model(pixel_values=x, return_dict=True).logits
-
-
-def _library() -> Any:
-    try:
-        return import_module(LIBRARY)
-    except (ImportError, RuntimeError) as error:
-        raise MissingExtra(
-            f"transformers cannot be imported ({error}); install it with: pip install 'fullconv[transformers]'"
-        ) from None
 
 
 def _require_bounded(config: Path) -> None:
