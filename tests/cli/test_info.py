@@ -36,7 +36,7 @@ def test_a_store_is_counted(slide: Path, run: Run) -> None:
     )
     assert told["cell_area"] == 4 * 4 * 0.25
     text = run("info", slide).out
-    assert "finished, 1 tiles" in text
+    assert "finished, 1 tile\n" in text
     assert "of x.tif, 400×300 px, by digits.prototxt" in text
     assert "a pixel is 0.5 × 0.5 µm" in text
     assert "area (µm²)" in text
@@ -86,3 +86,11 @@ def test_areas_are_a_table(slide: Path, tmp_path: Path, run: Run) -> None:
         assert float(large) == pytest.approx(int(cells) * 4e-6)
         assert float(highest) == pytest.approx(scores[i].max(), rel=1e-6)
     assert "areas go to .csv" in run("export", slide, "-o", tmp_path / "x.geojson", "--what", "areas").err
+
+
+@pytest.mark.parametrize("command", [["info"], ["report", "-o", "x.html"], ["export", "-o", "x.csv"]])
+def test_a_folder_of_something_else_is_told_in_our_words(command: list[str], run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    found = run(command[0], tmp_path / "notes", *command[1:])
+    assert found.status == 2
+    assert found.err.strip().endswith("notes: holds no map (.zarr), nor a study of fullconv run (summary.csv)")

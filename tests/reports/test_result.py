@@ -194,6 +194,8 @@ def test_many_scores_are_counted_on_a_coarser_level(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(survey, "_MOST", 11 * 180 * 180)
     made = page(tmp_path / "x.zarr", tmp_path, image=image, classes="1")
     assert "Counted on means of 2 × 2 cells" in section(made, "Classes").text
+    assert ": about " in made.all("header")[0].text
+    assert "wins about " in section(made, "What the classes look like").text
     scores = np.asarray(found.scores)
     for caption in section(made, "What the classes look like").all("figcaption"):
         if "at " in caption.text and "scores" in caption.text:

@@ -128,5 +128,5 @@ def test_the_command_line(mapped: Mapped, study: fullconv.Study, tmp_path: Path,
     assert run("report", study.summary.parent, "-o", tmp_path / "s.html").status == 0
     refused = run("report", study.summary.parent, "--class", "7", "-o", tmp_path / "s.html")
     assert refused.status == 2
-    assert "is of one map" in refused.err
+    assert "--class (classes=) is of one map" in refused.err
     assert run("report", tmp_path, "-o", tmp_path / "s.html").status == 2

@@ -68,11 +68,13 @@ def command(result: str, as_json: bool) -> None:
 
 
 def _state(found: Summary) -> str:
+    from fullconv.system.notebook import counted
+
     if found.tiles is None:
         return "whole"
     done, of = found.tiles
     return (
-        f"finished, {of} tiles"
+        f"finished, {counted(of, 'tile')}"
         if found.finished
         else f"not finished, {done} of {of} tiles; the command that made it goes on"
     )

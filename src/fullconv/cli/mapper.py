@@ -22,6 +22,7 @@ from fullconv.cli.terminal import complain, note, noted_once, print_event, progr
 from fullconv.cli.watching import watching
 from fullconv.errors import BadInput, FullconvError
 from fullconv.system.guard import require_writable
+from fullconv.system.notebook import counted
 
 if TYPE_CHECKING:
     from fullconv.maps.classmap import ClassMap
@@ -219,14 +220,14 @@ class Mapper:
         options = self._options
         how = {**self._how(), "fuse": options["fuse"], "workers": options["workers"]}
         steps = {"cast": "shifts", "crops": "crops"}[options["by"]]
-        counted = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
+        many = options["by"] == "crops" or (options["stride"] is not None and options["finer"] == "shifts")
 
         def run(**watch: Any) -> ClassMap:
             return map_whole(
                 self.model, image, memory=self._memory, scales=self._scales, notes=self._notes, **watch, **how
             )
 
-        if counted:
+        if many:
             with progress(Path(image).name, steps) as report:
                 result = run(progress=report)
         else:
@@ -353,7 +354,7 @@ class Mapper:
         for tile in done["failed"]:
             tell(f"  tile {tile['tile']}: {tile['reason']}; these pixels are missing")
         tell(
-            f"wrote {out}: {done['tiles']} tiles in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
+            f"wrote {out}: {counted(done['tiles'], 'tile')} in {done['seconds']:,.1f} s, peak memory {done['peak_bytes'] / 1e6:,.0f} MB "
             f"(predicted {done['predicted_bytes'] / 1e6:,.0f} MB)"
         )
         if done["text"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fullconv.cli.help import MODEL, OUTPUT, SPEED, argument, option
+from fullconv.cli.help import IMAGE, MODEL, OUTPUT, SPEED, argument, option
 from fullconv.cli.terminal import note
 from fullconv.runtimes.engine import NAMES, PRECISIONS, with_device
 from fullconv.system.guard import allow_overwrite, reads
@@ -268,6 +268,31 @@ def _open(source: str, how: Mapping[str, Any]) -> Model:
     for text in opened.notes:
         note(text)
     return opened
+
+
+def maker_options(asked: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The network that made a map, and what the map's image may lead to.
+
+    Args:
+        asked: what the network is for.
+    """
+    options = (
+        option("--trust", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files outside its folder."),
+        option("--allow-remote", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files on other machines."),
+        option(
+            "--model", group=MODEL, type=Input(), metavar="MODEL", brief="The network that made the map, to be asked.",
+            help=f"The network that made the map: {asked}",
+        ),
+        option("--weights", "-w", group=MODEL, type=Input(), metavar="FILE", help="Weights that lie apart from MODEL."),
+        option("--input-shape", group=MODEL, metavar="C,H,W", help="Training size, where the file does not say it."),
+    )  # fmt: skip
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for each in reversed(options):
+            command = each(command)
+        return command
+
+    return with_options
 
 
 def opened_model(model: str, weights: str | None, input_shape: str | None) -> Model:

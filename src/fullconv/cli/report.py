@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from fullconv.cli.help import IMAGE, MAP, MODEL, OUTPUT, argument, as_command, option
-from fullconv.cli.options import Input, Real, opened_model, overwrite_option
+from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
+from fullconv.cli.options import Input, Real, maker_options, opened_model, overwrite_option
 from fullconv.cli.terminal import tell, waiting
 
 
@@ -21,21 +21,14 @@ from fullconv.cli.terminal import tell, waiting
     "--image", group=IMAGE, type=Input(), metavar="FILE", brief="The image that was mapped.",
     help="The image that was mapped: it is drawn below the map, and crops are cut of it.",
 )  # fmt: skip
-@option("--trust", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files outside its folder.")
-@option("--allow-remote", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files on other machines.")
-@option(
-    "--model", group=MODEL, type=Input(), metavar="MODEL", brief="The network that made the map, to be asked.",
-    help="The network that made the map: some of its cells are compared with their crops, and its card is shown.",
-)  # fmt: skip
-@option("--weights", "-w", group=MODEL, type=Input(), metavar="FILE", help="Weights that lie apart from MODEL.")
-@option("--input-shape", group=MODEL, metavar="C,H,W", help="Training size, where the file does not say it.")
+@maker_options("some of its cells are compared with their crops, and its card is shown.")
 @option(
     "--class", "classes", group=MAP, metavar="NAME", brief="Classes that are shown, with commas between.",
     help="Classes that have a part of their own, with commas between; by default the six that win most cells, without one that wins more than half of them.",
 )  # fmt: skip
 @option(
     "--threshold", group=MAP, type=Real(), metavar="SCORE", brief="Score from which cells and peaks count.",
-    help="Score from which cells and peaks count; 0.5 of probabilities by default, none of logits.",
+    help="Score from which cells and peaks count; by default the card's, else 0.5 of probabilities and none of logits.",
 )  # fmt: skip
 @option(
     "--cells", group=MAP, type=click.IntRange(1), default=50, show_default=True, metavar="N",

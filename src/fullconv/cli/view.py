@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 import click
 
-from fullconv.cli.help import IMAGE, MODEL, OUTPUT, argument, as_command, option
-from fullconv.cli.options import Input, opened_model
+from fullconv.cli.help import IMAGE, OUTPUT, argument, as_command, option
+from fullconv.cli.options import Input, maker_options, opened_model
 from fullconv.cli.terminal import note, tell
 
 
@@ -30,15 +30,8 @@ from fullconv.cli.terminal import note, tell
     brief="The image that was mapped, or a folder of images.",
     help="The image that was mapped, to be seen under its map; or the folder in which the images of a study lie, by the names that they had.",
 )
-@option("--trust", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files outside its folder.")
-@option("--allow-remote", group=IMAGE, is_flag=True, help="Let a mosaic (VRT) name files on other machines.")
 @option("--subdataset", group=IMAGE, metavar="NAME", help="Which image of a file of several.")
-@option(
-    "--model", group=MODEL, type=Input(), metavar="MODEL", brief="The network that made the map, to be asked.",
-    help="The network that made the map: what it says of a crop alone can be asked in the page.",
-)  # fmt: skip
-@option("--weights", "-w", group=MODEL, type=Input(), metavar="FILE", help="Weights that lie apart from MODEL.")
-@option("--input-shape", group=MODEL, metavar="C,H,W", help="Training size, where the file does not say it.")
+@maker_options("what it says of a crop alone can be asked in the page.")
 @option(
     "--no-open",
     "opens",

@@ -117,10 +117,12 @@ def class_parts(
 
 
 def _facts(seen: Survey, part: Part, of: Overview) -> Html:
-    each = seen.step**2
-    line = f"channel {part.index}" if seen.features else f"wins {counted(of.cells * each, 'cell')} ({of.share:.1%})"
+    each, about = seen.step**2, "about " if seen.step > 1 else ""
+    line = (
+        f"channel {part.index}" if seen.features else f"wins {about}{counted(of.cells * each, 'cell')} ({of.share:.1%})"
+    )
     if seen.threshold is not None and of.over is not None:
-        line += f"; {of.over * each:,} reach {seen.threshold:g}"
+        line += f"; {about}{of.over * each:,} reach {seen.threshold:g}"
     if part.count is not None:
         line += f"; {counted(part.count, 'peak')}"
     return tag("p", line, class_="subtitle")

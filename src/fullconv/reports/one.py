@@ -95,7 +95,7 @@ def threshold_of(found: ClassMap, given: float | None) -> float | None:
 def _summary(seen: Survey, subject: Subject) -> Html:
     """What is there, in a sentence."""
     grid, each = seen.whole.grid, seen.step**2
-    parts: list[object] = ["A map of ", name(subject.image or "an image"), f", {grid.image[1]:,} × {grid.image[0]:,} px: {seen.answered * each:,} cells"]  # fmt: skip
+    parts: list[object] = ["A map of ", name(subject.image or "an image"), f", {grid.image[1]:,} × {grid.image[0]:,} px: {'about ' if seen.step > 1 else ''}{seen.answered * each:,} cells"]  # fmt: skip
     most = max(range(len(seen.classes)), key=lambda i: seen.classes[i].cells)
     if seen.answered and len(seen.classes) > 1 and not seen.features:
         parts += [", of which ", name(spoken(seen.whole.labels[most])), f" wins {seen.classes[most].share:.1%}"]

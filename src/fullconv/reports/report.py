@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fullconv import fingerprint
 from fullconv.cards.card import Card
 from fullconv.errors import BadInput, FullconvError
 from fullconv.loading import load
@@ -24,14 +23,14 @@ from fullconv.reports.pixels import Pixels
 from fullconv.reports.study import agreed, is_study, page_of_study
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
+from fullconv.stream.origin import is_same_image, options_of, require_network
 from fullconv.study.outcome import Outcome
 from fullconv.system.files import written_whole
 from fullconv.system.guard import guarded, is_url, reads, require_writable
 from fullconv.trust.agreement import CELLS, agreement
-from fullconv.viewer.classifier import options_of
-from fullconv.viewer.origin import is_same_image, part_of
 
 SUFFIXES = (".html", ".htm")
+_SPELT = {"classes": "class"}  # options that the command line calls otherwise
 _NO_MODEL = "Not measured: no network was given to run crops with (--model); fullconv verify compares as many cells as you like."
 _NO_IMAGE = "Not measured: without the image (--image) there are no crops."
 _OTHER_IMAGE = "The image is not the file that this map was made of, or has changed since: map and picture may not belong together."
@@ -59,7 +58,7 @@ def report(
         image: the image that was mapped; a map's own by default. Without one there are no crops, and the map is drawn on paper.
         model: the network that made the map, to be asked about some cells' crops.
         classes: that have a part of their own, several with commas between; by default the six that win most cells, without one that wins more than half of them.
-        threshold: score from which cells and peaks count; 0.5 of probabilities by default, none of logits.
+        threshold: score from which cells and peaks count; by default that of the network's card, else 0.5 of probabilities and none of logits.
         cells: that are compared with their crops, at random, where there is a network.
         title: of the page; the image's name by default.
         trust, allow_remote: what a mosaic may name, as for ``fullconv.map``.
@@ -119,7 +118,7 @@ def _refuse_for_study(**given: Any) -> None:
     for key, value in given.items():
         if value is not None:
             raise BadInput(
-                f"{key} is of one map: a study's page shows its images as the study was run; make a report of one of its stores"
+                f"--{_SPELT.get(key, key)} ({key}=) is of one map: a study's page shows its images as the study was run; make a report of one of its stores"
             )
 
 
@@ -194,9 +193,7 @@ def _measured(
         raise BadInput(
             "only a map in a store (.zarr) says how it was made, so that its network can be asked; leave out the network (--model)"
         )
-    said = part_of(record.request, "model")
-    if fingerprint.of_model(model) != said.get("fingerprint"):
-        raise BadInput(f"{model.path}: is not the network that made this map, which was {said.get('name')}")
+    require_network(model, record.request, "this map")
     if image is None:
         return _NO_IMAGE
     return str(agreement(model, image, found, cells=cells, **options_of(record.request, access)))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 
+from zarr.errors import GroupNotFoundError
+
 from fullconv.errors import BadInput, FullconvError
 from fullconv.results.storage import Full
 
@@ -17,6 +19,8 @@ def opening(name: str) -> Iterator[None]:
         yield
     except (FullconvError, MemoryError):
         raise
+    except GroupNotFoundError:
+        raise BadInput(f"{name}: holds no map (.zarr), nor a study of fullconv run (summary.csv)") from None
     except Exception as error:  # zarr, its codecs and JSON, each with errors of its own
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"{name}: is not a result of fullconv, or damaged ({told})") from None

@@ -144,7 +144,7 @@ class StreamPlan:
         sparse = f", {self.share:.0%} of it where cells are asked for" if self.share < 1 else ""
         return (
             f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
-            f"{len(tiles)} tiles ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos{sparse}\n"
+            f"{counted(len(tiles), 'tile')} ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos{sparse}\n"
             f"predicted peak memory{' of a worker' if self.by_workers else ''} {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
             f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
             f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"

@@ -5,26 +5,23 @@ The network and the image must be those that the map was made of, by their finge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from fullconv import fingerprint
 from fullconv.errors import BadInput
 from fullconv.model import Model
 from fullconv.rasters.access import Access
-from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import View
 from fullconv.stream.job import Job
+from fullconv.stream.origin import options_of, require_network
 from fullconv.stream.run import job_of
 from fullconv.stream.sides import Crops
 from fullconv.system.guard import guarded
 from fullconv.trust.blame import blame
 from fullconv.viewer.exhibit import Exhibit
-from fullconv.viewer.origin import part_of
 
 Cell = tuple[int, int]
 
@@ -39,11 +36,7 @@ class Classifier:
         if record is None:
             raise BadInput(f"{exhibit.source}: does not say how it was made; only a map in a store (.zarr) does")
         self._options = options_of(record.request, access)
-        said = part_of(record.request, "model").get("fingerprint")
-        if fingerprint.of_model(model) != said:
-            raise BadInput(
-                f"{model.path}: is not the network that made {exhibit.source}, which was {part_of(record.request, 'model').get('name')}"
-            )
+        require_network(model, record.request, exhibit.source)
 
     def ask(self, cell: Cell) -> dict[str, Any]:
         """The untouched network's scores for exactly a cell's crop, beside the map's; by class."""
@@ -71,27 +64,6 @@ class Classifier:
 
     def _job(self) -> Job:
         return job_of(self._model, self._image, "the question", **self._options)
-
-
-def options_of(request: Mapping[str, Any], access: Access) -> dict[str, Any]:
-    """How a map was made, as ``job_of`` takes it, from what its store says.
-
-    Raises:
-        BadInput: it says something that is none: stores come from anyone.
-    """
-    try:
-        select, how = request["select"], request["preprocess"]
-        numbers = {key: tuple(float(value) for value in how[key]) for key in ("mean", "std")}
-        preprocess = Preprocess(how["channels"], float(how["scale"]), **numbers)
-        return {
-            "preprocess": preprocess,
-            "level": select["level"], "mpp": select["mpp"], "bands": select["bands"], "nodata": select["nodata"], "subdataset": select.get("subdataset"),
-            "by": request["by"], "stride": request["stride"], "finer": request["finer"], "output": request["output"],
-            "activation": request.get("activation", "none"), "missing": float(request["missing"]),
-            "trust": access.trust, "allow_remote": access.remote,
-        }  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"the result does not say how it was made ({error!r})") from None
 
 
 def _number(value: Any) -> float | None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from fullconv.errors import BadInput, FullconvError
 from fullconv.maps.summary import image_name
 from fullconv.rasters.access import Access
+from fullconv.stream.origin import is_same_image
 from fullconv.system.guard import is_url
 from fullconv.viewer.catalogue import Catalogue, is_plain_folder, last_part
 from fullconv.viewer.difference import Difference
 from fullconv.viewer.exhibit import Exhibit
-from fullconv.viewer.origin import is_same_image
 from fullconv.viewer.picture import Picture
 from fullconv.viewer.verdicts import Verdicts
 
