@@ -169,6 +169,9 @@ def test_a_map_in_memory_and_one_of_logits(tmp_path: Path) -> None:
     assert "principal components" in section(made, "Overview").text
     assert "wins" not in made.text
     assert [each.text for each in section(made, "Channels").all("h3")] == ["7"]
+    plain = page(features, tmp_path)
+    assert "peaks" not in plain.text
+    assert "fullconv verify" not in section(plain, "What does a cell equal?").text  # which refuses a layer's features
     empty = replace(found, scores=np.full_like(found.scores, np.nan))
     assert "0 cells" in page(empty, tmp_path).all("header")[0].text
 

@@ -65,7 +65,8 @@ def page_of_result(subject: Subject, title: str) -> str:
     sections.add(
         "Overview", _overview(seen, parts, base, pictures), legend(seen) if classes and len(found.labels) > 1 else None
     )
-    sections.add("Does the map say what the classifier says?", told.exactness(found, subject.measured))
+    faithful = "Does the map say what the classifier says?" if classes else "What does a cell equal?"
+    sections.add(faithful, told.exactness(found, subject.measured))
     sections.add("Classes", all_classes(seen, parts) if classes else None)
     sections.add(
         "What the classes look like" if classes else "Channels",
@@ -125,13 +126,10 @@ def _overview(seen: Survey, parts: list[Part], base: Image.Image | None, picture
         plain = canvas.start(base, found.grid).laid
         uri = pictures.uri(plain, _IMAGE_BYTES)
         if uri is not None:
-            drawn = plots.marked(
-                uri,
-                found.grid.image,
-                "The image, with the best peaks of the classes numbered",
-                peak_marks(found, parts),
-            )
-            shown.append(figure(drawn, "The image; numbered: the best peaks, as below."))
+            marks = peak_marks(found, parts)
+            alt = "The image, with the best peaks of the classes numbered" if marks else "The image"
+            drawn = plots.marked(uri, found.grid.image, alt, marks)
+            shown.append(figure(drawn, "The image; numbered: the best peaks, as below." if marks else "The image."))
     over = canvas.start(base, found.grid)
     bars = parts[0].histogram if len(found.labels) == 1 and parts else None
     if bars is not None:

@@ -17,6 +17,7 @@ from fullconv.maps.labels import Named
 from fullconv.maps.summary import image_name
 from fullconv.model import Model
 from fullconv.rasters.access import Access
+from fullconv.render.components import FEATURES
 from fullconv.render.pictured import as_mapped
 from fullconv.reports.one import Subject, page_of_result
 from fullconv.reports.pixels import Pixels
@@ -184,7 +185,7 @@ def _measured(
     Raises:
         BadInput: the network is not the one that made the map, or the map does not say how it was made.
     """
-    if found.by == "crops":
+    if found.by == "crops" or found.score_kind == FEATURES:
         return ""
     if model is None:
         return _NO_MODEL if outcome is None or outcome.agreement is None else agreed(outcome.agreement)

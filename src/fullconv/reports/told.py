@@ -8,6 +8,7 @@ from typing import Any
 from fullconv.cards.card import Card
 from fullconv.maps.areas import area_note
 from fullconv.maps.classmap import ClassMap
+from fullconv.render.components import FEATURES
 from fullconv.render.overlay import spoken
 from fullconv.reports.html import Html, facts, joined, name, table, tag, text
 from fullconv.version import __version__
@@ -37,10 +38,10 @@ def network(found: ClassMap, card: Card | None) -> Html:
     """The model card: what the result says of its network, and what was written down of it."""
     asked = _asked(found)
     said = _part(asked, "model")
-    source, licence = found.advice.source, found.advice.licence
+    source, licence, features = found.advice.source, found.advice.licence, found.score_kind == FEATURES
     rows: dict[str, object] = {
         "network": name(said.get("name", "")), "fingerprint": name(said.get("fingerprint", "")), "output": name(found.output),
-        "classes": _labels(found.labels), "background": _background(found), "scores": found.score_kind or "as the network gives them",
+        "channels" if features else "classes": f"{len(found.labels):,}" if features else _labels(found.labels), "background": _background(found), "scores": "a layer's features" if features else found.score_kind or "as the network gives them",
         "pixels to input": _preprocess(_part(asked, "preprocess")),
     }  # fmt: skip
     if card is not None:
