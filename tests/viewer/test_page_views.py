@@ -158,3 +158,18 @@ def test_a_study_is_sorted_and_opened(show: Open, mapped: Mapped, tmp_path: Path
     page.wait_for_selector("#classes button")
     page.go_back()
     page.wait_for_selector("#study table")
+
+
+def test_of_a_layers_features_a_channel_is_shown_and_no_winner(show: Open, two: Any, tmp_path: Path) -> None:
+    folder, first, _ = two
+    replace(first, score_kind="features", labels=("0", "1", "2")).save(tmp_path / "features.npz")
+    page = show(tmp_path / "features.npz", image=folder / "image.png")
+    settled(page)
+    assert page.locator("#classes button .label").all_inner_texts() == ["0", "1", "2"]
+    page.wait_for_function("() => location.hash.split(',')[3] === '0'")
+    page.keyboard.press("w")  # winners
+    look(page, 300, 200, 7, "w,0")
+    assert page.locator("#classes [aria-selected=true] .label").all_inner_texts() == ["0"]
+    page.locator("#classes button").nth(2).click()
+    page.wait_for_function("() => location.hash.split(',')[3] === '2'")
+    assert not [each for each in page.asked if "areas" in each or "winners" in each]

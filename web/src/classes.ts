@@ -1,7 +1,7 @@
 // The list of classes, with what each wins, and a field to find one.
 
 import { el, percent, plain, short } from "./dom";
-import type { Result } from "./told";
+import { hasWinners, type Result } from "./told";
 
 const SHOWN = 300;
 
@@ -38,7 +38,7 @@ export class Classes {
 
   /** The class before or behind the one that is chosen, winners before the first. */
   beside(step: number): number | null {
-    const order = [null, ...this.order()];
+    const order = [...(this.result && !hasWinners(this.result) ? [] : [null]), ...this.order()];
     const at = order.indexOf(this.chosen);
     return order[Math.min(Math.max(at + step, 0), order.length - 1)] ?? null;
   }
@@ -65,7 +65,7 @@ export class Classes {
     const focused = this.list.contains(document.activeElement);
     const found = this.order();
     const total = Math.max(1, (this.won ?? []).reduce((sum, cells) => sum + cells, 0));
-    const rows = [this.row(null, result.parts ? "Where winners part" : "Winner of each cell", "", null)];
+    const rows = hasWinners(result) ? [this.row(null, result.parts ? "Where winners part" : "Winner of each cell", "", null)] : [];
     for (const plane of found.slice(0, SHOWN)) rows.push(this.row(plane, named(result, plane), this.share(result, plane, total), result.colours[plane] ?? null));
     if (!rows.some((row) => row.tabIndex === 0) && rows[0]) rows[0].tabIndex = 0;
     this.list.replaceChildren(...rows);

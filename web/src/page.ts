@@ -17,7 +17,7 @@ import { Run } from "./run";
 import type { Choice } from "./scores";
 import { save, shot } from "./shot";
 import { Stage } from "./stage";
-import type { About, Cell, Opened, Peak, Picture, Result, State, Verdict } from "./told";
+import { hasWinners, shownOf, type About, type Cell, type Opened, type Peak, type Picture, type Result, type State, type Verdict } from "./told";
 
 const SETTLES = 250; // ms between two looks whether all that is seen has come
 const POINTED = 70; // ms that a pointer rests before the server is asked for a cell
@@ -98,7 +98,7 @@ export class Page implements Chosen {
   /** What is looked at; what a link says of all but the place is opened first. */
   async follow(to: link.Link): Promise<void> {
     if (to.result !== this.number || JSON.stringify(to.compared) !== JSON.stringify(this.compared)) await this.open(to.result, to.compared);
-    this.plane = to.plane !== null && to.plane < this.result.labels.length ? to.plane : null;
+    this.plane = shownOf(this.result, to.plane !== null && to.plane < this.result.labels.length ? to.plane : null);
     this.threshold = to.threshold;
     this.chose();
     this.stage.look(to.x, to.y, to.zoom, to.angle);
@@ -129,6 +129,7 @@ export class Page implements Chosen {
     this.plane = this.plane === null ? null : sameClass(before.labels, this.plane, result.labels);
     if (this.plane === -1) this.plane = null;
     if (this.plane === null && result.labels.length === 1 && !result.parts) this.plane = 0;
+    this.plane = shownOf(result, this.plane);
     this.result = result;
     if (result.kind !== before.kind) this.threshold = this.least;
     if (JSON.stringify(image) !== JSON.stringify(this.picture) || !stage.scene.image) {
@@ -164,7 +165,7 @@ export class Page implements Chosen {
     need("run", HTMLElement).textContent = "";
     if (this.result.parts) return;
     this.run = new Run(id, (state, text) => this.progressed(id, state, text));
-    if (this.result.finished) setTimeout(() => id === this.id && this.count(id), SETTLES);
+    if (this.result.finished && hasWinners(this.result)) setTimeout(() => id === this.id && this.count(id), SETTLES);
     void server.verdicts(id).then(({ verdicts }) => id === this.id && this.judged(verdicts), (error: unknown) => this.warn(told(error)));
   }
 
@@ -198,7 +199,7 @@ export class Page implements Chosen {
 
   /** Show a class, or winners. */
   take(plane: number | null): void {
-    this.plane = plane;
+    this.plane = shownOf(this.result, plane);
     this.chose();
     if (this.listed) this.list();
     const cell = this.stage.scene.chosen;

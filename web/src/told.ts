@@ -80,6 +80,11 @@ export interface Result {
   remarks: string[];
 }
 
+/** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins. */
+export const shownOf = (result: Result, plane: number | null): number | null => plane ?? (hasWinners(result) ? null : 0);
+
+export const hasWinners = (result: Result): boolean => result.kind !== "features";
+
 export interface Opened {
   result: Result;
   image: Picture | null;
