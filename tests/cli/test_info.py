@@ -93,4 +93,6 @@ def test_a_folder_of_something_else_is_told_in_our_words(command: list[str], run
     (tmp_path / "notes").mkdir()
     found = run(command[0], tmp_path / "notes", *command[1:])
     assert found.status == 2
-    assert found.err.strip().endswith("notes: holds no map (.zarr), nor a study of fullconv run (summary.csv)")
+    assert found.err.strip().endswith(
+        "notes: is not a result of fullconv: it holds no map (.zarr), nor a study of fullconv run (summary.csv)"
+    )

@@ -20,7 +20,9 @@ def opening(name: str) -> Iterator[None]:
     except (FullconvError, MemoryError):
         raise
     except GroupNotFoundError:
-        raise BadInput(f"{name}: holds no map (.zarr), nor a study of fullconv run (summary.csv)") from None
+        raise BadInput(
+            f"{name}: is not a result of fullconv: it holds no map (.zarr), nor a study of fullconv run (summary.csv)"
+        ) from None
     except Exception as error:  # zarr, its codecs and JSON, each with errors of its own
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"{name}: is not a result of fullconv, or damaged ({told})") from None

@@ -125,7 +125,7 @@ from fullconv.stream.run import map_raster
 from tests.stream.runs import digits
 plan._seconds = lambda *_: lambda *_: 0.0  # a busy machine cuts no other tiles
 image, seen = np.random.default_rng(0).integers(0, 256, (900, 1600, 3), np.uint8), {}
-map_raster(digits(), image, sys.argv[1], preprocess="unit", runtime=sys.argv[2], memory=620 * 10**6, report=lambda e, w: seen.update({e: w}))
+map_raster(digits(), image, sys.argv[1], preprocess="unit", runtime=sys.argv[2], memory=700 * 10**6, report=lambda e, w: seen.update({e: w}))
 print(seen["done"]["peak_bytes"], seen["done"]["predicted_bytes"], seen["plan"]["tiles"])
 """
 
@@ -136,7 +136,7 @@ def test_the_process_takes_no_more_than_what_is_predicted(runtime: str, tmp_path
     line = [sys.executable, "-c", PEAK, str(tmp_path / "x.zarr"), runtime]
     peak, predicted, count = map(int, subprocess.run(line, check=True, capture_output=True, text=True).stdout.split())
     assert count > 1
-    assert peak <= predicted <= 620 * 10**6
+    assert peak <= predicted <= 700 * 10**6
 
 
 HOLDER = """
