@@ -17,6 +17,7 @@ LEGEND = 260  # px, width of a column of the legend beside the image
 MARGIN = 16
 LEAST_HEIGHT = 420
 _LEAST, _MOST = 640, 1600  # px, the longer side of the image as drawn
+_BAND = 128  # rows of a page that are blended at once
 INK: Rgb = (32, 32, 32)
 FAINT: Rgb = (110, 110, 110)
 _LARGER = {"micrometer": ("µm", 1000, "mm"), "meter": ("m", 1000, "km")}
@@ -64,24 +65,31 @@ def lay_cells(canvas: Canvas, grid: Grid, colours: npt.NDArray[np.uint8], alpha:
 
     No interpolation: a cell is one answer. Where a cell's square reaches past the image it is cut.
     """
-    base = np.asarray(canvas.image, np.float32).copy()
     width, height = canvas.size
-    area = base[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
     # The centre of pixel i is drawn at (i + 0.5) · scale.
     rows = _edges(float(grid.centre0[0]), float(grid.stride[0]), grid.rows, canvas.scale)
     cols = _edges(float(grid.centre0[1]), float(grid.stride[1]), grid.cols, canvas.scale)
     row_of = _index(rows, height)
     col_of = _index(cols, width)
-    inside = (row_of >= 0)[:, None] & (col_of >= 0)[None, :]
-    r, c = np.clip(row_of, 0, None)[:, None], np.clip(col_of, 0, None)[None, :]
-    weight = np.where(inside, alpha[r, c], 0.0)[..., None].astype(np.float32)
-    area += (colours[r, c].astype(np.float32) - area) * weight
-    canvas.image.paste(Image.fromarray(np.rint(base).astype(np.uint8)))
+    c = np.clip(col_of, 0, None)[None, :]
+    for top in range(0, height, _BAND):  # a whole page of floats is some 100 MB
+        band = row_of[top : top + _BAND]
+        r = np.clip(band, 0, None)[:, None]
+        inside = (band >= 0)[:, None] & (col_of >= 0)[None, :]
+        weight = np.where(inside, alpha[r, c], 0.0)[..., None].astype(np.float32)
+        place = (MARGIN, MARGIN + top)
+        base = np.asarray(canvas.image.crop((*place, place[0] + width, place[1] + len(band))), np.float32)
+        laid = base + (colours[r, c].astype(np.float32) - base) * weight
+        canvas.image.paste(Image.fromarray(np.rint(laid).astype(np.uint8)), place)
 
 
-def between(grid: Grid, scores: npt.NDArray[Any]) -> tuple[Grid, npt.NDArray[Any]]:
-    """A finer grid with scores interpolated (bilinear) between the centres of the cells: smooth, and no answer of the net's."""
-    factor = max(1, min(16, *(int(step) for step in grid.stride)))
+def between(grid: Grid, scores: npt.NDArray[Any], scale: float = 1.0) -> tuple[Grid, npt.NDArray[Any]]:
+    """A finer grid with scores interpolated (bilinear) between the centres of the cells: smooth, and no answer of the net's.
+
+    Args:
+        scale: drawn pixels an image pixel; finer than these, which would take much memory, is never seen.
+    """
+    factor = max(1, min(16, *(int(step * min(1.0, scale)) for step in grid.stride)))
     rows, cols = ((count - 1) * factor + 1 for count in scores.shape)
     y, x = (np.arange(count) / factor for count in (rows, cols))
     top, left = (np.minimum(at.astype(int), limit - 1) for at, limit in zip((y, x), scores.shape, strict=True))

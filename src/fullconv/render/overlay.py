@@ -136,7 +136,7 @@ def lay_heat(
     """Lay scores (rows, cols) over the image, transparent where they are lowest."""
     look = look or Look()
     if look.interpolate:
-        grid, scores = on.between(grid, scores)
+        grid, scores = on.between(grid, scores, page.scale)
     shown = (scores - limits[0]) / (limits[1] - limits[0])
     opacity = np.where(np.isnan(scores), 0.0, _opacity(shown, look.alpha or _HEAT))
     on.lay_cells(page, grid, scale_colours(shown, look.cmap), opacity)
