@@ -218,6 +218,32 @@ def test_a_stored_run_goes_on_with_the_engine_that_began_it(tmp_path: Path, monk
     assert record(out)["runtime"] == "openvino:cpu"
 
 
+@pytest.mark.parametrize(
+    ("more", "other", "taken", "tiles"),
+    [(70, 1.0, "openvino", 1), (70, 2.84, "onnxruntime", 0), (2000, 1.0, "onnxruntime", 0)],
+)
+def test_an_engine_that_takes_more_memory_has_smaller_tiles_where_it_gains_all_the_same(
+    more: int, other: float, taken: str, tiles: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = runs.picture(tmp_path / "x.npy", 1300, 1100)
+    monkeypatch.setattr("fullconv.stream.plan._planned_base", lambda *_: 180 << 20)
+    monkeypatch.setattr("fullconv.stream.plan.StreamPlan.measuring_bytes", -(1 << 40))
+    monkeypatch.setattr("fullconv.maps.cost._COMPILED", more << 20)
+    monkeypatch.setattr(engines, "LEAST", 0.0)
+    monkeypatch.setattr(engines, "_measure", lambda *given: Measured(3.0, other, 0.0, 1.0))
+    told: list[str] = []
+    seen: dict[str, dict] = {}
+    asked = {"preprocess": "unit", "memory": 300 << 20}
+    usual = fullconv.plan_raster(runs.digits(), image, **asked)
+    out = tmp_path / "x.zarr"
+    fullconv.map_raster(
+        runs.digits(), image, out, notes=told.append, report=lambda event, what: seen.update({event: what}), **asked
+    )
+    assert record(out)["runtime"] == f"{taken}:cpu"
+    assert (seen["plan"]["tiles"] > len(usual.tiles)) == bool(tiles)
+    assert any("all the same: within the memory that may be taken" in note for note in told) != bool(tiles)
+
+
 def test_a_short_map_is_onnx_runtimes(tmp_path: Path) -> None:
     image = runs.picture(tmp_path / "x.npy", 200, 200)
     fullconv.map_raster(runs.digits(), image, tmp_path / "x.zarr", preprocess="unit")

@@ -65,6 +65,11 @@ class Measured:
         """Whether it is another one than the usual."""
         return self.engine != _USUAL
 
+    @property
+    def gain(self) -> float:
+        """How many times as fast as the usual engine the one to be taken is."""
+        return self.usual / max(self.other, 1e-9) if self.changes else 1.0
+
     def __str__(self) -> str:
         if self.failed:
             return f"engine onnxruntime: OpenVINO cannot run the network ({self.failed})"

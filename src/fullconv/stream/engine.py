@@ -69,12 +69,16 @@ def with_engine(
     other = replace(job, runtime=found.engine)
     plan.way.model.let_go()
     give_back()
-    try:
-        return other, _with_tried(plan_stream(model, view, other, memory, plan.tiles))
-    except BadInput:  # its memory
-        notes(f"engine onnxruntime all the same: {found.engine} takes more memory than may be taken")
-        plan.way.model.let_go()
-        return job, plan
+    for tiles in (plan.tiles, None):  # the same ones, or smaller ones where these take more memory by the other engine
+        try:
+            planned = plan_stream(model, view, other, memory, tiles)
+        except BadInput:
+            continue
+        if found.gain * (1 - planned.tiles.waste) > 1 - plan.tiles.waste:
+            return other, _with_tried(planned)
+    notes(f"engine onnxruntime all the same: within the memory that may be taken {found.engine} gains nothing")
+    plan.way.model.let_go()
+    return job, plan
 
 
 def _with_tried(plan: StreamPlan) -> StreamPlan:
