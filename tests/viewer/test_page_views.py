@@ -158,6 +158,16 @@ def test_a_study_is_sorted_and_opened(show: Open, mapped: Mapped, tmp_path: Path
     page.wait_for_selector("#classes button")
     page.go_back()
     page.wait_for_selector("#study table")
+    held: list[Any] = []
+    page.route("**/api/1/about", lambda route: held.append(route))
+    with page.expect_request("**/api/1/about"):
+        page.click("#study >> text=two.zarr")
+    page.go_back()  # before it is there
+    with page.expect_response("**/api/1/about"):
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert page.is_visible("#study table"), "what is opened late comes over nothing else"
+    assert page.evaluate("() => location.hash") == ""
 
 
 def test_of_a_layers_features_a_channel_is_shown_and_no_winner(show: Open, two: Any, tmp_path: Path) -> None:

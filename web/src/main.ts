@@ -13,7 +13,7 @@ class App {
   private turn = 0;
 
   constructor(private readonly about: About) {
-    if (about.study) new Study(need("study", HTMLElement), about, (number) => void this.open(number));
+    if (about.study) new Study(need("study", HTMLElement), about, (number) => this.chosen(number));
     window.addEventListener("hashchange", () => void this.follow());
     void this.follow();
   }
@@ -27,9 +27,16 @@ class App {
       this.choose(false);
     } else if (!this.page) await this.open(known ? to.result : 0, known ? to : null);
     else if (known && location.hash !== this.page.hash()) {
+      this.turn += 1;
       this.choose(true);
       await this.page.follow(to);
     } else this.choose(true);
+  }
+
+  /** Open a result of the table, which is what lies behind it, also while it is opened. */
+  private chosen(number: number): void {
+    history.pushState(null, "", `#${number}`);
+    void this.open(number);
   }
 
   /** Show a result, as a link has it or whole. */
@@ -41,9 +48,10 @@ class App {
       this.choose(true);
       if (this.page) await this.page.open(number);
       else this.page = new Page(this.about, number, opened);
+      if (mine !== this.turn) return;
       if (to) await this.page.follow(to);
       else this.page.stage.fit();
-      if (location.hash === "") history.pushState(null, "", this.page.hash());
+      if (mine === this.turn && !link.read(location.hash)) history.replaceState(null, "", this.page.hash());
     } catch (error) {
       warn(told(error));
     }
