@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tools.tutorial import main as files_to_try
 
+import fullconv
 from tests.conftest import ROOT
 
 KINDS = {"photos": "inspection", "slides": "slides", "scenes": "scenes"}
@@ -24,6 +25,8 @@ def test_there_is_one_of_each_kind() -> None:
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files_to_try([KINDS[path.stem]])
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
+    monkeypatch.setattr("fullconv.viewer.served.require_page", lambda: None)  # its own tests need the page
     (tmp_path / "docs" / "notebooks").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "docs" / "notebooks")
     book = json.loads(path.read_text(encoding="utf-8"))
@@ -35,6 +38,8 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert repr(value)
         if hasattr(value, "_repr_html_"):
             assert value._repr_html_()
+        if isinstance(value, fullconv.Viewer):
+            value.close()
 
 
 def run(cell: dict[str, Any], scope: dict[str, object]) -> list[Any]:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from fullconv.trust.blame import Blame, blame
     from fullconv.trust.verified import Report
     from fullconv.trust.verify import verify
+    from fullconv.viewer.view import Viewer, view
 
 # Heavy libraries are imported when a name that needs them is first used: `import fullconv` and
 # `fullconv --help` stay quick.
@@ -83,6 +84,8 @@ _WHERE = {
     "blame": "fullconv.trust.blame:blame",
     "Report": "fullconv.trust.verified:Report",
     "verify": "fullconv.trust.verify:verify",
+    "Viewer": "fullconv.viewer.view:Viewer",
+    "view": "fullconv.viewer.view:view",
 }
 
 __all__ = [
@@ -110,6 +113,7 @@ __all__ = [
     "Report",
     "SomeFailed",
     "Study",
+    "Viewer",
     "__version__",
     "adapt",
     "agreement",
@@ -128,6 +132,7 @@ __all__ = [
     "report",
     "run",
     "verify",
+    "view",
 ]
 
 

@@ -1,4 +1,4 @@
-// Every request to the server, which is the only one that the page ever speaks to.
+// Every request to the server, which is the only one that the page ever speaks to. Addresses are relative: a notebook has the page behind a path.
 
 import type { About, Blame, Cell, Opened, Peak, State, Verdict } from "./told";
 
@@ -23,19 +23,19 @@ function post<T>(path: string, body: unknown): Promise<T> {
   return json<T>(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }
 
-export const about = (): Promise<About> => json("/api/about");
-export const opened = (result: string): Promise<Opened> => json(`/api/${result}/about`);
+export const about = (): Promise<About> => json("api/about");
+export const opened = (result: string): Promise<Opened> => json(`api/${result}/about`);
 export const numbers = async (path: string, signal: AbortSignal): Promise<ArrayBuffer> => (await answer(path, { signal })).arrayBuffer();
 export const picture = async (path: string, signal: AbortSignal): Promise<ImageBitmap> =>
   createImageBitmap(await (await answer(path, { signal })).blob());
-export const cell = (result: string, row: number, col: number): Promise<Cell> => json(`/api/${result}/cell/${row}/${col}`);
-export const state = (result: string, after: number): Promise<State> => json(`/api/${result}/state?after=${after}`);
-export const areas = (result: string): Promise<{ cells: number[] | null }> => json(`/api/${result}/areas`);
+export const cell = (result: string, row: number, col: number): Promise<Cell> => json(`api/${result}/cell/${row}/${col}`);
+export const state = (result: string, after: number): Promise<State> => json(`api/${result}/state?after=${after}`);
+export const areas = (result: string): Promise<{ cells: number[] | null }> => json(`api/${result}/areas`);
 export const peaks = (result: string, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
-  json(`/api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
-export const verdicts = (result: string): Promise<{ verdicts: Verdict[] }> => json(`/api/${result}/verdicts`);
+  json(`api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
+export const verdicts = (result: string): Promise<{ verdicts: Verdict[] }> => json(`api/${result}/verdicts`);
 export const say = (result: string, what: Record<string, unknown>): Promise<{ verdicts: Verdict[] }> =>
-  post(`/api/${result}/verdicts`, what);
+  post(`api/${result}/verdicts`, what);
 export const ask = (result: string, row: number, col: number): Promise<{ crop: (number | null)[] }> =>
-  post(`/api/${result}/ask`, { row, col });
-export const why = (result: string, row: number, col: number): Promise<Blame> => post(`/api/${result}/why`, { row, col });
+  post(`api/${result}/ask`, { row, col });
+export const why = (result: string, row: number, col: number): Promise<Blame> => post(`api/${result}/why`, { row, col });

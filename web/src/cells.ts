@@ -164,7 +164,7 @@ export class CellLayer {
     const [what, level, row, col] = key.split("/") as [string, string, string, string];
     const [rows, cols] = this.result.levels[Number(level)] ?? [0, 0];
     const side = this.result.side;
-    const data = await numbers(`/api/${this.id}/${key}?epoch=${this.result.epoch}`, signal);
+    const data = await numbers(`api/${this.id}/${key}?epoch=${this.result.epoch}`, signal);
     const size = [Math.min(side, rows - Number(row) * side), Math.min(side, cols - Number(col) * side)] as const;
     return new Scores(size[0], size[1], this.result.stored, data, what === "winners");
   }

@@ -23,7 +23,7 @@ export class ImageLayer {
   ) {
     this.look = about.look;
     this.tiles = new Tiles(
-      (key, signal) => picture(`/api/image/${about.of}/${key}`, signal),
+      (key, signal) => picture(`api/image/${about.of}/${key}`, signal),
       (bitmap) => 4 * bitmap.width * bitmap.height,
       MOST,
       arrived,

@@ -145,7 +145,7 @@ export class Page implements Chosen {
     document.title = `${result.name} · fullconv`;
     need("title", HTMLElement).textContent = plain(result.name);
     need("result", HTMLSelectElement).value = String(this.number);
-    need("csv", HTMLAnchorElement).href = `/api/${this.number}/verdicts.csv`;
+    need("csv", HTMLAnchorElement).href = `api/${this.number}/verdicts.csv`;
     need("labels", HTMLElement).replaceChildren(...result.labels.slice(0, 1000).map((label) => el("option", { value: label })));
     const card = result.threshold === null ? null : `threshold of the network's card: ${short(result.threshold)}`;
     const lines = [result.statement, result.exactness, ...result.remarks, card, `${result.grid.rows.toLocaleString("en")} × ${result.grid.cols.toLocaleString("en")} cells, ${result.kind || "scores"} by ${result.by}`];

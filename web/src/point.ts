@@ -96,7 +96,7 @@ export class Point {
   private more({ id, result, picture }: Context, cell: Cell, plane: number | null): HTMLElement[] {
     const said = el("div", { class: "said", role: "status" });
     const parts: HTMLElement[] = [];
-    if (picture) parts.push(el("img", { class: "crop", src: `/api/${id}/crop/${cell.row}/${cell.col}`, alt: `the crop of cell ${cell.row}, ${cell.col}` }));
+    if (picture) parts.push(el("img", { class: "crop", src: `api/${id}/crop/${cell.row}/${cell.col}`, alt: `the crop of cell ${cell.row}, ${cell.col}` }));
     const off = result.asks !== "";
     const ask = el("button", { type: "button", id: "ask", disabled: off, title: result.asks }, "Ask the classifier", { click: () => void this.run(said, ask, () => this.ask(result, id, cell, plane)) });
     const why = el("button", { type: "button", id: "why", disabled: off, title: result.asks }, "Why?", { click: () => void this.run(said, why, () => this.why(id, cell)) });

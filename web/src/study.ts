@@ -45,7 +45,7 @@ export class Study {
 
   private row({ number, entry }: Row): HTMLElement {
     const name = plain(entry.name);
-    const picture = entry.error ? [] : [el("img", { src: `/api/${number}/thumbnail`, alt: "", loading: "lazy", width: 80 })];
+    const picture = entry.error ? [] : [el("img", { src: `api/${number}/thumbnail`, alt: "", loading: "lazy", width: 80 })];
     const link = entry.error ? el("span", {}, name) : el("button", { type: "button", class: "open" }, name, { click: () => this.open(number) });
     const why = entry.error ? [el("p", { class: "error" }, plain(entry.error))] : [];
     const values = this.about.columns.map((_, i) => el("td", { title: plain(entry.values[i] ?? "") }, plain(shown(entry.values[i] ?? ""))));

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import webbrowser
 from contextlib import closing
-from importlib.util import find_spec
 
 import click
 
@@ -81,6 +80,7 @@ def command(
     """
     from fullconv.errors import BadInput
     from fullconv.rasters.access import Access
+    from fullconv.viewer.extra import require_extra
 
     require_extra()
     from fullconv.viewer.serve import is_loopback, require_page, serve
@@ -102,11 +102,3 @@ def command(
                 note("no browser could be opened; open the address above")
 
         serve(shown, host, port, ready)
-
-
-def require_extra() -> None:
-    """MissingExtra where the server's libraries are not installed."""
-    from fullconv.errors import MissingExtra
-
-    if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise MissingExtra("the viewer needs starlette and uvicorn: pip install 'fullconv[view]'")

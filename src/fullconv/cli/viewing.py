@@ -22,7 +22,7 @@ def require_viewable(aims: Mapping[str, Target]) -> tuple[str, str]:
     Raises:
         BadInput: there is not one of each, or the viewer is not there.
     """
-    from fullconv.cli.view import require_extra
+    from fullconv.viewer.extra import require_extra
 
     stores = [(image, target.store) for image, target in aims.items() if target.store is not None]
     if len(aims) != 1 or not stores:

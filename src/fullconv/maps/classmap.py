@@ -33,6 +33,8 @@ from fullconv.system.guard import guarded, is_folder, is_url, reads
 if TYPE_CHECKING:
     from PIL import Image
 
+    from fullconv.viewer.view import Viewer
+
 Scores = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 __all__ = ["Box", "ClassMap", "Peak", "Scores", "class_index", "read_labels"]
@@ -271,6 +273,12 @@ class ClassMap:
         from fullconv.reports.report import report
 
         return report(self, path, **how)
+
+    def view(self, image: Any = None, **how: Any) -> Viewer:
+        """Look at the map over its image, in a notebook's cell or in the browser, see ``fullconv.view``, which says what ``how`` may be."""
+        from fullconv.viewer.view import view
+
+        return view(self, image, **how)
 
     def to_xarray(self) -> Any:
         """The scores as an ``xarray.DataArray`` of (class, y, x), labelled, each cell at its centre in pixels of the image.

@@ -10,8 +10,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
 
 from fullconv.errors import BadInput
+from fullconv.maps.classmap import ClassMap
+from fullconv.results.lazy import StoredScores
 from fullconv.system.guard import is_folder, is_url, reads
 from fullconv.system.text import read_text
 
@@ -29,12 +34,16 @@ class Entry:
         image: the name of its image, where the table says it.
         error: why there is none.
         values: what the table says of it, by column.
+        held: a map in memory, which ``source`` is no path of.
+        own: the image that a map has at hand: a path, or pixels.
     """
 
     source: str
     image: str
     error: str
     values: Mapping[str, str]
+    held: ClassMap | None = None
+    own: Any = None
 
     @property
     def name(self) -> str:
@@ -56,8 +65,8 @@ class Catalogue:
     is_study: bool
 
     @staticmethod
-    def of(sources: Sequence[str]) -> Catalogue:
-        """What was named on a command line.
+    def of(sources: Sequence[str | ClassMap]) -> Catalogue:
+        """What was named, or is given.
 
         Raises:
             BadInput: a folder holds no result, or its table is none.
@@ -66,6 +75,9 @@ class Catalogue:
         columns: dict[str, None] = {}
         folders = 0
         for source in sources:
+            if isinstance(source, ClassMap):
+                entries.append(_given(source))
+                continue
             if is_url(source) or not is_plain_folder(Path(source)):
                 entries.append(Entry(source, "", "", {}))
                 continue
@@ -87,6 +99,23 @@ def last_part(name: str) -> str:
     """What a path or address ends with, whichever system wrote it; nothing where that leads elsewhere."""
     name = PureWindowsPath(name.rstrip("/")).name
     return "" if name in (".", "..") else name
+
+
+def _given(found: ClassMap) -> Entry:
+    """A map as a result: of a store the store itself, which may still be written."""
+    own = found.image if found.image is not None else found.pixels
+    if isinstance(own, Path):
+        own = str(own)
+    elif own is found.pixels and own is not None:
+        own = np.clip(np.rint(own), 0, 255).astype(np.uint8)
+    source = store_of(found)
+    return Entry("map in memory", "", "", {}, found, own) if source is None else Entry(source, "", "", {}, own=own)
+
+
+def store_of(found: ClassMap) -> str | None:
+    """Where a map's store lies, None of one in memory."""
+    scores: Any = found.scores
+    return scores.name if isinstance(scores, StoredScores) else None
 
 
 def _of_folder(folder: Path) -> Iterator[Entry]:

@@ -29,7 +29,7 @@ Cell = tuple[int, int]
 class Classifier:
     """The untouched network beside one result."""
 
-    def __init__(self, model: Model, exhibit: Exhibit, image: str, access: Access) -> None:
+    def __init__(self, model: Model, exhibit: Exhibit, image: Any, access: Access) -> None:
         self._model, self._exhibit, self._image, self._access = model, exhibit, image, access
         self._lock = Lock()  # one question at a time
         record = exhibit.found.record

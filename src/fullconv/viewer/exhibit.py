@@ -51,7 +51,7 @@ class Exhibit:
     """One result.
 
     Attributes:
-        source: its path or address.
+        source: its path or address, or what a map in memory is called.
         found: the map.
         lead: rows and columns of the arrays before the map's.
         levels: (rows, cols) of every level of the arrays, the finest first.
@@ -61,12 +61,12 @@ class Exhibit:
         epoch: counted up when another result took the place of this one.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, source: str, held: ClassMap | None = None) -> None:
+        self.source, self._given = source, held
         self._lock = Lock()
         self.epoch = -1
         self._signed = self._sign()
-        if is_url(source) or is_folder(Path(source)):
+        if held is None and (is_url(source) or is_folder(Path(source))):
             reads(source)
             self._take(Store.open(storage_of(source)))
         else:
@@ -76,7 +76,10 @@ class Exhibit:
         """Show a store as it is now, or a file."""
         self.store = store
         self._ends: tuple[int, tuple[float, float]] | None = None
-        self.found = ClassMap.load(self.source) if store is None else ClassMap.of_store(store)
+        if store is not None:
+            self.found = ClassMap.of_store(store)
+        else:
+            self.found = ClassMap.load(self.source) if self._given is None else self._given
         record = self.found.record
         self.epoch += 1
         self.lead: Span = (0, 0) if record is None else record.tiles.lead
@@ -123,7 +126,7 @@ class Exhibit:
 
     def _sign(self) -> tuple[int, ...]:
         """What changes where the store in a folder becomes another, or is finished."""
-        if is_url(self.source):  # its chunks carry their run's name
+        if self._given is not None or is_url(self.source):  # its chunks carry their run's name
             return ()
         try:
             about = (Path(self.source) / "zarr.json").stat()

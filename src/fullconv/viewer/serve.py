@@ -31,6 +31,24 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def listened(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise BadInput(
+            f"{host}, port {port}: cannot be listened at: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    listening.listen(128)
+    return listening
+
+
 def serve(shown: Shown, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until Ctrl-C.
 
@@ -43,13 +61,7 @@ def serve(shown: Shown, host: str, port: int, ready: Callable[[str], None]) -> N
         BadInput: it cannot be listened at.
     """
     require_page()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with closing(socket.socket(family, socket.SOCK_STREAM)) as listening:
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise BadInput(f"{host}, port {port}: cannot be listened at: {error.strerror or error}") from None
-        listening.listen(128)
+    with closing(listened(host, port)) as listening:
         port = listening.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         token = secrets.token_urlsafe(32)

@@ -22,7 +22,7 @@ from fullconv.maps.summary import wins_of
 from fullconv.results.storage import Replaced
 from fullconv.viewer.described import described, failed, of_difference, of_result
 from fullconv.viewer.exhibit import Exhibit
-from fullconv.viewer.gate import App, Gate
+from fullconv.viewer.gate import App, Framing, Gate
 from fullconv.viewer.picture import Look, Picture
 from fullconv.viewer.shown import Shown
 from fullconv.viewer.thumbnail import thumbnail
@@ -34,8 +34,10 @@ _AT_ONCE = 6  # answers that are made side by side: each takes the memory of wha
 _COUNTED = 1 << 31  # scores that are all read because a page is opened
 
 
-def application(shown: Shown, hosts: frozenset[str], token: str, page: Path = PAGE) -> App:
-    """The server's application."""
+def application(
+    shown: Shown, hosts: frozenset[str], token: str, page: Path = PAGE, framing: Framing | None = None
+) -> App:
+    """The server's application, behind its gate, which says what the arguments are."""
     routes = _Routes(shown, page)
     pages = [Route(f"/{name}", routes.file) for name in FILES]
     number = "/api/{result}"
@@ -59,7 +61,7 @@ def application(shown: Shown, hosts: frozenset[str], token: str, page: Path = PA
         Route(f"{number}/ask", routes.posted(routes.ask), methods=["POST"]),
         Route(f"{number}/why", routes.posted(routes.why), methods=["POST"]),
     ])  # fmt: skip
-    return Gate(app, hosts, token)
+    return Gate(app, hosts, token, framing)
 
 
 class _Routes:

@@ -12,6 +12,7 @@ from threading import Event, Lock, RLock
 from typing import TYPE_CHECKING, Any
 
 from fullconv.errors import BadInput, FullconvError
+from fullconv.maps.classmap import ClassMap
 from fullconv.maps.summary import image_name
 from fullconv.rasters.access import Access
 from fullconv.stream.origin import is_same_image
@@ -30,8 +31,8 @@ _OPEN = 12  # results that stay open
 _PICTURES = 3  # images that stay open
 _FIRST = 1.5  # seconds that belong to what is seen first, before the bytes of an image are looked through
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL"
-_ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE"
+_ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL, in Python model="
+_ASK_IMAGE = "give the image of the map: fullconv view RESULT --image FILE, in Python image="
 
 
 class Shown:
@@ -42,22 +43,27 @@ class Shown:
     """
 
     def __init__(
-        self, sources: Sequence[str], image: str | None = None, model: Model | None = None, access: Access | None = None
+        self,
+        sources: Sequence[str | ClassMap],
+        image: Any = None,
+        model: Model | None = None,
+        access: Access | None = None,
     ) -> None:
         """Open what was named; of a folder nothing yet.
 
         Args:
-            image: the image of all results, or the folder that theirs lie in.
+            sources: paths, addresses, folders, or maps.
+            image: the image of all results, a path or pixels, or the folder that theirs lie in; a map's own by default.
 
         Raises:
             BadInput: a result is none, or the image is of another size.
         """
         self.catalogue = Catalogue.of(sources)
         self._image, self._model, self._access = image, model, access or Access()
-        self._in_folder = image is not None and not is_url(image) and is_plain_folder(Path(image))
+        self._in_folder = isinstance(image, str) and not is_url(image) and is_plain_folder(Path(image))
         self._lock = RLock()
         self._opened: OrderedDict[int, Exhibit] = OrderedDict()
-        self._pictures: OrderedDict[str, Picture] = OrderedDict()
+        self._pictures: OrderedDict[str | int, Picture] = OrderedDict()
         self._differences: dict[tuple[int, int], tuple[tuple[int, int], Difference]] = {}
         self._asked: dict[int, tuple[int, Classifier]] = {}
         self._asking = Lock()
@@ -96,7 +102,7 @@ class Shown:
             raise BadInput(f"{entry.image}: {entry.error}")
         with self._lock:
             if number not in self._opened:
-                self._opened[number] = Exhibit(entry.source)
+                self._opened[number] = Exhibit(entry.source, entry.held)
                 while len(self._opened) > max(_OPEN, 0 if self.catalogue.is_study else len(self.catalogue.entries)):
                     self._opened.popitem(last=False)
             self._opened.move_to_end(number)
@@ -118,8 +124,11 @@ class Shown:
                 self._differences[key] = made = epochs, Difference(one, other)
             return made[1]
 
-    def image_of(self, number: int) -> str | None:
-        """The path of a result's image, None where none was given."""
+    def image_of(self, number: int) -> Any:
+        """A result's image, a path or pixels; None where none was given."""
+        own = self.catalogue.entries[number].own
+        if self._image is None and (not isinstance(own, str) or is_url(own) or Path(own).exists()):
+            return own  # one that moved is no reason to show nothing
         if self._image is None or not self._in_folder:
             return self._image
         name = last_part(image_name(self.exhibit(number).found) or self.catalogue.entries[number].image)
@@ -132,21 +141,22 @@ class Shown:
         Raises:
             BadInput: it is none, or of another size.
         """
-        path = self.image_of(number)
-        if path is None:
+        image = self.image_of(number)
+        if image is None:
             return None
+        key = image if isinstance(image, str) else id(image)
         with self._lock:
-            if path not in self._pictures:
-                self._pictures[path] = Picture(path, self._access)
+            if key not in self._pictures:
+                self._pictures[key] = Picture(image, self._access)
                 while len(self._pictures) > _PICTURES:
                     self._pictures.popitem(last=False)[1].close()
-            self._pictures.move_to_end(path)
-            found = self._pictures[path]
+            self._pictures.move_to_end(key)
+            found = self._pictures[key]
             exhibit = self.exhibit(number)
             if found.about.size != exhibit.found.grid.image:
                 (height, width), (own, wide) = found.about.size, exhibit.found.grid.image
                 raise BadInput(
-                    f"{path}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
+                    f"{found.about.name}: has {width}×{height} px, and {exhibit.source} is of an image of {wide}×{own} px"
                 )
             return found
 
@@ -162,15 +172,11 @@ class Shown:
 
     def why_not(self, number: int) -> str:
         """Why the classifier cannot be asked of a result's cells; empty where it can."""
+        if self.exhibit(number).found.record is None:
+            return "only a map in a store (.zarr) says how it was made"
         if self.image_of(number) is None:
             return _ASK_IMAGE
-        if self._model is None:
-            return _ASK_MODEL
-        return (
-            ""
-            if self.exhibit(number).found.record is not None
-            else "only a map in a store (.zarr) says how it was made"
-        )
+        return _ASK_MODEL if self._model is None else ""
 
     def same_image(self, number: int) -> bool | None:
         """Whether the image is the one that a map was made of; None where that is not known, or not yet."""
@@ -185,8 +191,8 @@ class Shown:
         """
         from fullconv.viewer.classifier import Classifier
 
-        path, why_not = self.image_of(number), self.why_not(number)
-        if path is None or self._model is None or why_not:
+        image, why_not = self.image_of(number), self.why_not(number)
+        if image is None or self._model is None or why_not:
             raise BadInput(why_not)
         self.opened(number)
         exhibit = self.exhibit(number)
@@ -194,12 +200,13 @@ class Shown:
             if self._same[number].result() is not True:  # waits for it
                 raise BadInput("the image is not the file that this map was made of, or has changed since")
             if number not in self._asked or self._asked[number][0] != exhibit.epoch:
-                self._asked[number] = exhibit.epoch, Classifier(self._model, exhibit, path, self._access)
+                self._asked[number] = exhibit.epoch, Classifier(self._model, exhibit, image, self._access)
             return self._asked[number][1]
 
     def verdicts(self, number: int) -> Verdicts:
         """What a person says of a result."""
-        return self._kept.setdefault(number, Verdicts(self.catalogue.entries[number].source))
+        entry = self.catalogue.entries[number]
+        return self._kept.setdefault(number, Verdicts(entry.source, entry.held is None))
 
     def close(self) -> None:
         self._closing.set()

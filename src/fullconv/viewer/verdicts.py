@@ -29,9 +29,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Verdicts:
     """Of one result; one a cell and class."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, kept: bool = True) -> None:
+        """Of a result by its path or address; ``kept``: whether there is a place beside it, which a map in memory has not."""
         self._name = f"{source.rstrip('/')}.verdicts.geojson"
-        self._far = is_url(source)
+        self._far, self._kept = is_url(source), kept and not is_url(source)
         self._lock = Lock()
 
     @property
@@ -44,7 +45,7 @@ class Verdicts:
         Raises:
             BadInput: the file is none of these.
         """
-        if self._far or not self.path.exists():
+        if not self._kept or not self.path.exists():
             return []
         if self.path.stat().st_size > _MOST:
             raise BadInput(f"{self.path}: has more than {_MOST >> 20} MB; no file of verdicts has")
@@ -63,6 +64,8 @@ class Verdicts:
         """
         if self._far:
             raise BadInput("verdicts are kept beside a result on this machine; this one is at an address")
+        if not self._kept:
+            raise BadInput("verdicts are kept beside a result; save this map first, and view the file")
         about = _said(found, given)
         with self._lock:
             key = about["row"], about["col"], about["class"]
