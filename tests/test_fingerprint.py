@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import fullconv
+from fullconv import fingerprint
 from fullconv.fingerprint import of_model
 from tests import helpers as h
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
@@ -78,3 +80,40 @@ def test_attributes_tell_pytorch_networks_apart() -> None:
     seen = [of_model(fullconv.load(net.eval(), input_shape=(3, 16, 16))) for net in (*nets, Net(nn.LeakyReLU(0.1)))]
     assert len(set(seen)) == 4
     assert seen[0] == seen[4]
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_sum_tells_an_image_from_what_it_was(
+    size: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of the very bytes of the fingerprint: all of a small file, pieces of a large one; with Google's sum and without."""
+    monkeypatch.setattr(fingerprint, "_FAST", compiled)
+    if size == "large":
+        monkeypatch.setattr(fingerprint, "_WHOLE", 1000)
+        monkeypatch.setattr(fingerprint, "_PIECES", 3)
+        monkeypatch.setattr(fingerprint, "_PIECE", 256)
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8))
+    about, when = ((40, 50), 1), path.stat()
+    whole, added = fingerprint.with_sum(path, *about)
+    assert whole == fingerprint.of_image(path, *about)
+    assert added == fingerprint.sum_of(path, *about)
+    seen = []
+    for at in (0, 3, 127, 128, 1000, 1200, len(path.read_bytes()) - 1):
+        before = path.read_bytes()
+        path.write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+        os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+        told = fingerprint.of_image(path, *about) != whole
+        assert (fingerprint.sum_of(path, *about) != added) == told
+        seen.append(told)
+        path.write_bytes(before)
+        os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert all(seen) == (size == "small")
+    assert any(seen)
+
+
+def test_the_fingerprint_of_an_image_stays(tmp_path: Path) -> None:
+    """Stores hold it: one that were made otherwise would let no run go on."""
+    (tmp_path / "x.npy").write_bytes(bytes(range(256)) * 5000)
+    assert fingerprint.of_image(tmp_path / "x.npy", (100, 200), 3) == "ec7032480f506741eadf83c92251428a"

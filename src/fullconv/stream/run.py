@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -191,7 +191,8 @@ def _map_raster(
         require_lock = stack.enter_context(place.lock())
         for remark in (*view.remarks, *told_of(options.get("preprocess"), model.image_shape[1:])):
             notes(remark)
-        request = request_of(model, view, job)
+        image_print, image_sum = fingerprint.with_sum(*_looked_at(job, view))
+        request = request_of(model, view, job, image_print=image_print)
         if restart and place.exists():
             Store.record_of(place)  # what is no result of fullconv is never replaced
         old = None if restart else _earlier(place, request)
@@ -245,7 +246,7 @@ def _map_raster(
                 worker, plan.tiles.steps(left), plan.buffer, lambda put: is_done(put.tile, put.note, peak_bytes())
             )
         require_lock()
-        _require_same_image(job, view, request)
+        _require_same_image(job, view, image_sum)
         report("levels", {})
         done = store.done()
         failed, left_out, confirmed = totals(done)
@@ -307,31 +308,34 @@ def plan_raster(
         return replace(in_sections(plan, view, job), by_workers=True)
 
 
-def request_of(model: Model, view: View, job: Job, model_print: str | None = None) -> dict[str, Any]:
+def request_of(
+    model: Model, view: View, job: Job, model_print: str | None = None, image_print: str | None = None
+) -> dict[str, Any]:
     """What a run must share with an earlier one to go on with it.
 
     Args:
-        model_print: ``fingerprint.of_model``, where it was made before.
+        model_print, image_print: ``fingerprint.of_model`` and ``of_image``, where they were made before.
     """
     rule = where_of(job.where, view)
     return job.request(
         model.path.name if model.path else "a network in memory", model_print or fingerprint.of_model(model),
-        fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset), where_print(job.where, rule, view),
+        image_print or fingerprint.of_image(*_looked_at(job, view)), where_print(job.where, rule, view),
     )  # fmt: skip
 
 
-def _require_same_image(job: Job, view: View, request: Mapping[str, Any]) -> None:
-    """BadInput where the image has become another one while it was read, with the same size and time stamp even."""
-    if not isinstance(job.image, str | Path):
-        return
-    try:
-        now = fingerprint.of_image(job.image, view.about.size, view.about.bands, job.select.access.subdataset)
-    except OSError:
-        now = ""
-    if now != request["image"]["fingerprint"]:
-        raise BadInput(
-            f"{view.about.name}: has changed while it was read, or is not there any more; start anew with --restart once it is whole"
-        )
+def _looked_at(job: Job, view: View) -> tuple[Any, tuple[int, int], int, str | None]:
+    """What the fingerprint of a job's image is made of."""
+    return job.image, view.about.size, view.about.bands, job.select.access.subdataset
+
+
+def _require_same_image(job: Job, view: View, before: int) -> None:
+    """BadInput where the image has become another one while it was read (its sum ``before``), with the same size and time stamp even."""
+    with suppress(OSError):
+        if not isinstance(job.image, str | Path) or fingerprint.sum_of(*_looked_at(job, view)) == before:
+            return
+    raise BadInput(
+        f"{view.about.name}: has changed while it was read, or is not there any more; start anew with --restart once it is whole"
+    )
 
 
 def _earlier(place: Storage, request: Mapping[str, Any]) -> Record | None:
