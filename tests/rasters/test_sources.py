@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -430,3 +431,29 @@ print(resident_bytes() - before)
 """
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert grown < 8 << 20
+
+
+@pytest.mark.parametrize("system", ["its own", "little at once", "without preadv"])
+def test_rows_of_a_file_by_any_system(system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of rows and whole ones, where a system reads less at once than it is asked for, or moves first and then reads; and a file that ends too early."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    np.save(tmp_path / "x.npy", pixels)
+    calls = []
+    if system == "without preadv":
+        monkeypatch.delattr(os, "preadv", raising=False)
+    elif system == "little at once":
+        if not hasattr(os, "preadv"):
+            pytest.skip("this system has no preadv")
+        own = os.preadv
+        monkeypatch.setattr(
+            os, "preadv", lambda file, parts, at: calls.append(own(file, [parts[0][:100]], at)) or calls[-1]
+        )
+    source = open_source(tmp_path / "x.npy")
+    for rows, cols in (((0, 50), (0, 40)), ((3, 41), (0, 40)), ((7, 50), (5, 39)), ((49, 50), (39, 40))):
+        np.testing.assert_array_equal(source.read(0, rows, cols, [0, 1, 2]).pixels, pixels[slice(*rows), slice(*cols)])
+    assert all(count <= 100 for count in calls)
+    assert (len(calls) > 60) == (system == "little at once")
+    os.truncate(tmp_path / "x.npy", (tmp_path / "x.npy").stat().st_size - 10)
+    for cols in ((0, 40), (1, 40)):
+        with pytest.raises(Unreadable, match="the file ends before the array does"):
+            source.read(0, (0, 50), cols, [0, 1, 2])

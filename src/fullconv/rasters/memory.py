@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +57,34 @@ class RowsInFile:
         """(rows, cols, C), in the machine's byte order."""
         part = self._again.empty((rows[1] - rows[0], cols[1] - cols[0], *self._shape[2:]), self._dtype)
         pixel = self._dtype.itemsize * (self._shape[2] if len(self._shape) == 3 else 1)
-        into, row = part.reshape(-1).view(np.uint8).data, pixel * (cols[1] - cols[0])
+        into, row, step = part.reshape(-1).view(np.uint8).data, pixel * (cols[1] - cols[0]), pixel * self._shape[1]
+        at = self._offset + rows[0] * step + cols[0] * pixel
+        if row == step:  # the window lies in one piece
+            row = len(into)
         with self._path.open("rb", buffering=0) as file:
-            for i in range(rows[1] - rows[0]):
-                file.seek(self._offset + ((rows[0] + i) * self._shape[1] + cols[0]) * pixel)
-                if file.readinto(into[i * row : (i + 1) * row]) != row:
-                    raise OSError("the file ends before the array does")
+            read = _reader(file)
+            for first in range(0, len(into), row):
+                got = read(into[first : first + row], at)
+                while got < row:  # a system reads so much at once
+                    if not (more := read(into[first + got : first + row], at + got)):
+                        raise OSError("the file ends before the array does")
+                    got += more
+                at += step
         part = part if part.ndim == 3 else part[:, :, None]
         return part if part.dtype.isnative else part.astype(part.dtype.newbyteorder("="))
+
+
+def _reader(file: FileIO) -> Callable[[memoryview, int], int]:
+    """What fills memory from a place in a file, and says with how many bytes; by one call to the system where it has that."""
+    if hasattr(os, "preadv"):
+        number, of = file.fileno(), os.preadv
+        return lambda part, at: of(number, (part,), at)
+
+    def moved(part: memoryview, at: int) -> int:
+        file.seek(at)
+        return file.readinto(part)
+
+    return moved
 
 
 class Npy:
