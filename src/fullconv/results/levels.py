@@ -19,6 +19,7 @@ from fullconv.results.encoding import decoded, encoded
 from fullconv.results.failures import reading
 
 Spot = tuple[int, int]  # a chunk's row and column
+_BETWEEN = 1 << 18  # cells of a level that are made to the next one's at once
 
 
 def name_of(level: int) -> str:
@@ -142,9 +143,10 @@ class Levels:
         return out
 
     def _into(self, out: Array, part: Array) -> None:
-        """Plane by plane: what lies between is a fraction of what is read."""
-        for i in range(len(part)):
-            out[i : i + 1] = encoded(halved(decoded(part[i : i + 1])), self._stored)
+        """A few planes at a time: what lies between is a fraction of what is read."""
+        step = max(1, _BETWEEN // max(1, part[0].size))
+        for i in range(0, len(part), step):
+            out[i : i + step] = encoded(halved(decoded(part[i : i + step])), self._stored)
 
     def _never(self, spot: Spot) -> Array:
         raise AssertionError("nothing is in memory at the end")
@@ -153,8 +155,11 @@ class Levels:
 def halved(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Means of 2 × 2 cells, of those that are no NaN; a last row or column stands for itself."""
     classes, rows, cols = part.shape
-    padded = np.pad(part, ((0, 0), (0, rows % 2), (0, cols % 2)), constant_values=np.nan)
-    blocks = padded.reshape(classes, (rows + 1) // 2, 2, (cols + 1) // 2, 2)
+    if rows % 2 or cols % 2:
+        padded = np.full((classes, rows + rows % 2, cols + cols % 2), np.nan, np.float32)
+        padded[:, :rows, :cols] = part
+        part = padded
+    blocks = part.reshape(classes, (rows + 1) // 2, 2, (cols + 1) // 2, 2)
     found: npt.NDArray[np.float32] = blocks[:, :, 0, :, 0] + blocks[:, :, 0, :, 1]
     found += blocks[:, :, 1, :, 0]
     found += blocks[:, :, 1, :, 1]
