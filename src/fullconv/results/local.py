@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -125,9 +126,13 @@ class Local:
         """Files first, then the folders that name them, and once for each folder the ones above."""
         paths = {self.path / key for key in keys}
         folders = {path.parent for path in paths}
-        fresh = {f for folder in folders for f in (folder, *folder.parents) if self.path in f.parents} - self._named
-        _settle_all(paths)
-        _settle_all(folders | {folder.parent for folder in fresh})
+        fresh = set()
+        for folder in folders:
+            while folder != self.path and folder not in self._named:
+                fresh.add(folder)
+                folder = folder.parent
+        self._settle_all(paths)
+        self._settle_all(folders | {folder.parent for folder in fresh})
         self._named |= fresh
 
     def sizes(self, run: str) -> Callable[[str], int]:
@@ -192,7 +197,7 @@ class Local:
             for target, part in parts.items():
                 with part.open("xb") as file:
                     file.write(files[target])
-            _settle_all(parts.values())
+            self._settle_all(parts.values())
             for target, part in parts.items():
                 part.replace(target)
         except FileNotFoundError:
@@ -201,7 +206,19 @@ class Local:
             for part in parts.values():
                 with suppress(OSError):
                     part.unlink(missing_ok=True)
-        _settle_all({target.parent for target in files})
+        self._settle_all({target.parent for target in files})
+
+    def _settle_all(self, paths: Collection[Path]) -> None:
+        """Settle what is there of these, side by side: a disk takes many at once in about the time of one."""
+        if len(paths) < 2:
+            for path in paths:
+                _settle(path)
+        else:
+            list(self._pool.map(_settle, paths))
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(_AT_ONCE, "settle")
 
     def _make(self, folder: Path) -> None:
         """A folder within; the result's own is never made anew, where it was removed meanwhile."""
@@ -240,19 +257,9 @@ class Local:
                 )
 
 
-def _settle_all(paths: Collection[Path]) -> None:
-    """Settle what is there of these, side by side: a disk takes many at once in about the time of one."""
-
-    def one(path: Path) -> None:
-        with suppress(FileNotFoundError):  # a chunk of fill values alone is not stored
-            settle(path)
-
-    if len(paths) < 2:
-        for path in paths:
-            one(path)
-        return
-    with ThreadPoolExecutor(min(_AT_ONCE, len(paths)), "settle") as pool:
-        list(pool.map(one, paths))
+def _settle(path: Path) -> None:
+    with suppress(FileNotFoundError):  # a chunk of fill values alone is not stored
+        settle(path)
 
 
 def _write(path: Path, data: bytes) -> None:

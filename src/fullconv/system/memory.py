@@ -57,10 +57,10 @@ def give_back() -> None:
 
 def peak_bytes() -> int:
     """The most memory that this process has held, as the system counts it."""
+    found = fallback.peak_bytes()
+    if found is not None:
+        return found
     import psutil
 
     about = psutil.Process().memory_info()
-    peak = getattr(about, "peak_wset", None)  # Windows
-    if peak is None:
-        peak = fallback.peak_bytes()
-    return int(max(peak or 0, about.rss))
+    return int(max(getattr(about, "peak_wset", 0), about.rss))  # the peak is Windows' own word
