@@ -161,6 +161,57 @@ def test_what_the_next_tile_shares_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     kept.close()
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_the_tile_below_shares_is_kept_where_a_row_has_room(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of whole rows follow each other downwards: no block is decoded twice, and no more is held than is planned. Where a row has no room, some are."""
+    block = 64 * 64 * 3
+    sides = [[(0, 140), (130, 250), (230, 330), (325, 403)], [(0, 150), (130, 270), (260, 397)]]
+    monkeypatch.setattr(blocks, "threads", lambda: threads)
+    for room, once in ((7 + 2 * 3, True), (7 + 2 * 3 - 1, False)):
+        monkeypatch.setattr(blocks, "_KEPT", room * block)
+        source = _Slow(1)
+        kept = Blocks(source)
+        for rows in sides[0]:
+            for cols in sides[1]:
+                found = kept.read(0, rows, cols, range(3))
+                np.testing.assert_array_equal(found.pixels, SCENE[slice(*rows), slice(*cols)])
+                assert kept._bytes <= room * block
+                held = [len(each) for each in (kept._kept, kept._above, kept._below)]
+                assert sum(held) * block == kept._bytes
+        assert len(set(source.read_)) == 49
+        assert (len(source.read_) == 49) == once
+        kept.close()
+        assert kept._bytes == 0
+
+
+def test_a_row_that_is_kept_is_right_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows anywhere, by several threads, of blocks some of which fail."""
+    monkeypatch.setattr(blocks, "_KEPT", 15 * 64 * 64 * 3)
+    source = _Slow(1, spoiled=((128, 128), (320, 64)))
+    kept = Blocks(source)
+    rng = np.random.default_rng(0)
+    windows = [
+        (tuple(sorted(map(int, rng.choice(404, 2, False)))), tuple(sorted(map(int, rng.choice(398, 2, False))))) for _ in range(200)
+    ]  # fmt: skip
+
+    def read(window: tuple[tuple[int, int], tuple[int, int]]) -> bool:
+        rows, cols = window
+        spoiled = any(
+            y < rows[1] and y + 64 > rows[0] and x < cols[1] and x + 64 > cols[0] for y, x in ((128, 128), (320, 64))
+        )
+        try:
+            found = kept.read(0, rows, cols, range(3)).pixels
+        except ValueError:
+            return spoiled
+        return not spoiled and np.array_equal(found, SCENE[slice(*rows), slice(*cols)])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, windows))
+    held = sum(map(len, (kept._kept, kept._above, kept._below)))
+    assert kept._bytes == held * 64 * 64 * 3 <= 16 * 64 * 64 * 3
+    kept.close()
+
+
 def test_what_is_kept_and_decoded_is_in_what_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_KEPT", 400_000)
     scene = pictures.scene(1500, 1600)

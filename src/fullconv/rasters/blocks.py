@@ -1,7 +1,8 @@
 """Images stored in blocks: whole blocks are decoded, on one grid, several side by side, and kept for the windows that share them.
 
 A map's tiles follow each other from left to right, and each shares the columns at its right end with the next. So of a window that has more
-blocks than are kept, those of its last columns are.
+blocks than are kept, those of its last columns are. Its last row is shared with the tile below, which comes when all of its own row have been: blocks of it are kept
+as well where a whole row of the image's has room.
 """
 
 from __future__ import annotations
@@ -65,25 +66,28 @@ class Blocks:
         self._lock = Lock()
         self._again = Again()
         self._kept: OrderedDict[Key, Future[Window]] = OrderedDict()
+        self._below: OrderedDict[Key, Future[Window]] = OrderedDict()  # of the last row of the windows that are read
+        self._above: OrderedDict[Key, Future[Window]] = OrderedDict()  # of the last row of those before: their first
+        self._edge = (0, -1)  # level and first pixel of the row that is kept for the windows below
         self._bytes = 0
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         into = _Canvas(rows, cols, bool(self.about.alpha), self._again)
         missing, waited = [], []
-        last = self._last(level, rows, cols)
+        edge, last = self._turned_to(level, rows, cols)
         for top, left in self._corners(level, rows, cols):
             key = level, top, left, tuple(bands)
             with self._lock:
-                found = self._kept.get(key)
-                if found is not None:
-                    self._kept.move_to_end(key)
+                found = self._found(key)
             if found is None:
                 missing.append(key)
             elif found.done():
                 into.lay(found.result(), top, left)
             else:  # another window's thread decodes it
                 waited.append(key)
-        self._side_by_side(missing, lambda key: into.lay(self._block(key, key[2] >= last), key[1], key[2]))
+        self._side_by_side(
+            missing, lambda key: into.lay(self._block(key, key[2] >= last or key[1] == edge), key[1], key[2])
+        )
         for key in waited:
             into.lay(self._block(key, True), key[1], key[2])
         return into.window()
@@ -92,13 +96,34 @@ class Blocks:
         high, across = self._tiles[level]
         return product(range(rows[0] // high * high, rows[1], high), range(cols[0] // across * across, cols[1], across))
 
-    def _last(self, level: int, rows: Span, cols: Span) -> int:
-        """The column from which on the blocks of a window are kept."""
-        high, across = self._tiles[level]
-        column = (-(-rows[1] // high) - rows[0] // high) * _block_bytes(
-            (high, across), self.about.levels[level], self.about.pixel_bytes
-        )
-        return -(-cols[1] // across) * across - max(1, self._room // column) * across
+    def _turned_to(self, level: int, rows: Span, cols: Span) -> tuple[int, int]:
+        """Make ready for a window: the row (-1 for none) of which, and the column from which on its blocks are kept."""
+        (high, across), about = self._tiles[level], self.about.levels[level]
+        each = _block_bytes((high, across), about, self.about.pixel_bytes)
+        column, row = (-(-rows[1] // high) - rows[0] // high) * each, -(-about.width // across) * each
+        fits, at_end = not about.once and row + 2 * column <= self._room, rows[1] == about.height
+        edge = (rows[1] - 1) // high * high if fits and not at_end else -1
+        with self._lock:
+            if fits and (level, edge) != self._edge:
+                self._let_go(self._above, len(self._above))
+                self._edge, self._above, self._below = (level, edge), self._below, OrderedDict()
+            self._let_go(self._above, sum(key[2] + across <= cols[0] for key in self._above))
+            held = sum(map(self._size, (*self._above, *self._below)))
+        room = self._room - max(held, row if edge >= 0 else 0)
+        return edge, -(-cols[1] // across) * across - max(1, room // column) * across
+
+    def _found(self, key: Key) -> Future[Window] | None:
+        """A block that is kept, or is being decoded to be; under the lock."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        return self._above.get(key) or self._below.get(key)
+
+    def _let_go(self, kept: OrderedDict[Key, Future[Window]], count: int) -> None:
+        """Of the blocks that came first; under the lock."""
+        for _ in range(count):
+            self._bytes -= self._size(kept.popitem(last=False)[0])
 
     def _side_by_side(self, keys: list[Key], do: Callable[[Key], None]) -> None:
         """Do all, by this thread and those of the pool; what went wrong first, in the order given, is raised once all have ended."""
@@ -131,13 +156,12 @@ class Blocks:
 
     def _block(self, key: Key, keep: bool) -> Window:
         """A block: the one that is kept, or that another thread decodes, or one that is decoded now."""
-        size = 0
         with self._lock:
-            found = self._kept.get(key)
+            found = self._found(key)
             if found is None and keep:
-                size = self._size(key)
-                own = self._kept[key] = Future()
-                self._bytes += size
+                kept = self._below if key[:2] == self._edge else self._kept
+                own = kept[key] = Future()
+                self._bytes += self._size(key)
                 self._forget()
         if found is not None:
             return found.result()
@@ -147,18 +171,20 @@ class Blocks:
             block = self._decoded(key)
         except BaseException as error:
             with self._lock:
-                if self._kept.get(key) is own:
-                    del self._kept[key]
-                    self._bytes -= size
+                for kept in (self._kept, self._above, self._below):
+                    if kept.get(key) is own:
+                        del kept[key]
+                        self._bytes -= self._size(key)
             own.set_exception(error)
             raise
         own.set_result(block)
         return block
 
     def _forget(self) -> None:
-        """Let go of what was used longest ago, until what is left has room."""
-        while self._bytes > self._room and len(self._kept) > 1:
-            self._bytes -= self._size(self._kept.popitem(last=False)[0])
+        """Let go of what was used longest ago, until what is left has room; what the next row of windows awaits goes last."""
+        for kept, least in ((self._kept, 1), (self._above, 0), (self._below, 1)):
+            while self._bytes > self._room and len(kept) > least:
+                self._let_go(kept, 1)
 
     def _size(self, key: Key) -> int:
         level = key[0]
@@ -173,7 +199,8 @@ class Blocks:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
-        self._kept.clear()
+        for kept in (self._kept, self._above, self._below):
+            kept.clear()
         self._bytes = 0
         self._source.close()
 
