@@ -123,6 +123,9 @@ def test_levels_are_those_of_the_whole_map(
             scores[:, slice(*t.y.cells), slice(*t.x.cells)] = np.nan
     found = []
     for how in ("in order", "at random", "threads", "two runs"):
+        monkeypatch.setattr(
+            levels, "_WAITING", {"at random": 0, "threads": 300}.get(how, 4 << 20)
+        )  # means that are kept
         store = Store.create(storage_of(tmp_path / how), about)
         monkeypatch.setattr(levels, "_BETWEEN", 1 << 18 if how == "in order" else 16)  # planes together, or one by one
         if how == "threads":
@@ -148,18 +151,25 @@ def test_levels_are_those_of_the_whole_map(
         np.testing.assert_array_equal(group[f"levels/{level}" if level else "0"][:], expected)
 
 
-def test_levels_are_made_while_tiles_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, so that nothing is left for the end; and what is in memory is not read back."""
+@pytest.mark.parametrize(("chunk", "waiting", "read_back"), [(4, 0, False), (16, 4 << 20, False), (16, 600, True)])
+def test_levels_are_made_while_tiles_are_written(
+    chunk: int, waiting: int, read_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them, so that nothing is left for the end; and what is in memory is not read back: tiles that have their chunks by twos, or means that wait."""
     monkeypatch.setattr(layout, "LEAST", 4)
-    about = record(64, 64, (4, 4), (16, 16), (0, 0), "float32", 2)
+    monkeypatch.setattr(levels, "_WAITING", waiting)
+    about = record(64, 64, (chunk, chunk), (16, 16), (0, 0), "float32", 2)
     store = Store.create(storage_of(tmp_path / "x.zarr"), about)
     read = []
     original = zarr.Array.__getitem__
     monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: (read.append(self.name), original(self, key))[1])
     for t in about.tiles:
         store.write(t, np.random.default_rng(0).random((2, 16, 16), np.float32))
-    assert "/0" not in read, "a tile has its chunks by twos"
-    left = store._tiled.levels.finish(store.storage.sizes(store.record.run), None)
+    assert ("/0" in read) == read_back
+    made = store._tiled.levels
+    assert not made._waiting
+    assert made._room == waiting
+    left = made.finish(store.storage.sizes(store.record.run), None)
     assert left == []
     store.finish([], 0)
 
@@ -182,6 +192,7 @@ def test_a_level_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pyt
 
 def test_a_neighbour_that_is_damaged_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "LEAST", 4)
+    monkeypatch.setattr(levels, "_WAITING", 0)  # it is read back
     about = record(16, 16, (4, 4), (4, 4), (0, 0), "float32", 2)
     store = Store.create(storage_of(tmp_path / "x.zarr"), about)
     tiles = list(about.tiles)

@@ -2,13 +2,14 @@
 
 Level k holds means of 2 × 2 cells of level k - 1 as they are stored, of those that have an answer; so a chunk of it follows from four chunks of that level
 at most, whichever tiles these are of and in whatever order they come. A chunk is made as soon as its four are written: those of the tile that has just been
-done are in memory, others are read back. What no tile of this run completes (a run that goes on, workers that know their own tiles alone) is made at the end.
+done are in memory, others' means are where there is room for them, and else these are read back. What no tile of this run completes (a run that goes on, workers that know their own tiles alone) is made at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from fullconv.results.failures import reading
 
 Spot = tuple[int, int]  # a chunk's row and column
 _BETWEEN = 1 << 18  # cells of a level that are made to the next one's at once
+_WAITING = 4 << 20  # bytes of means that are kept until the others of their chunk are there
 
 
 def name_of(level: int) -> str:
@@ -49,6 +51,8 @@ class Levels:
         self._arrays, self._stored, self._name = arrays, stored, name
         self._known = [np.zeros(array.counts[1:], np.bool_) for array in arrays]
         self._made: dict[str, int] = {}  # bytes of each chunk, by key
+        self._waiting: dict[tuple[int, Spot], Array] = {}  # means of chunks, by these, whose neighbours are not there
+        self._room = _WAITING
 
     def note(self, made: Mapping[str, int]) -> None:
         """Chunks that another process made, with their bytes."""
@@ -74,6 +78,7 @@ class Levels:
             ready = [spot for spot in {(row // 2, col // 2) for row, col in own} if self._is_ready(level, spot)]
             pieces = {spot: np.empty(self._shape(level, spot), self._arrays[level].array.dtype) for spot in ready}
             made |= self._make(level, ready, own, piece, pool, pieces)
+            self._keep(level, [spot for spot in own if (spot[0] // 2, spot[1] // 2) not in pieces], piece)
             own, piece = set(ready), pieces.__getitem__
         self._made |= made
         return made
@@ -100,6 +105,19 @@ class Levels:
         _, rows, cols = self._arrays[level].box((0, *spot))
         return self._arrays[level].shape[0], rows.stop - rows.start, cols.stop - cols.start
 
+    def _keep(self, level: int, spots: list[Spot], piece: Callable[[Spot], Array]) -> None:
+        """Keep the means of these chunks of the level before, which wait for their neighbours, where they have room."""
+        fine = self._arrays[level - 1]
+        for spot in spots:
+            cells = self._shape(level - 1, spot)
+            shape = cells[0], -(-cells[1] // 2), -(-cells[2] // 2)
+            size = int(np.prod(shape)) * fine.array.dtype.itemsize
+            if fine.sides[1] % 2 or fine.sides[2] % 2 or (level, spot) in self._waiting or size > self._room:
+                continue
+            means = self._waiting[level, spot] = np.empty(shape, fine.array.dtype)
+            self._room -= size
+            self._into(means, piece(spot))
+
     def _make(
         self, level: int, spots: list[Spot], own: set[Spot], piece: Callable[[Spot], Array], pool: ThreadPoolExecutor | None, kept: dict[Spot, Array],
     ) -> dict[str, int]:  # fmt: skip
@@ -121,7 +139,12 @@ class Levels:
                 kept[spot][planes] = found
             return coarse.put(at, found)
 
-        return dict(at_once(pool, make, [(plane, *spot) for spot in spots for plane in range(coarse.counts[0])]))
+        made = dict(at_once(pool, make, [(plane, *spot) for spot in spots for plane in range(coarse.counts[0])]))
+        for row, col in spots:
+            for of in product((2 * row, 2 * row + 1), (2 * col, 2 * col + 1)):
+                means = self._waiting.pop((level, of), None)
+                self._room += 0 if means is None else means.nbytes
+        return made
 
     def _halved(self, source: Callable[[Spot], Array], spot: Spot, level: int, planes: slice) -> Array:
         """A chunk's cells in some planes, from those of the level before."""
@@ -137,9 +160,14 @@ class Levels:
             return out
         for row in rows:
             for col in cols:
-                part = source((row, col))
+                _, inside, along = (slice(0, -(-side // 2)) for side in self._shape(level - 1, (row, col)))
                 top, left = (row - rows[0]) * step[0], (col - cols[0]) * step[1]
-                self._into(out[:, top : top + -(-part.shape[1] // 2), left : left + -(-part.shape[2] // 2)], part)
+                into = out[:, top : top + inside.stop, left : left + along.stop]
+                means = self._waiting.get((level, (row, col)))
+                if means is None:
+                    self._into(into, source((row, col)))
+                else:
+                    into[...] = means[planes]
         return out
 
     def _into(self, out: Array, part: Array) -> None:

@@ -1,1 +1,0 @@
-"""What a person waits for at the viewer."""
