@@ -26,13 +26,15 @@ def module_of(native: Any, kind: Format, graph: Graph, name: str) -> Any:
         MissingExtra: PyTorch is not there.
         CannotRun: an operator has no form in PyTorch here.
     """
-    if kind.framework is not None:
-        return kind.framework.module(native)
     _require_torch()
+    from fullconv.runtimes.torch.stepping import without_steps
+
+    if kind.framework is not None:
+        return without_steps(kind.framework.module(native))
     from fullconv.runtimes.torch.module import trained
 
     network = replace(kind.trainable(native), batch=kind.batch(native))
-    return trained(network, graph.outputs, name)
+    return without_steps(trained(network, graph.outputs, name))
 
 
 def with_weights(native: Any, kind: Format, state: Mapping[str, Any], name: str) -> Any:

@@ -226,3 +226,17 @@ def test_a_map_without_its_image_takes_no_page_of_the_images_size(monkeypatch: p
     picture = found.overlay("thing")
     assert max(made) <= 4_000_000
     assert picture.size[1] == 1600 + 2 * MARGIN
+
+
+def test_what_is_interpolated_is_no_finer_than_what_is_drawn() -> None:
+    """Of a large map it would take gigabytes, of which nothing is seen."""
+    step, size = (Fraction(8), Fraction(8)), (12_800, 12_800)
+    grid = Grid(1599, 1599, step, (Fraction(16), Fraction(16)), (Fraction(15, 2), Fraction(15, 2)), (Fraction(16), Fraction(16)), size)  # fmt: skip
+    scores = np.random.default_rng(0).random((1599, 1599)).astype(np.float32)
+    for scale in (canvas.drawn_size(grid)[0], 0.1):
+        finer, made = canvas.between(grid, scores, scale)
+        assert made.shape == (finer.rows, finer.cols) == (1599, 1599)
+    finer, made = canvas.between(grid, scores[:100, :100], 0.5)
+    assert made.shape == (finer.rows, finer.cols)
+    assert finer.stride == (2, 2)
+    assert np.array_equal(made[::4, ::4], scores[:100, :100])

@@ -327,3 +327,22 @@ def test_of_finer_maps_there_is_a_module_too() -> None:
     finer = h.model(h.LENET).refined(1)
     image = images(finer, 1, 12)
     assert worst(answer(finer.module, image), run(finer, image)) < TIGHT
+
+
+def test_a_kernel_of_one_pixel_that_steps_has_its_gradient_with_channels_last() -> None:
+    """By PyTorch's own way it ends the process on some processors; with channels first, which is compared to, on none."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 16, 1, 2), torch.nn.Flatten(),
+        torch.nn.Linear(16 * 30 * 30, 5),
+    ).eval()  # fmt: skip
+    x = torch.from_numpy(np.random.default_rng(0).random((4, 3, 60, 60), np.float32))
+    net(x).pow(2).sum().backward()
+    wanted = {name: p.grad for name, p in net.named_parameters()}
+    model = load(net, input_shape=(3, 60, 60), check=False)
+    for module in (model.module, load(model.module, input_shape=(3, 60, 60), check=False).module):
+        module.to(memory_format=torch.channels_last)
+        module(x.to(memory_format=torch.channels_last)).pow(2).sum().backward()
+        found = {name: p.grad for name, p in module.named_parameters()}
+        assert found.keys() == wanted.keys()
+        assert all(worst(found[name].numpy(), wanted[name].numpy()) < TIGHT for name in wanted)

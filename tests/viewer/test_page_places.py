@@ -4,7 +4,6 @@ resolution, turned or not."""
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from PIL import Image
 import fullconv
 from fullconv.maps.classmap import ClassMap
 from fullconv.rasters.view import View
-from fullconv.results.local import Local
-from fullconv.results.store import Store
 from tests.viewer.browsing import Open, at, look, places, seen, set_slider
 from tests.viewer.conftest import Mapped, pixels
+from tests.viewer.stores import noise
 
 pytestmark = pytest.mark.long
 LABELS = ["plain", "<img src=x onerror=document.title=1>", "other"]
@@ -39,23 +37,6 @@ CASES: dict[str, dict[str, Any]] = {
 def whole() -> np.ndarray:
     """The slide's pixels."""
     return pixels((625, 925))[:601, :901]
-
-
-def noise(result: Path, made: Path, unfinished: bool = False) -> ClassMap:
-    """A store like one that was made, of random scores with holes: no cell is like the one beside it."""
-    record = Store.open(Local(str(result))).record
-    store = Store.create(Local(str(made)), replace(record, finished=False, failed=()))
-    rng, tiles = np.random.default_rng(5), list(record.tiles)
-    for tile in tiles[: max(1, len(tiles) // 2)] if unfinished else tiles:
-        size = tile.y.cells[1] - tile.y.cells[0], tile.x.cells[1] - tile.x.cells[0]
-        scores = rng.random((record.classes, *size)).astype(np.float32)
-        gone = rng.random(size) < 0.1
-        scores[:, gone] = np.nan
-        winners = np.where(gone, 65535, rng.integers(0, len(record.labels), size)).astype(np.uint16)
-        store.write(tile, scores, winners if record.keep == "top1" else None)
-    if not unfinished:
-        store.finish([], 0)
-    return ClassMap.load(made)
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +81,47 @@ def test_a_pixel_is_the_cell_that_the_map_says(
             colour = expected(found, across, down, np.repeat(float(own[int(down), int(across)]), 3))
             slack = 2 if not np.isnan(at(found, across, down)).all() else 60  # the image below is smoothed or turned
             assert np.abs(screen[top, left] - colour).max() <= slack, (zoom, across, down)
+
+
+UNDONE: dict[str, dict[str, Any]] = {
+    "in progress": {"undone": ["0-1", "1-0"]},
+    "with failed tiles": {"failed": ["0-0", "1-1"]},
+}
+
+
+@pytest.mark.parametrize("name", UNDONE)
+def test_a_pixel_of_a_store_that_is_filled_in_part_is_its_cell(
+    show: Open, mapped: Mapped, slide: Path, tmp_path: Path, name: str
+) -> None:
+    """What no tile answered is grey, or hatched in red where its tile failed; and never a neighbour's, or a coarser cell's."""
+    model = fullconv.load(*mapped.net, check=False)
+    fullconv.map_raster(model, slide, tmp_path / "made.zarr", labels=LABELS, finer="auto", stride=2)
+    found = noise(tmp_path / "made.zarr", tmp_path / "x.zarr", cut=True, **UNDONE[name])
+    page = show(tmp_path / "x.zarr", image=slide)
+    set_slider(page, "opacity", 100)
+    assert found.record is not None
+    tiles = {tile.name: (*tile.y.cells, *tile.x.cells) for tile in found.record.tiles}
+    assert len(tiles) == 4
+    edge = float(tiles["0-0"][1]) * 2, float(tiles["0-0"][3]) * 2  # (y, x), about where the four meet
+    own, kinds = whole(), set()
+    for x, y, zoom, angle in ((edge[1], edge[0], 2, 0), (edge[1] + 9, edge[0] - 7, 12, 0), (edge[1], edge[0], 30, 90), (450, 300, 2.5, 30)):  # fmt: skip
+        look(page, x, y, zoom, f"w,0,0,{angle}")
+        page.mouse.move(2, 2)
+        screen = seen(page)
+        for left, top, across, down in places(page, found.grid, (x, y, zoom, angle), 40):
+            row, col = found.grid.nearest(max(across - 0.5, 0), max(down - 0.5, 0))
+            inside = next(each for each, (a, b, c, d) in tiles.items() if a <= row < b and c <= col < d)
+            known = not np.isnan(at(found, across, down)).all()
+            drawn = screen[top, left].astype(int)
+            if known:
+                assert np.abs(drawn - found.colour(int(np.nanargmax(at(found, across, down))))).max() <= 2, (zoom, across, down)  # fmt: skip
+            elif inside in UNDONE[name].get("failed", ()):  # the hatching's red, or more or less of it over grey
+                red, green, blue = drawn
+                assert abs(green - blue) < 12, (zoom, across, down, drawn)
+                assert red > green - 12, (zoom, across, down, drawn)
+            else:  # grey over the image, which is smoothed or turned
+                ground = expected(found, across, down, np.repeat(float(own[int(down), int(across)]), 3))
+                assert np.abs(drawn - ground).max() <= 60, (zoom, across, down, drawn)
+                assert drawn.max() - drawn.min() < 12, (zoom, across, down, drawn)
+            kinds.add((inside in {*UNDONE[name].get("undone", ()), *UNDONE[name].get("failed", ())}, known))
+    assert kinds == {(False, True), (False, False), (True, False)}

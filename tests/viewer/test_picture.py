@@ -60,3 +60,31 @@ def test_what_is_kept_stays_within_bounds(tmp_path: Path) -> None:
     folder = cache._folder
     cache.close()
     assert not folder.exists()
+
+
+def test_a_level_that_was_rounded_down_is_the_one_that_is_read(tmp_path: Path) -> None:
+    """Scanners cut an odd row off when they halve: the finer level would be four times the work for the same pixels, or sixteen."""
+    with tifffile.TiffWriter(tmp_path / "x.tif") as writer:
+        writer.write(np.full((1201, 1801), 10, np.uint8), tile=(256, 256), subifds=1, photometric="minisblack")
+        ramp = np.tile(np.linspace(50, 250, 900).astype(np.uint8), (600, 1))
+        writer.write(ramp, tile=(256, 256), subfiletype=1, photometric="minisblack")
+    picture = Picture(str(tmp_path / "x.tif"), NONE)
+    assert picture.size(1) == (601, 901)
+    right = np.asarray(Image.open(io.BytesIO(picture.tile(1, 0, 1, picture.plain)[0])))
+    left = np.asarray(Image.open(io.BytesIO(picture.tile(1, 1, 0, picture.plain)[0])))
+    assert (left.shape, right.shape) == ((89, 512), (512, 389))
+    seen = np.concatenate([left[0], right[-1]]).astype(float)
+    np.testing.assert_allclose(seen, 50 + 200 * (np.arange(901) + 0.5) / 901, atol=3)  # over all of its width
+    assert (
+        np.asarray(Image.open(io.BytesIO(picture.tile(0, 0, 0, picture.plain)[0]))).max() == 10
+    )  # the finest is the file's own
+    picture.close()
+
+
+def test_what_is_seen_first_is_there_before_it_is_asked_for(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", pixels((700, 2100)), tile=(256, 256), photometric="minisblack")
+    picture = Picture(str(tmp_path / "x.tif"), NONE)
+    picture.prepare()
+    kept = {name.partition("-Look")[0] for name in picture.cache._kept}
+    assert kept == {"3-0-0", "2-0-0", "2-0-1"}
+    picture.close()

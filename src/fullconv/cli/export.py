@@ -46,12 +46,18 @@ _WHAT = ["scores", "winners", "regions", "peaks", "cells", "areas", "pca"]
     "the image has none.",
 )  # fmt: skip
 @option(
-    "--to", "program", group=OUTPUT, type=click.Choice(["qupath", "qgis"]), metavar="PROGRAM", brief="For qupath or qgis: with names and colours.",
+    "--to", "program", group=OUTPUT, type=click.Choice(["qupath", "qgis", "napari"]), metavar="PROGRAM", brief="For qupath, qgis or napari: with names and colours.",
     help="Write what a program opens with names and colours: qupath, a .geojson with a script that imports it; qgis, a .tif of the winners, or of one class's "
-    "scores, with its style (.qml).",
+    "scores, with its style (.qml); napari, a script (.py) that shows the result, over --image where that is given.",
 )  # fmt: skip
 @option("--partial", group=MAP, is_flag=True, help="Write what is there of a map that is not finished.")
-@option("--image", group=IMAGE, type=Input(), metavar="IMAGE", help="The image that a picture is laid over.")
+@option(
+    "--image",
+    group=IMAGE,
+    type=Input(),
+    metavar="IMAGE",
+    help="The image that a picture, or napari's layers, are laid over.",
+)
 @colours_option
 @picture_options
 @overwrite_option
@@ -72,6 +78,7 @@ def command(results: tuple[str, ...], out: str, program: str | None, as_json: bo
       fullconv export features.zarr -o pca.png --image slide.svs
       fullconv export a.zarr b.zarr -o areas.csv --what areas
       fullconv export slide.zarr -o slide.geojson --to qupath
+      fullconv export slide.zarr -o slide.py --to napari --image slide.svs
     """
     from fullconv.errors import BadInput
     from fullconv.exports.export import Asked, write
@@ -95,3 +102,5 @@ def command(results: tuple[str, ...], out: str, program: str | None, as_json: bo
     tell(f"wrote {written.path}{count}")
     if beside is not None:
         tell(f"wrote {beside}: {_OPENS[str(program)]}")
+    elif program is not None:
+        tell(f"run it where napari is installed: python {written.path}")

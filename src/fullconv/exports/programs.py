@@ -1,4 +1,4 @@
-"""What other programs open in one step: a file of theirs, and beside it what brings names and colours there."""
+"""What other programs open in one step: a file of theirs, and beside it what brings names and colours there; for napari a script alone."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ from fullconv.exports.names import names_of
 from fullconv.maps.classmap import ClassMap
 from fullconv.render.palette import scale_colours
 from fullconv.system.files import written_whole
-from fullconv.system.guard import MARK, guarded, require_writable
+from fullconv.system.guard import MARK, guarded, is_url, require_writable
 
-PROGRAMS = ("qupath", "qgis")
+PROGRAMS = ("qupath", "qgis", "napari")
 _ENDS = {"qupath": (".geojson", ".groovy"), "qgis": (".tif", ".qml")}
 _STEPS = 11  # colours of a scale
 
 
 def write_for(
     result: Result, out: str | Path, program: str, asked: Asked, *, overwrite: bool = False
-) -> tuple[Written, Path]:
+) -> tuple[Written, Path | None]:
     """Write a map for a program, and the script or style beside it.
 
     Args:
         program: ``qupath``: regions or winners as GeoJSON, and a script that imports them with their classes' colours; ``qgis``: a GeoTIFF of winners, or of
-            one class's scores, and its style.
+            one class's scores, and its style; ``napari``: a script that shows the result itself, with the image where that is given.
 
     Returns:
-        What was written, and the file beside it.
+        What was written, and the file beside it, where there is one.
 
     Raises:
         BadInput: the name ends otherwise, or the program cannot show what is asked for.
     """
     target = Path(out)
+    if program == "napari":
+        return _for_napari(result, target, asked, overwrite), None
     end, beside = _ENDS[program]
     if target.suffix.lower() != end:
         raise BadInput(f"{target}: for {program} name a {end} file; its {beside} is written beside it")
@@ -68,6 +70,40 @@ def write_for(
         with written_whole(extra) as (part,):
             part.write_text(text, encoding="utf-8")
     return written, extra
+
+
+def _for_napari(result: Result, target: Path, asked: Asked, overwrite: bool) -> Written:
+    """A script in Python. What it holds of names of files is written as text is in Python, in ASCII."""
+    if target.suffix.lower() != ".py":
+        raise BadInput(f"{target}: for napari name a .py file, a script that shows the map")
+    idle = [name for name in ("what", "threshold", "distance", "crs", "colours") if getattr(asked, name) is not None]
+    if idle:
+        raise BadInput(f"{target}: {idle[0]} has no effect on what napari shows; leave it out")
+    with guarded(asked.image, overwrite=overwrite):
+        require_writable(target)
+        gathered = Gathered.of(result, partial=asked.partial)
+        found = gathered.only(target, "what napari opens")
+        path = getattr(found.scores, "name", None) if isinstance(result, ClassMap) else str(result)
+        if path is None:
+            raise BadInput(f"{target}: napari reads a file; save this map first, and export the file")
+        classes = None if asked.name is None else list(gathered.classes(asked.name))
+        image = None if asked.image is None else _full(str(asked.image))
+        lines = [
+            f"# {MARK}. Run it where napari and fullconv are installed: python {_plain(target.name)}",
+            "from fullconv.viewer.napari import show", "",
+            f"show({_full(path)!a}, image={image!a}, classes={classes})",
+        ]  # fmt: skip
+        with written_whole(target) as (part,):
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return Written(target, "layers", notes=gathered.notes)
+
+
+def _full(path: str) -> str:
+    return path if is_url(path) else str(Path(path).absolute())
+
+
+def _plain(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_.-]+", name) else "THIS-FILE"
 
 
 def _script(found: ClassMap, target: Path) -> str:

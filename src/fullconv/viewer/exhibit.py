@@ -142,19 +142,19 @@ class Exhibit:
         """
         if not 0 <= classes[0] < classes[1] <= self._planes:
             raise IndexError(f"no classes {classes[0]} to {classes[1]}")
-        return self._part(level, *self._spans(level, row, col), classes)
+        return self.part(level, *self._spans(level, row, col), classes)
 
     def winners(self, level: int, row: int, col: int) -> tuple[Array, Array]:
         """(rows, cols) winning classes of a tile, 65535 without an answer, and their scores as float32.
 
         Of a store of winners a coarser cell has its first cell's winner.
         """
-        rows, cols = self._spans(level, row, col)
-        if not self.winners_only:
-            winners, best = self._won(level, rows, cols)
-        else:
-            winners, best = self._every(2**level, rows, cols)
+        winners, best = self.won(level, *self._spans(level, row, col))
         return np.where(winners < 0, NO_CLASS, winners).astype("<u2"), best.astype("<f4")
+
+    def won(self, level: int, rows: Span, cols: Span) -> tuple[Array, Array]:
+        """The same of any part of a level, -1 without an answer."""
+        return self._every(2**level, rows, cols) if self.winners_only else self._won(level, rows, cols)
 
     def range(self) -> tuple[float, float]:
         """From where to where scores go: 0 to 1 of probabilities, else by the coarsest level, or what is done, of some classes where they are many."""
@@ -184,14 +184,14 @@ class Exhibit:
             cells = (down[1] - down[0]) * (along[1] - along[0])
             step = max(1, -(-self._planes * cells * len(windows) // _RANGED))
             for plane in range(0, self._planes, step):
-                yield decoded(self._part(level, down, along, (plane, plane + 1)))
+                yield decoded(self.part(level, down, along, (plane, plane + 1)))
 
     def _won(self, level: int, rows: Span, cols: Span) -> tuple[Array, Array]:
         """Winners and their scores of a part, some classes at a time; of equal scores the first class's."""
         step = max(1, _SLAB // ((rows[1] - rows[0]) * (cols[1] - cols[0])))
-        won, best = winners_of(decoded(self._part(level, rows, cols, (0, min(step, self._planes)))))
+        won, best = winners_of(decoded(self.part(level, rows, cols, (0, min(step, self._planes)))))
         for first in range(step, self._planes, step):
-            more, score = winners_of(decoded(self._part(level, rows, cols, (first, min(first + step, self._planes)))))
+            more, score = winners_of(decoded(self.part(level, rows, cols, (first, min(first + step, self._planes)))))
             better = (more >= 0) & ((won < 0) | (score > best))
             won, best = np.where(better, more + first, won), np.where(better, score, best)
         return won, best
@@ -210,7 +210,8 @@ class Exhibit:
         (top, left), (height, width) = first, ends
         return (top, min(top + self.side, height)), (left, min(left + self.side, width))
 
-    def _part(self, level: int, rows: Span, cols: Span, classes: Span) -> Array:
+    def part(self, level: int, rows: Span, cols: Span, classes: Span) -> Array:
+        """(classes, rows, cols) of any part of a level, as it is stored."""
         if self.store is None:
             return self._held(level)[slice(*classes), slice(*rows), slice(*cols)]
         if self.finished or level == 0 or level > _DEEPEST:  # what a run has made of it so far
@@ -219,7 +220,7 @@ class Exhibit:
                 return np.asarray(array[slice(*classes), slice(*rows), slice(*cols)])
         height, width = self.levels[level - 1]
         fine = (2 * rows[0], min(2 * rows[1], height)), (2 * cols[0], min(2 * cols[1], width))
-        return encoded(halved(decoded(self._part(level - 1, *fine, classes))), self.stored)
+        return encoded(halved(decoded(self.part(level - 1, *fine, classes))), self.stored)
 
     def _held(self, level: int) -> Array:
         """A level of a map in memory."""

@@ -139,6 +139,14 @@ class Picture:
             return None
         return Image.open(io.BytesIO(self.tile(self.levels - 1, 0, 0, self.plain)[0]))
 
+    def prepare(self) -> None:
+        """Make what is seen first: the whole image in one tile, and in the four of the level before, which a screen has pixels for."""
+        if self.overview() is not None and self.levels > 1:
+            z = self.levels - 2
+            rows, cols = (-(-side // SIDE) for side in self.size(z))
+            for row, col in np.ndindex(rows, cols):
+                self.tile(z, row, col, self.plain)
+
     def close(self) -> None:
         with self._lock:
             for used in self._views.values():
@@ -173,9 +181,11 @@ class Picture:
         return np.concatenate([part[0] for part in parts]), gone if gone.any() else None
 
     def _finer(self, sides: tuple[int, int]) -> int:
-        """The coarsest level of the file that has as many pixels."""
+        """The coarsest level of the file that has as many pixels, or one fewer: halves of an odd size are rounded down there, and up here."""
+        if sides == self.about.size:
+            return 0
         each = enumerate(self.about.levels)
-        return max((i for i, level in each if level.height >= sides[0] and level.width >= sides[1]), default=0)
+        return max((i for i, level in each if level.height + 1 >= sides[0] and level.width + 1 >= sides[1]), default=0)
 
     def _read(self, level: int, bands: tuple[int, ...], rows: Span, cols: Span) -> tuple[Array, Array | None]:
         """Pixels of a level of the file; any number of threads read at once, and a view is closed behind its last one."""

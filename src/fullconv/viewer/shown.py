@@ -231,4 +231,4 @@ class Shown:
 def _ready(picture: Picture) -> None:
     """Make what is seen first while the browser still starts: libraries are loaded by their first use."""
     with suppress(FullconvError, OSError, MemoryError, ValueError):  # whoever asks for it is told
-        picture.overview()
+        picture.prepare()

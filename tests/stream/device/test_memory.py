@@ -42,12 +42,21 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
     return limited
 
 
-@pytest.mark.parametrize(("net", "share"), [("padded", 0.2), ("plain", 0.7), ("digits", 0.4)])
+@pytest.mark.parametrize(
+    ("net", "share", "more"),
+    [
+        ("padded", 0.2, {}),
+        ("plain", 0.7, {}),
+        ("digits", 0.4, {}),
+        ("padded", 0.3, {"stride": 2, "finer": "shifts"}),
+        ("plain", 0.6, {"stride": 1, "finer": "shifts"}),
+    ],
+)
 def test_a_tile_that_does_not_fit_runs_in_parts_with_the_same_cells(
-    net: str, share: float, limit: Limit, caplog: pytest.LogCaptureFixture
+    net: str, share: float, more: dict[str, Any], limit: Limit, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = {"padded": colours, "plain": lambda: colours(pad=0), "digits": digits}[net]()
-    with scene(model, noise(channels=1 if net == "digits" else 3), keep="1,2") as seen:
+    with scene(model, noise(channels=1 if net == "digits" else 3), keep="1,2", **more) as seen:
         tiles = seen.loaded(missing=0.1, unasked=0.2)
         height, width = seen.plan.tiles.shape
         limit(int(share * height * width))

@@ -45,6 +45,8 @@ JOBS = {
     "top1": {"keep": "top1", "stored": "uint8", "preprocess": "caffe"},
     "bf16": {"precision": "bf16", "preprocess": "imagenet"},
     "crops": {"by": "crops", "stride": 16, "batch": 7},
+    "shifts": {"stride": 2, "finer": "shifts"},
+    "many shifts": {"stride": 1, "finer": "shifts", "keep": "top1", "stored": "uint8"},
 }
 
 
@@ -57,6 +59,14 @@ def test_numbers_are_those_of_the_usual_road(name: str) -> None:
             assert same(seen.usual.finish(seen.usual.start(tile)), done, seen.job.stored)
         if seen.job.stored != "float32":
             assert all(done.scores is not None and done.scores.dtype == seen.job.stored for done in own)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 17), (19, 16), (21, 30)])
+def test_a_map_too_small_for_some_shifts(size: tuple[int, int]) -> None:
+    with scene(colours(pad=0), noise(*size), stride=1, finer="shifts") as seen:
+        (tile,) = seen.loaded()
+        (done,) = through(seen.device, [tile])
+        assert same(seen.usual.finish(seen.usual.start(tile)), done, "float32")
 
 
 @pytest.mark.parametrize("image", ["grey", "floats", "wide"])

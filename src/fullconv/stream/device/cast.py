@@ -24,7 +24,7 @@ from fullconv.tiling.window import Reach
 
 _log = logging.getLogger("fullconv")
 _SPARED = (
-    8  # tiles that are done in parts at once after one that did not fit: memory that a neighbour took is not back soon
+    8  # runs that are done in parts at once after one that did not fit: memory that a neighbour took is not back soon
 )
 Range = tuple[int, int]
 Answers = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -64,29 +64,44 @@ class Whole(nn.Module):
         return answers
 
 
+@dataclass
+class Short:
+    """What is known of a device's memory: that it was too little a moment ago.
+
+    Attributes:
+        runs: that are still done in parts at once.
+        is_said: whether it was told.
+    """
+
+    runs: int = 0
+    is_said: bool = False
+
+
 class Cast:
     """The cast network's work for tiles."""
 
     def __init__(
-        self, way: Way, enter: Enter, networks: Networks, leave: Leave, reaches: Sequence[Reach], most: tuple[int, int]
-    ) -> None:
+        self, way: Way, enter: Enter, networks: Networks, leave: Leave, reaches: Sequence[Reach],
+        most: tuple[int, int], short: Short,
+    ) -> None:  # fmt: skip
         """Args:
         reaches: what cells need of the image, for rows and columns.
         most: (rows, cols) of the map.
+        short: shared by all that runs on the device.
         """
         self._way, self._reaches, self._most = way, reaches, most
         self._enter, self._networks, self._leave = enter, networks, leave
         self._whole: dict[Network, Compiled] = {}
-        self._in_parts = 0  # tiles that are still done so
-        self._has_said = False
+        self._bare: dict[Network, Compiled] = {}
+        self._short = short
 
     def size(self, tile: Tile) -> tuple[int, int]:
-        return self._run_of(tile.y.parts[0], tile.x.parts[0]).size
+        return self.run_of(tile.y.parts[0], tile.x.parts[0]).size
 
     def which(self, loaded: Loaded) -> Array:
         """(rows, cols) of what the network gives: what each cell is to the tile."""
         tile = loaded.tile
-        run = self._run_of(tile.y.parts[0], tile.x.parts[0])
+        run = self.run_of(tile.y.parts[0], tile.x.parts[0])
         found = np.full(run.cells, OUTSIDE, np.uint8)
         found[run.take((tile.y.cells, tile.x.cells))] = np.where(loaded.answers, ASKED, UNASKED)
         return found
@@ -98,28 +113,56 @@ class Cast:
         """(kept, rows, cols) of the tile's cells as stored, their winners, and what is to be looked at."""
         pixels, gone, which = given["pixels"], given["gone"], given["which"]
         cells = tile.y.cells, tile.x.cells
-        run = self._run_of(tile.y.parts[0], tile.x.parts[0])
+        run = self.run_of(tile.y.parts[0], tile.x.parts[0])
         y, x = run.take(cells)
-        if self._in_parts == 0:
+        if self._has_room():
             try:
                 stored, winners, told = self._compiled(run.size)(pixels, gone, which)
                 return stored[:, y, x], winners[y, x], told
             except torch.OutOfMemoryError:
-                self._in_parts = _SPARED
-        self._in_parts -= 1
+                self._short.runs = _SPARED - 1
         with torch.inference_mode():
-            own = _Parts(self, pixels, gone, run)
-            scores = own.scores(cells)
-            answers: Answers = self._leave(scores, which[y, x])
-            if not self._has_said:
-                self._has_said = True
-                _log.warning(
-                    "%s is short of memory for tiles of %s px, which another process may take: they are run in %d parts, with the same cells",
-                    self.device, "×".join(map(str, run.size)), own.count,
-                )  # fmt: skip
+            answers: Answers = self._leave(self._parted(pixels, gone, run, run, cells), which[y, x])
         return answers
 
-    def _run_of(self, rows: Range, cols: Range) -> Run:
+    def scores(
+        self, pixels: torch.Tensor, gone: torch.Tensor, within: Run, run: Run, cells: tuple[Range, Range]
+    ) -> torch.Tensor:
+        """(classes, rows, cols) of cells that a run gives, whose pixels lie within others."""
+        y, x = run.take(cells)
+        if self._has_room():
+            try:
+                network = self._networks.of((1, *run.size))
+                if network not in self._bare:
+                    self._bare[network] = Compiled(network, network.precision, network.device)
+                found: torch.Tensor = self._bare[network](self.values(pixels, gone, within, run))[0]
+                return found.float()[:, y, x]
+            except torch.OutOfMemoryError:
+                self._short.runs = _SPARED - 1
+        return self._parted(pixels, gone, within, run, cells)
+
+    def _has_room(self) -> bool:
+        """Whether a run is tried as a whole."""
+        if self._short.runs == 0:
+            return True
+        self._short.runs -= 1
+        return False
+
+    def _parted(
+        self, pixels: torch.Tensor, gone: torch.Tensor, within: Run, run: Run, cells: tuple[Range, Range]
+    ) -> torch.Tensor:
+        own = _Parts(self, pixels, gone, within)
+        scores = own.scores(cells, run)
+        if not self._short.is_said:
+            self._short.is_said = True
+            _log.warning(
+                "%s is short of memory for tiles of %s px, which another process may take: they are run in %d parts, with the same cells",
+                self.device, "×".join(map(str, run.size)), own.count,
+            )  # fmt: skip
+        return scores
+
+    def run_of(self, rows: Range, cols: Range) -> Run:
+        """The run over these pixels of the image."""
         way, steps = self._way, self._way.sampling.stride
         size = way.model.fitting((rows[1] - rows[0], cols[1] - cols[0]), way.output)
         found = map_sizes(way.model.graph, size)[way.output]
@@ -130,7 +173,7 @@ class Cast:
         sides = []
         for reach, (first, last), most in zip(self._reaches, cells, self._most, strict=True):
             sides.append((reach.start(first), reach.stop(None if last >= most else last)))
-        return self._run_of(sides[0], sides[1])
+        return self.run_of(sides[0], sides[1])
 
     def halves(self, cells: tuple[Range, Range], run: Run) -> list[tuple[Range, Range]]:
         """Cells in two, across the longer side of what the network runs on; none where they are the least."""
@@ -145,11 +188,10 @@ class Cast:
 
     def values(self, pixels: torch.Tensor, gone: torch.Tensor, within: Run, part: Run) -> torch.Tensor:
         """(1, C, H, W), what the network takes of a part."""
-        (y, _), (x, _) = part.pixels
+        (y, bottom), (x, right) = part.pixels
         top, left = y - within.pixels[0][0], x - within.pixels[1][0]
-        height, width = (
-            min(a, b) for a, b in zip(part.size, (within.size[0] - top, within.size[1] - left), strict=True)
-        )
+        height = min(part.size[0], bottom - y, within.size[0] - top)
+        width = min(part.size[1], right - x, within.size[1] - left)
         values = self._enter(
             pixels[top : top + height, left : left + width], gone[top : top + height, left : left + width]
         )
@@ -177,15 +219,12 @@ class Cast:
 class _Parts:
     """One tile in parts, as small as memory asks for."""
 
-    def __init__(self, cast: Cast, pixels: torch.Tensor, gone: torch.Tensor, whole: Run) -> None:
-        self._cast, self._pixels, self._gone, self._whole = cast, pixels, gone, whole
+    def __init__(self, cast: Cast, pixels: torch.Tensor, gone: torch.Tensor, within: Run) -> None:
+        self._cast, self._pixels, self._gone, self._within = cast, pixels, gone, within
         self.count = 0
 
-    def scores(self, cells: tuple[Range, Range]) -> torch.Tensor:
-        """(classes, rows, cols) of these cells; at first of two halves."""
-        return self._in_halves(cells, self._whole)
-
-    def _in_halves(self, cells: tuple[Range, Range], run: Run) -> torch.Tensor:
+    def scores(self, cells: tuple[Range, Range], run: Run) -> torch.Tensor:
+        """(classes, rows, cols) of the cells of a run that was too large, of two halves at first."""
         halves = self._cast.halves(cells, run)
         if not halves:
             raise FullconvError(_too_small(self._cast.device, run.size))
@@ -196,13 +235,13 @@ class _Parts:
     def _scores(self, cells: tuple[Range, Range]) -> torch.Tensor:
         run = self._cast.part_of(cells)
         try:
-            scores = self._cast.run(self._cast.values(self._pixels, self._gone, self._whole, run))
+            scores = self._cast.run(self._cast.values(self._pixels, self._gone, self._within, run))
             y, x = run.take(cells)
             self.count += 1
             return scores[:, y, x].clone()
         except torch.OutOfMemoryError:
             pass
-        return self._in_halves(cells, run)
+        return self.scores(cells, run)
 
 
 def _freed(device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -16,9 +16,10 @@ from fullconv.runtimes.runtime import chosen
 from fullconv.stream.device.memory import kind_of, share_of
 from fullconv.stream.door import Door
 from fullconv.stream.job import Job
+from fullconv.stream.lines import line_of
 from fullconv.stream.timings import Timings
 from fullconv.system.parse import compiling
-from fullconv.tiling.window import reach
+from fullconv.tiling.window import Reach
 
 
 def why_usual(job: Job, way: Way, planes: int) -> str | None:
@@ -33,8 +34,6 @@ def why_usual(job: Job, way: Way, planes: int) -> str | None:
         return "another engine than PyTorch runs"
     if job.confirm is not None:
         return "cells are confirmed by crops"
-    if way.shifts != (1, 1):
-        return "a finer map is made of shifted images"
     if any(len(numbers) not in (1, model.image_shape[0]) for numbers in (job.preprocess.mean, job.preprocess.std)):
         return "the preprocessing is one of other channels"
     if planes != model.image_shape[0] and {planes, model.image_shape[0]} != {1, 3}:
@@ -96,13 +95,14 @@ def device_door(
 def _door(
     job: Job, way: Way, view: View, shape: tuple[int, int], usual: Callable[[], Door], timings: Timings, device: str
 ) -> Door | None:
-    from fullconv.stream.device.cast import Cast
+    from fullconv.stream.device.cast import Cast, Short
     from fullconv.stream.device.crops import Crops, gives_rows
     from fullconv.stream.device.door import Device
     from fullconv.stream.device.enter import Enter
     from fullconv.stream.device.lanes import lanes_of
     from fullconv.stream.device.leave import Leave
     from fullconv.stream.device.network import Networks
+    from fullconv.stream.device.shifted import Shifted
 
     model, batch = way.model, share_of(way, view, job).batch
     crops = batch, int(way.sampling.crop[0]), int(way.sampling.crop[1])
@@ -114,11 +114,18 @@ def _door(
     enter = Enter(job.preprocess, view.channels, model.image_shape[0], view.ordered).to(networks.device)
     leave, lanes = Leave(job.keep, job.stored).to(networks.device), lanes_of(networks.device)
     if way.by == "cast":
-        grid, fits = way.sampling.over(view.size), model.fitting(view.size, way.output)
-        reaches = [reach(model.graph, way.output, fits, side) for side in (0, 1)]
-        return Device(
-            job, Cast(way, enter, networks, leave, reaches, (grid.rows, grid.cols)), lanes, view.size, usual, timings
-        )
+        grid = way.sampling.over(view.size)
+        reaches = [line_of(way, view.size, side, grid).reaches for side in (0, 1)]
+
+        short = Short()
+
+        def work(own: Way, needs: Sequence[Reach], cells: tuple[int, int]) -> Cast:
+            return Cast(own, enter, networks, leave, needs, cells, short)
+
+        cells = grid.rows, grid.cols
+        plain = way.shifts == (1, 1)
+        made = work(way, [each[0] for each in reaches], cells) if plain else Shifted(way, work, reaches, cells, leave)
+        return Device(job, made, lanes, view.size, usual, timings)
     if not gives_rows(networks.of(crops), model.image_shape[0], crops):
         return None
     return Device(job, Crops(way, enter, networks, leave, batch), lanes, view.size, usual, timings)

@@ -33,7 +33,7 @@ def fixed_pads(pads: Pads | str, kernel: Sequence[int], stride: Sequence[int], d
     """Edges that are the same for every size; None where they are not."""
     if not isinstance(pads, str):
         return pads
-    if any(s != 1 for s in stride):
+    if any(s != 1 and k != 1 for k, s in zip(kernel, stride, strict=True)):
         return None
     return [_shared((k - 1) * d, pads) for k, d in zip(kernel, dilation, strict=True)]
 
