@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,23 +20,31 @@ from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
 
 TOKEN = "a-token"
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="the page is tested by playwright")
+def chromium() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="pages are tested by playwright")
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Any:
+    """The same, where the viewer's page is there."""
     serving = pytest.importorskip(
         "fullconv.viewer.serve", reason="the viewer's server is of the extra view", exc_type=ImportError
     )
     if not all((serving.PAGE / name).is_file() for name in serving.FILES.values()):
         pytest.skip("the page is not built: make web")
-    with api.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    return chromium
 
 
 Open = Callable[..., Any]
@@ -86,6 +96,19 @@ def show(browser: Any) -> Iterator[Open]:
 
         yield start
     assert wrong == []
+
+
+def violations(page: Any) -> list[str]:
+    """What axe complains of, in short."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed: make web")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    told = page.evaluate(f"() => axe.run(document, {json.dumps(RULES)})")
+    return [
+        f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+        for each in told["violations"]
+        for node in each["nodes"]
+    ]
 
 
 def settled(page: Any) -> None:

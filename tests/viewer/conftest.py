@@ -16,7 +16,7 @@ from PIL import Image
 import fullconv
 from fullconv.model import Model
 from tests import helpers as h
-from tests.viewer.browsing import browser, show  # noqa: F401
+from tests.viewer.browsing import browser, chromium, show  # noqa: F401
 
 HOST = "127.0.0.1:8017"
 TOKEN = "a-token-that-nobody-guesses"

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,13 @@ from fullconv.tiling.tiles import Side, Tiles
 
 
 def noise(
-    result: Path, made: Path, *, cut: bool = False, undone: Collection[str] = (), failed: Collection[str] = ()
+    result: Path,
+    made: Path,
+    *,
+    cut: bool = False,
+    undone: Collection[str] = (),
+    failed: Collection[str] = (),
+    **changes: Any,
 ) -> ClassMap:
     """A store like one that was made, of random scores with holes.
 
@@ -24,8 +31,9 @@ def noise(
         cut: a tile is a chunk.
         undone: tiles that a run in progress has not done yet.
         failed: tiles that did not decode.
+        changes: of what the store says of itself.
     """
-    record = Store.open(Local(str(result))).record
+    record = replace(Store.open(Local(str(result))).record, **changes)
     if cut:
         record = replace(record, tiles=_in_chunks(record.tiles))
     assert {*undone, *failed} <= {tile.name for tile in record.tiles}

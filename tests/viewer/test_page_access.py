@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import fullconv
-from tests.viewer.browsing import Open, look, settled
+from tests.viewer.browsing import Open, look, settled, violations
 from tests.viewer.conftest import Mapped
 
 pytestmark = pytest.mark.long
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-
-def violations(page: Any) -> list[str]:
-    """What axe complains of, in short."""
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed: make web")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    told = page.evaluate(f"() => axe.run(document, {json.dumps(RULES)})")
-    return [
-        f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for each in told["violations"]
-        for node in each["nodes"]
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def _section(report: Report, shares: str, pictures: Pictures, most: int) -> Html
         drawn(parting_picture(report), "Where map and crops part, and where the classifier parts from itself.") if _parts(report) else None,
         drawn(difference_picture(report), "Where map and crops differ, laid where the cells look."),
         drawn(winners_picture(report), "The map: the winning class of each cell that was compared."),
-        joined([tag("h3", "Which layers"), tag("pre", shares)]) if shares else None,
+        joined([tag("h3", "Which layers"), tag("pre", shares, tabindex="0", role="region", aria_label="each layer's share")]) if shares else None,
         _classes(report.yardstick),
         tag("h3", "Largest difference of each class"),
         table(("class", "difference"), [(name(label), f"{gap:.3g}") for label, gap in largest], "Over all cells that were compared."),
