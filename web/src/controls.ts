@@ -137,10 +137,12 @@ export function contrast(stage: Stage): void {
   const [bands, cut] = [need("bands", HTMLInputElement), need("cut", HTMLSelectElement)];
   [bands.value, cut.value] = [layer.look.bands.join(","), layer.look.cut === null ? "none" : String(layer.look.cut)];
   bands.onchange = cut.onchange = () => {
-    const numbers = bands.value.split(",").map(Number).filter((band) => Number.isInteger(band) && band >= 1 && band <= layer.about.bands);
-    const sound = numbers.length === 1 || numbers.length === 3;
+    const numbers = bands.value.split(",").map(Number);
+    const known = numbers.every((band) => Number.isInteger(band) && band >= 1 && band <= layer.about.bands);
+    const sound = known && (numbers.length === 1 || numbers.length === 3);
     bands.setAttribute("aria-invalid", sound ? "false" : "true");
-    if (!sound) return;
+    bands.setCustomValidity(sound ? "" : `one band, or three with commas between, of 1 to ${layer.about.bands}`);
+    if (!bands.reportValidity()) return;
     layer.look = { bands: numbers, cut: cut.value === "none" ? null : Number(cut.value) };
     stage.draw();
   };
