@@ -10,6 +10,7 @@ from typing import Any
 from fullconv.cards.card import Card
 from fullconv.cards.carried import beside_tensors, carried
 from fullconv.cards.read import read_card
+from fullconv.cards.said import as_said, of_loading
 from fullconv.cards.taken import asked_beside, card_at, filled, require_same
 from fullconv.errors import BadInput
 from fullconv.formats.format import Reading
@@ -72,21 +73,24 @@ def load(
     if found is None:
         model = _load(source, **asked)
         model.card, model.remarks = _own_card(model, weights)
+        model.remarks = (*model.remarks, *_assumed(model, weights))
         return model
     about, remarks = found
     network = about.network if card is None else source
     if network is None:
         raise BadInput(f"{about.origin}: names no network; write it there (network = ...), or give MODEL with --card")
-    inner = card_at(network, weights or about.weights)
-    if inner is not None:  # a folder, or a name of a zoo, within a card or beside one
-        network = inner[0].network
-        about = replace(filled(about, inner[0]), network=network, weights=inner[0].weights)
-        remarks = (*remarks, *inner[1])
-    given = asked_beside(about, asked)
-    require_same(about, network, given["weights"])
-    model = _load(network, **given)
-    own, more = _own_card(model, given["weights"])
+    with as_said(about.origin, of_loading(about, asked, names_network=card is None)):
+        inner = card_at(network, weights or about.weights)
+        if inner is not None:  # a folder, or a name of a zoo, within a card or beside one
+            network = inner[0].network
+            about = replace(filled(about, inner[0]), network=network, weights=inner[0].weights)
+            remarks = (*remarks, *inner[1])
+        given = asked_beside(about, asked)
+        require_same(about, network, given["weights"])
+        model = _load(network, **given)
+        own, more = _own_card(model, given["weights"])
     model.card, model.remarks = about if own is None else filled(about, own), (*remarks, *more)
+    model.remarks = (*model.remarks, *_assumed(model, given["weights"]))
     if model.origin is not None:
         whole = None if card is None else str(Path(card).resolve())
         model.origin = {**model.origin, **asked, "source": str(source), "card": whole}
@@ -104,6 +108,16 @@ def _own_card(model: Model, weights: str | Path | None) -> tuple[Card | None, tu
             card = other if card is None else filled(card, other)
         remarks = (*remarks, *more)
     return card, remarks
+
+
+def _assumed(model: Model, weights: Any) -> tuple[str, ...]:
+    """What nobody says of weights, and is taken to be as for the library's own: how pixels go in."""
+    library = model.format.preprocess(model.native)
+    if weights is None or library is None or (model.card is not None and model.card.preprocess is not None):
+        return ()
+    return (
+        f"nothing says how pixels go in with {weights}: where --preprocess does not, it is as with the library's own weights: {library.in_words()}",
+    )
 
 
 def _load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ def written(model: Model, path: Path, weights: Path | None, overwrite: bool) -> 
 
     def approve(parts: Sequence[Path]) -> None:
         if model.card is not None and path.suffix in SUFFIXES:
-            carry(parts[0], path.suffix, model.card)
+            shape = model.image_shape if model.graph.image is not None else None
+            carry(parts[0], path.suffix, replace(model.card, input_shape=model.card.input_shape or shape))
         if model.checks:
             _read_again(model, parts)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,48 @@ def test_what_is_wrong_is_told(folder: Path, text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said) as told:
         fullconv.map(folder / "bad.toml", folder / "image.png", preprocess="unit")
     assert "bad.toml" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('network = "gone.onnx"', [r"gone\.onnx: no such file", 'network = "gone.onnx"', "MODEL with --card"]),
+        (f'{BARE}\nweights = "gone.pth"', ["gone.pth", 'weights = "gone.pth"', "--weights"]),
+        (f'{BARE}\nlabels = "gone.txt"', ["gone.txt: no such file", 'labels = "gone.txt"', "mend it there"]),
+        (f'{BARE}\npreprocess = "gone.json"', ["preprocess = 'gone.json': no such file", "mend it there"]),
+        (f"{BARE}\n[preprocess]\nmean = [1, 2]", ["2 values, and the network takes 3", r"mean = \[1.0, 2.0\]", "--preprocess"]),
+        (BARE.replace("[3", "[1"), ["takes 3 channels", rf"input_shape = \[1, {SIDE}, {SIDE}\]", "--input-shape"]),
+        (f'{BARE}\noutput = "logitz"', ["no output is named", 'output = "logitz"', "--head"]),
+        (f'{BARE}\nbands = ["nir", 1, 2]', ["has no band that is 'nir'", r"bands = \['nir', 1, 2\] of", "--bands"]),
+        (f"{BARE}\nbands = [1, 2]", ["has 2 bands and the network takes 3", r"bands = \[1, 2\] of", "--bands"]),
+        (f'fingerprint = "sha256:{"a" * 64}"\n{BARE}', ["its fingerprint is sha256", "write it anew"]),
+        ('network = " "', ["network is empty"]),
+        ('network = "."', ["without a model.toml", 'network = "."']),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_names_the_card_and_its_key(folder: Path, text: str, said: list[str]) -> None:
+    (folder / "model.toml").unlink()
+    (folder / "bad.toml").write_text(f"{text}\n")
+    for out in ("out", "out.zarr"):
+        done = CliRunner().invoke(
+            cli, ["map", str(folder / "bad.toml"), str(folder / "image.png"), "-o", str(folder / out)]
+        )
+        assert isinstance(done.exception, BadInput)
+        for each in (*said, r"bad\.toml"):
+            assert re.search(each, str(done.exception)), done.exception
+
+
+def test_what_is_given_is_not_the_cards_fault(folder: Path) -> None:
+    (folder / "bad.toml").write_text('network = "gone.onnx"\nweights = "gone.pth"\n')
+    with pytest.raises(BadInput) as told:
+        fullconv.load(folder / "bad.toml", weights=folder / "mine.pth")
+    assert "weights =" not in str(told.value)
+    # Names and files of a card are of its folder, and not of the one where a command runs.
+    (folder / "gone.json").write_text('{"scale": 2}')
+    (folder / "inner").mkdir()
+    (folder / "inner" / "bad.toml").write_text('network = "net.onnx"\npreprocess = "gone.json"')
+    with contextlib.chdir(folder), pytest.raises(BadInput, match=r"preprocess = 'gone\.json': no such file"):
+        fullconv.load(folder / "inner" / "bad.toml")
 
 
 def test_a_card_runs_no_code(folder: Path) -> None:

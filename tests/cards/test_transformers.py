@@ -22,6 +22,7 @@ from fullconv.errors import BadInput
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import transform_of
 from tests.cards.carded import MEAN, SIDE, STD, net
+from tests.cards.test_folders import transformers_names
 from tests.conftest import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -134,6 +135,35 @@ def test_an_onnx_file_beside_is_the_network(tmp_path: Path, exported: Path) -> N
         assert worst(found.scores[:, 0, 0], expected) < 1e-5
         assert found.score_kind == "probabilities"
         (tmp_path / place).unlink()
+
+
+def test_without_a_processor_what_is_taken_is_told(tmp_path: Path, exported: Path) -> None:
+    laid(tmp_path, {**VIT, "image_size": SIDE})
+    (tmp_path / "preprocessor_config.json").unlink()
+    shutil.copy(exported, tmp_path / "model.onnx")
+    said = "no preprocessor_config.json lies beside it, so that nothing says how pixels go in: give --preprocess"
+    model = fullconv.load(tmp_path)
+    assert model.preprocess is None
+    assert any(said in note and "as they are, on 0..255" in note for note in model.notes)
+    # One of several processors holds it too.
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": PIXELS, "processor_class": "X"}))
+    model = fullconv.load(tmp_path)
+    assert model.preprocess.mean == MEAN
+    assert not any(said in note for note in model.notes)
+    # A ResNet is torchvision's, whose own weights' numbers were taken in silence.
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    (tmp_path / "model.onnx").unlink()
+    (tmp_path / "processor_config.json").unlink()
+    save_file(transformers_names(resnet18(num_classes=3).state_dict()), tmp_path / "model.safetensors")
+    resnet = {"layer_type": "basic", "depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "image_size": 32}
+    laid(tmp_path, {**resnet, "architectures": ["ResNetForImageClassification"], "id2label": VIT["id2label"]})
+    (tmp_path / "preprocessor_config.json").unlink()
+    model = fullconv.load(tmp_path, check=False)
+    assert model.preprocess.mean == (0.485, 0.456, 0.406)
+    assert any(said in note for note in model.notes)
+    assert any("as with the library's own weights: RGB times 0.003922, less 0.485, 0.456" in n for n in model.notes)
 
 
 def test_without_the_library_the_ways_out_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

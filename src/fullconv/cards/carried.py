@@ -1,7 +1,8 @@
-"""A card that travels within a network's own file, in its metadata (ONNX, safetensors); and what other tools leave there."""
+"""A card that travels within a network's own file, in its metadata (ONNX, safetensors) or as a file within it (.pt2); and what other tools leave there."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from fullconv.cards.read import LONGEST, parse_card
 from fullconv.cards.taken import travelling
 from fullconv.cards.write import text_of
 from fullconv.errors import BadInput
+from fullconv.formats.stated import CARD as KEY
 
-KEY = "fullconv.card"
-SUFFIXES = (".onnx", ".safetensors")  # of files that carry one
+SUFFIXES = (".onnx", ".safetensors", ".pt2")  # of files that carry one
 
 
 def carry(path: Path, kind: str, card: Card) -> None:
@@ -28,6 +29,9 @@ def carry(path: Path, kind: str, card: Card) -> None:
     text = text_of(travelling(card), whole=False)
     if kind == ".safetensors":
         _carry_beside_tensors(path, text)
+        return
+    if kind == ".pt2":
+        _carry_beside_graph(path, text)
         return
     message = onnx.load(str(path), load_external_data=False)
     for entry in [each for each in message.metadata_props if each.key == KEY]:
@@ -63,3 +67,10 @@ def _carry_beside_tensors(path: Path, text: str) -> None:
     from safetensors.torch import load_file, save_file
 
     save_file(load_file(str(path)), str(path), metadata={**beside_tensors(path), KEY: text})
+
+
+def _carry_beside_graph(path: Path, text: str) -> None:
+    """As torch.export.save lays its extra files."""
+    with zipfile.ZipFile(path, "a") as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{root}/extra/{KEY}", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from fullconv.cards.monai import METADATA, monai_card
 from fullconv.cards.read import read_card
 from fullconv.cards.transformers import transformers_card
 from fullconv.errors import BadInput
+from fullconv.formats.torch.shards import is_index
 from fullconv.rasters.transforms import transform_of
 from fullconv.system.guard import reads, require_file
 
 _LONGEST = 16 << 20  # bytes of a configuration
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pth", "pytorch_model.pth")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_WEIGHTS = (*WEIGHTS, "model.pth", "pytorch_model.pth")
+_PART = re.compile(r"-\d{5}-of-\d{5}(?=\.(safetensors|bin)$)", re.ASCII)
 _SCRIPT = "torchscript_model.pt"
 _POOLS = ("avg", "", "token", "fast")  # what architectures pool by themselves, as configurations state it
 
@@ -48,12 +52,19 @@ def card_of_folder(path: Path) -> tuple[Card, tuple[str, ...]]:
     if isinstance(data.get("architecture"), str):
         return _timm(data, config, folder)
     if isinstance(data.get("architectures"), list):
-        beside = folder / "preprocessor_config.json"
-        about = _read(beside) if beside.is_file() else None
-        return transformers_card(data, about, config, lambda: _weights(folder, config)), ()
+        return transformers_card(data, _processor(folder), config, lambda: _weights(folder, config))
     raise BadInput(
         f"{config}: is of no kind that is known (WSInfer, timm, transformers); name the network's own file, and say what the configuration does in a card"
     )
+
+
+def _processor(folder: Path) -> tuple[Mapping[str, Any], Path] | None:
+    """What a folder of transformers says of its image processor, and where."""
+    own, whole = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if own.is_file():
+        return _read(own), own
+    inner = _read(whole).get("image_processor") if whole.is_file() else None
+    return (inner, whole) if isinstance(inner, dict) else None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -146,6 +157,12 @@ def _timm(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card, tu
 def _weights(folder: Path, config: Path) -> Path:
     known = [folder / name for name in _WEIGHTS if (folder / name).is_file()]
     known = known or sorted(folder.glob("*.safetensors"))
+    part = next((path for path in (*known, *sorted(folder.glob("*.bin"))) if _PART.search(path.name)), None)
+    if part is not None and not is_index(known[0] if known else part):
+        index = _PART.sub("", part.name)
+        raise BadInput(
+            f"{part}: is one of several files of weights, and their index is missing: put {index}.index.json beside it"
+        )
     if not known:
         raise BadInput(f"{folder}: holds no weights beside {config.name}; put model.safetensors there")
     if len(known) > 1 and known[0].name not in _WEIGHTS:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.cards.card import Card, Kind
+from fullconv.cards.said import as_said
 from fullconv.errors import BadInput
-from fullconv.maps.labelfiles import labels_in
+from fullconv.formats.stated import LONGEST as LONGEST
+from fullconv.maps.labelfiles import KNOWN, labels_in
 from fullconv.rasters.preprocess import NAMED, Preprocess
 from fullconv.system.guard import resolved
 from fullconv.system.text import read_text
 
-LONGEST = 4 << 20  # bytes of a card; one of 21,000 classes with colours takes some 1.5 MB
 _TEXTS = ("network", "weights", "fingerprint", "weights_prefix", "output", "activation", "licence", "source")
 _NUMBERS = ("threshold", "pixel_size", "tolerance")
 _PARTS = ("input_shape", "bands", "rename", "preprocess", "classes", "labels")
@@ -50,6 +51,8 @@ def parse_card(text: str, origin: str, folder: Path | None) -> Card:
     for key in _TEXTS:
         if key in data:
             values[key] = _of(data[key], str, origin, key, "a text")
+            if not values[key].strip():
+                raise BadInput(f"{origin}: {key} is empty; fill it in, or leave it out")
     for key in _NUMBERS:
         if key in data:
             values[key] = float(_of(data[key], (int, float), origin, key, "a number"))
@@ -116,19 +119,28 @@ def _kind(data: Mapping[str, Any], origin: str) -> Kind:
 def _labels(value: Any, origin: str, folder: Path | None) -> list[str]:
     if isinstance(value, str) and folder is not None:
         path = _within(folder, value, origin)
-        return labels_in(path if path.exists() else value)
+        with as_said(origin, {"labels": value}):
+            return labels_in(path if value not in KNOWN or path.exists() else value)
     return _list(value, str, origin, "labels", "names")
 
 
 def _preprocess(value: Any, origin: str, folder: Path | None) -> Preprocess:
     try:
         if isinstance(value, str):
-            path = None if folder is None or value in NAMED else _within(folder, value, origin)
-            return Preprocess.of(path if path is not None and path.is_file() else value)
+            if value in NAMED:
+                return NAMED[value]
+            if folder is None:
+                raise BadInput(f"preprocess {value!r}: not one of {', '.join(NAMED)}, nor a table")
+            path = _within(folder, value, origin)
+            if not path.is_file():
+                raise BadInput(
+                    f"preprocess = {value!r}: no such file ({path}), nor one of {', '.join(NAMED)}; mend it there"
+                )
+            return Preprocess.of(path)
         require_known(
             _of(value, dict, origin, "preprocess", "a name or a table"),
             ("channels", "scale", "mean", "std"),
-            "preprocess",
+            f"{origin}: preprocess",
         )
         made = dict(value)
         for key in ("mean", "std"):

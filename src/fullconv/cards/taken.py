@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fullconv.cards.folder import card_of_folder
 from fullconv.cards.read import read_card
 from fullconv.cards.zoo import card_of_name
 from fullconv.errors import BadInput
+from fullconv.formats.torch.shards import files_of
 from fullconv.system.guard import require_file
 
 _SAID = ("weights", "input_shape", "weights_prefix")
@@ -72,10 +73,15 @@ def require_same(card: Card, source: Any, weights: Any) -> None:
 
 
 def fingerprint_of(path: Path) -> str:
-    """``sha256:`` and the digest of a file."""
+    """``sha256:`` and the digest of a file; of an index of several files, that of their digests, the index's first."""
     require_file(path)
+    digests = [_digest(each) for each in files_of(path)]
+    return f"sha256:{digests[0] if len(digests) == 1 else sha256(''.join(digests).encode()).hexdigest()}"
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+        return file_digest(file, "sha256").hexdigest()
 
 
 def of_cast(card: Card, outputs: Mapping[str, str]) -> Card:

@@ -11,21 +11,25 @@ from typing import Any
 from fullconv.cards.card import Card, Kind
 from fullconv.cards.resnet import as_torchvision
 from fullconv.errors import BadInput
+from fullconv.formats.torch.shards import files_of
 from fullconv.rasters.transforms import transform_of
 
 ONNX = ("model.onnx", "onnx/model.onnx")  # as optimum-cli and the hub's people lay it
+Processor = tuple[Mapping[str, Any], Path]
+_UNSAID = "{}: no preprocessor_config.json lies beside it, so that nothing says how pixels go in: give --preprocess (signed, imagenet, ...)."
+_AS_THEY_ARE = "Without it they go in as they are, on 0..255"
 _KIND = "ForImageClassification"
 _ACTIVATIONS = {"single_label_classification": "softmax", "multi_label_classification": "sigmoid"}
 
 
 def transformers_card(
-    data: Mapping[str, Any], beside: Mapping[str, Any] | None, config: Path, weights: Callable[[], Path]
-) -> Card:
-    """The card of a folder.
+    data: Mapping[str, Any], processor: Processor | None, config: Path, weights: Callable[[], Path]
+) -> tuple[Card, tuple[str, ...]]:
+    """The card of a folder, and what is to be known of it.
 
     Args:
         data: its ``config.json``.
-        beside: its ``preprocessor_config.json``; None where there is none.
+        processor: what its ``preprocessor_config.json`` says, and where it lies; None where there is none.
         weights: looks for the file of weights; BadInput where there is none.
 
     Raises:
@@ -34,32 +38,39 @@ def transformers_card(
     folder, kind = config.parent, next(iter(data["architectures"]), "")
     if not isinstance(kind, str) or not kind.endswith(_KIND):
         raise BadInput(f"{config}: is a {kind!r:.60} of transformers, and no image classifier (...{_KIND})")
-    card = _about(data, beside, config)
+    card = _about(data, processor, config)
+    raw = "" if processor is not None else _UNSAID.format(config)
     exported = next((folder / name for name in ONNX if (folder / name).is_file()), None)
     if exported is not None:
-        return replace(card, network=str(exported))
+        return replace(card, network=str(exported)), _told(raw, _AS_THEY_ARE)
     if kind == f"ResNet{_KIND}" and (found := as_torchvision(data)) is not None:
         name, rename = found
-        return replace(card, network=f"torchvision:{name}", weights=str(weights()), rename=rename)
+        return replace(card, network=f"torchvision:{name}", weights=str(weights()), rename=rename), _told(raw)
     if find_spec("transformers") is None:
         raise BadInput(
             f"{config}: is a {kind} of transformers, which makes its network: pip install 'fullconv[transformers]', or make ONNX of it: optimum-cli export "
             f"onnx --model {folder} --task image-classification {folder}"
         )
-    if weights().suffix != ".safetensors":
+    files = files_of(weights())
+    if files[-1].suffix != ".safetensors":
         raise BadInput(
             f"{weights()}: are weights as a pickle, which transformers reads and fullconv does not; save them as safetensors: "
             f"AutoModelForImageClassification.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
-    return replace(card, network=f"transformers:{folder}")
+    return replace(card, network=f"transformers:{folder}"), _told(raw, _AS_THEY_ARE)
 
 
-def _about(data: Mapping[str, Any], beside: Mapping[str, Any] | None, config: Path) -> Card:
+def _told(*parts: str) -> tuple[str, ...]:
+    return (" ".join(parts),) if parts[0] else ()
+
+
+def _about(data: Mapping[str, Any], processor: Processor | None, config: Path) -> Card:
     """What the configurations say beside the network."""
     names, channels, side = data.get("id2label"), data.get("num_channels", 3), data.get("image_size")
     preprocess, sides = None, None
-    if beside is not None:
-        preprocess = transform_of(beside, str(config.with_name("preprocessor_config.json"))).preprocess
+    if processor is not None:
+        beside, where = processor
+        preprocess = transform_of(beside, str(where)).preprocess
         if channels == 1:
             preprocess = replace(preprocess, channels="grey")
         sides = _sides(beside)

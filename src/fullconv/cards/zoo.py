@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from fullconv.cards.card import Card, Kind
-from fullconv.cards.folder import card_of_folder
+from fullconv.cards.folder import WEIGHTS, card_of_folder
 from fullconv.cards.transformers import ONNX
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import quiet
+from fullconv.formats.torch.shards import is_index, shards_of
 from fullconv.maps.labelfiles import labels_in
 from fullconv.rasters.preprocess import NAMED, Preprocess
 from fullconv.system.libraries import library
 
 Found = tuple[Card, tuple[str, ...]]
 _HUB = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # TIAToolbox's patch classifiers: what its configuration has of each data set.
 _TIATOOLBOX: Mapping[str, tuple[int, float, tuple[str, ...]]] = {
     "kather100k": (224, 0.5, ("BACK", "NORM", "DEB", "TUM", "ADI", "MUC", "MUS", "STR", "LYM")),
@@ -80,7 +80,7 @@ def _timm(name: str, rest: str) -> Found | None:
         own = None
     if own is None or not (own.hf_hub_id or own.url):
         raise BadInput(f"{name}: timm has no weights of this tag{_near(rest, timm.list_pretrained())}")
-    path = _by_hub(name, own.hf_hub_id, _WEIGHTS) if own.hf_hub_id else _by_torch_hub(name, own.url)
+    path = _by_hub(name, own.hf_hub_id, WEIGHTS) if own.hf_hub_id else _by_torch_hub(name, own.url)
     labels = own.label_names or (labels_in("imagenet1k") if own.num_classes == 1000 and rest.endswith("in1k") else ())
     channels, height, width = own.input_size
     card = Card(
@@ -103,12 +103,18 @@ def _snapshot(name: str, repository: str, revision: str | None) -> Found:
     data = _json(config)
     script = "patch_size_pixels" in data
     faces = "architectures" in data and "architecture" not in data  # of transformers, whose preprocessing lies apart
-    others = (*_WEIGHTS, *ONNX) if faces else _WEIGHTS
-    _by_hub(name, repository, ("torchscript_model.pt",) if script else others, revision)
+    others = (*WEIGHTS, *ONNX) if faces else WEIGHTS
+    weights = _by_hub(name, repository, ("torchscript_model.pt",) if script else others, revision)
+    for shard in shards_of(weights) if is_index(weights) else ():
+        _by_hub(name, repository, (shard,), revision)
+    gone: tuple[str, ...] = ()
     if faces:
-        _by_hub(name, repository, ("preprocessor_config.json",), revision)
+        try:
+            _by_hub(name, repository, ("preprocessor_config.json", "processor_config.json"), revision)
+        except BadInput as error:  # some have none, which the folder's reader tells
+            gone = (str(error),)
     card, notes = card_of_folder(config)
-    return replace(card, origin=name, source=card.source or repository), notes
+    return replace(card, origin=name, source=card.source or repository), (*gone, *notes)
 
 
 def _wsinfer(name: str, rest: str) -> Found:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from fullconv.cards.said import as_said
 from fullconv.errors import BadInput
 from fullconv.maps.colours import Given, colours_of
 from fullconv.maps.features import at_layer
@@ -68,11 +69,36 @@ def activation_of(model: Model, asked: Asked) -> Asked:
     return asked if asked != "auto" or said is None else cast(Asked, said)
 
 
+def preprocess_of(model: Model, given: Any) -> Any:
+    """The preprocessing that is asked for, or the card's (or what the file states).
+
+    Raises:
+        BadInput: the card's is of another number of channels than the network takes.
+    """
+    card, channels = model.card, model.image_shape[0]
+    own = None if card is None else card.preprocess
+    if given is not None or card is None or own is None:
+        return model.preprocess if given is None else given
+    for name, values in (("mean", own.mean), ("std", own.std)):
+        if len(values) not in (1, channels):
+            with as_said(card.origin, {f"preprocess.{name}": list(values)}):
+                raise BadInput(
+                    f"preprocess: {name} has {len(values)} values, and the network takes {channels} channels"
+                )
+    return own
+
+
+def with_bands(model: Model, select: Selection, bands: str | Sequence[int | str] | None) -> Selection:
+    """How an image is read: the card's bands where none are asked for."""
+    card, chosen = model.card, parse_bands(bands)
+    if card is None or card.bands is None or chosen is not None:
+        return replace(select, bands=chosen)
+    return replace(select, bands=card.bands, bands_by=card.origin)
+
+
 def as_trained(model: Model, select: Selection, bands: str | Sequence[int | str] | None) -> Selection:
     """How an image is read: the card's bands and pixel size where none are asked for."""
-    card = model.card
-    chosen = parse_bands(bands)
-    if card is None:
-        return replace(select, bands=chosen)
-    size = None if card.pixel_size is None else Trained(card.pixel_size, card.tolerance, Path(card.origin).name)
-    return replace(select, bands=card.bands if chosen is None else chosen, trained=size)
+    card, select = model.card, with_bands(model, select, bands)
+    if card is None or card.pixel_size is None:
+        return select
+    return replace(select, trained=Trained(card.pixel_size, card.tolerance, Path(card.origin).name))

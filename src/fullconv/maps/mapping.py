@@ -19,7 +19,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.geometry.place import Place
 from fullconv.graph.axes import SPACE
 from fullconv.loading import load
-from fullconv.maps.carded import advice_of, colours_in
+from fullconv.maps.carded import advice_of, colours_in, preprocess_of, with_bands
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.colours import Given
 from fullconv.maps.crops import CROP_BATCH, Progress, answers_each, run_crops
@@ -31,11 +31,11 @@ from fullconv.maps.probabilities import Asked
 from fullconv.maps.scales import Fuse, fused
 from fullconv.maps.ways import By, Finer, Way, class_labels, way_over
 from fullconv.model import Model
-from fullconv.rasters.access import NONE, Access
+from fullconv.rasters.access import Access
 from fullconv.rasters.pictures import resized, to_channels
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import told_of
-from fullconv.rasters.view import Selection, View, parse_bands
+from fullconv.rasters.view import Selection, View
 from fullconv.runtimes.runtime import Precision
 
 Array = npt.NDArray[Any]
@@ -103,7 +103,6 @@ def map_image(
         BadInput: the image is smaller than one crop or has other channels, labels do not fit, ...
     """
     model = load(model)
-    bands = model.card.bands if bands is None and model.card is not None else bands
     names = class_labels(model, labels, output, by)  # what is wrong is told before the work
     asked_of = at_layer(model, output)
     own = colours_in(asked_of, names, colours)
@@ -112,7 +111,8 @@ def map_image(
     advice = advice_of(model, names, output, activation)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
-    seen = see(image, bands, nodata, model.image_shape[0], notes, Access(trust, allow_remote, subdataset))
+    select = with_bands(model, Selection(nodata=nodata, access=Access(trust, allow_remote, subdataset)), bands)
+    seen = see(image, select, model.image_shape[0], notes)
     for remark in told_of(preprocess, model.image_shape[1:]):
         notes(remark)
     if scales is not None:
@@ -176,21 +176,18 @@ class Seen:
 
 def see(
     image: Any,
-    bands: str | Sequence[int | str] | None = None,
-    nodata: float | None = None,
-    channels: int | None = None,
+    select: Selection,
+    channels: int,
     notes: Callable[[str], None] = lambda note: None,
-    access: Access = NONE,
 ) -> Seen:
     """Read the whole of an image, as a stream of tiles would.
 
     Args:
-        channels: what the network takes, where that is to be held.
+        channels: what the network takes.
     """
     name = str(image) if isinstance(image, str | Path) else ""
-    with closing(View(image, Selection(bands=parse_bands(bands), nodata=nodata, access=access))) as view:
-        if channels is not None:
-            view.require(channels)
+    with closing(View(image, select)) as view:
+        view.require(channels)
         for remark in view.remarks:
             notes(remark)
         pixels, gone = view.read((0, view.size[0]), (0, view.size[1]))
@@ -202,7 +199,7 @@ def _map_seen(
     finer: Finer, output: str | None, activation: Asked, missing: float, runtime: str, precision: Precision, batch: int, notes: Callable[[str], None],
     progress: Progress,
 ) -> ClassMap:  # fmt: skip
-    given = preprocess if preprocess is not None else model.preprocess
+    given = preprocess_of(model, preprocess)
     values, remark = seen.values(given, model.image_shape[0])
     if remark:
         notes(remark)

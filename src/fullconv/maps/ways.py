@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from fullconv.cards.said import as_said
 from fullconv.errors import BadInput, CannotCast, Refused
 from fullconv.geometry.axis import Extent
 from fullconv.geometry.field import Field, receptive_fields
@@ -141,7 +142,10 @@ def class_labels(
 def _output_of(model: Model, output: str | None, graph: Graph) -> str:
     """The output's name in this graph: by its own name, or by its place where a cast gave it another; its card's where none is asked for."""
     outputs = graph.outputs
-    output = model.card.output if output is None and model.card is not None else output
+    card = model.card
+    if output is None and card is not None and card.output is not None:
+        with as_said(card.origin, {"output": card.output}):
+            return _output_of(model, card.output, graph)
     if output is None or output in outputs:
         return model.output(output, graph)
     names = model.plan.outputs

@@ -41,6 +41,11 @@ class Preprocess:
         if not all(np.isfinite(numbers)) or any(value == 0 for value in self.std):
             raise BadInput("preprocess: scale, mean and std must be finite, and std not 0")
 
+    def in_words(self) -> str:
+        """For messages: what is done, in order, with numbers rounded."""
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"{self.channels} times {self.scale:.4g}, less {mean}, by {std}"
+
     def apply(
         self, pixels: npt.NDArray[Any], out: npt.NDArray[np.float32] | None = None, *, ordered: bool = False
     ) -> npt.NDArray[np.float32]:

@@ -38,6 +38,7 @@ class Selection:
         bands: which, in the network's order: by number, from 1 on, or by name.
         nodata: the value that stands for no data; the image's own where it states one.
         access: what the image may lead to beside itself, and which one of a file is meant.
+        bands_by: who says which bands, where it is not who asks, for messages.
         trained: the pixel size to read at where neither level nor mpp is given.
     """
 
@@ -47,6 +48,7 @@ class Selection:
     nodata: float | None = None
     access: Access = NONE
     trained: Trained | None = None
+    bands_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.level is not None and self.mpp is not None:

@@ -102,11 +102,18 @@ class View:
         have = self.about.bands
         if self.select.bands is None:
             return tuple(range(have))
-        chosen = places_of(self.select.bands, self.about.names, self.about.name or "the image")
+        where = (self.about.name or "the image") + self._by
+        chosen = places_of(self.select.bands, self.about.names, where)
         wrong = [band for band in chosen if not 1 <= band <= have]
         if wrong or not chosen:
-            raise BadInput(f"{self.about.name}: has bands 1 to {have}, not {', '.join(map(str, wrong)) or 'none'}")
+            raise BadInput(f"{where}: has bands 1 to {have}, not {', '.join(map(str, wrong)) or 'none'}")
         return tuple(band - 1 for band in chosen)
+
+    @property
+    def _by(self) -> str:
+        """Who says which bands, behind the image's name; empty where they were asked for."""
+        by, bands = self.select.bands_by, self.select.bands
+        return f" (bands = {list(bands)} of {by})" if by is not None and bands is not None else ""
 
     @property
     def ordered(self) -> bool:
@@ -118,7 +125,7 @@ class View:
         if self.channels == channels or {self.channels, channels} == {1, 3}:
             return
         raise BadInput(
-            f"{self.about.name}: has {self.channels} bands and the network takes {channels}; choose with --bands (bands=), "
+            f"{self.about.name}{self._by}: has {self.channels} bands and the network takes {channels}; choose with --bands (bands=), "
             f"{','.join(str(i + 1) for i in range(channels))} say"
             + (f"; its bands are {listed(self.about.names)}" if any(self.about.names) else "")
         )

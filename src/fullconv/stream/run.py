@@ -13,7 +13,7 @@ from fullconv import fingerprint, version
 from fullconv.confirmation.asked import Confirm
 from fullconv.errors import BadInput
 from fullconv.loading import load
-from fullconv.maps.carded import activation_of, advice_of, as_trained, colours_in
+from fullconv.maps.carded import activation_of, advice_of, as_trained, colours_in, preprocess_of
 from fullconv.maps.classmap import ClassMap, class_index
 from fullconv.maps.colours import Given
 from fullconv.maps.features import at_layer, require_for_features
@@ -96,9 +96,8 @@ def job_of(
     asked = None if confirm is None else Confirm.of(confirm, names, confirm_class, least)
     if asked is not None and not isinstance(kept, str) and not set(asked.classes) <= set(kept):
         raise BadInput(f"confirm {asked.what}: of a class whose scores are not kept; keep it too (--keep, keep=)")
-    given = preprocess if preprocess is not None else model.preprocess
     return Job(
-        image=image, out=str(out), preprocess=Preprocess.of(given), labels=names,
+        image=image, out=str(out), preprocess=Preprocess.of(preprocess_of(model, preprocess)), labels=names,
         select=as_trained(model, Selection(level, mpp, None, nodata, Access(trust, allow_remote, subdataset)), bands), by=by, stride=stride, finer=finer, output=output,
         activation=activation_of(asked_of, activation), runtime=runtime, precision=precision, batch=batch, keep=kept, stored=stored, missing=missing, device_memory=device_memory,
         where=None if where is None else str(where), on_error=on_error, confirm=None if asked is None or is_own(model, by, precision) else asked,

@@ -23,8 +23,8 @@ from fullconv.formats.onnx.same import padded_by_word
 from fullconv.formats.onnx.sampled import recorded_crop
 from fullconv.formats.onnx.sized import sized_effect
 from fullconv.formats.onnx.squeeze import keep_batch
-from fullconv.formats.onnx.stated import stated_size
 from fullconv.formats.onnx.static import Static, learn, names_read
+from fullconv.formats.stated import stated_size
 from fullconv.graph import spec
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.graph.nodes import Graph, Node, Whole

@@ -109,15 +109,6 @@ def check(path: Path) -> None:
         raise BadInput(f"{path}: truncated or damaged, not a .pt2 file of torch.export ({error})") from None
 
 
-def extra(path: Path, name: str, longest: int) -> str | None:
-    """The text of a file within a .pt2 that was kept beside its graph; None where there is none, or it is longer."""
-    with zipfile.ZipFile(path) as archive:
-        found = next((each for each in archive.infolist() if each.filename.endswith(f"/extra/{name}")), None)
-        if found is None or found.file_size > longest:
-            return None
-        return archive.read(found).decode("utf-8", "replace")
-
-
 def _json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
     if archive.getinfo(name).file_size > _LARGEST_JSON:
         raise BadInput(f"{path}: {name} is too large to be a graph or a list of weights")

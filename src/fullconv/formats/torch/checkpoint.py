@@ -15,6 +15,8 @@ import torch
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.torch.quiet import told
 from fullconv.formats.torch.scripts import is_torchscript
+from fullconv.formats.torch.shards import files_of, is_index, shards_of
+from fullconv.system.guard import reads
 
 Tensors = Mapping[str, torch.Tensor]
 _WRAPPERS = ("module", "_orig_mod")
@@ -35,15 +37,42 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a file by its whole name, ``state_dict.model.conv1.weight`` say; those of an optimiser are left out.
 
     Args:
-        path: ``.safetensors``, or what ``torch.save`` writes (``.pth``, ``.pt``, ``.ckpt``, ``.bin``).
+        path: ``.safetensors``, or what ``torch.save`` writes (``.pth``, ``.pt``, ``.ckpt``, ``.bin``); or the index of several such files (``.index.json``).
 
     Raises:
-        BadInput: damaged, it holds pickled objects other than tensors and plain values, or no tensor by a name.
+        BadInput: a file is missing, damaged, it holds pickled objects other than tensors and plain values, or no tensor by a name.
     """
-    loaded = _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
+    loaded = _of_shards(path) if is_index(path) else _loaded(path)
     found = dict(_flat(loaded, (), 0))
     if not found:
         raise BadInput(f"{path}: holds no state_dict (a mapping of names to tensors), but a {type(loaded).__name__}")
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    return _safetensors(path) if path.suffix == ".safetensors" else _unpickled(path)
+
+
+def _of_shards(path: Path) -> dict[str, Any]:
+    """What several files hold, which an index names."""
+    index, *files = files_of(path)
+    promised = shards_of(index)
+    found: dict[str, Any] = {}
+    for file in files:
+        reads(file)
+        held = _loaded(file)
+        if not isinstance(held, Mapping):
+            raise BadInput(f"{file}: holds no state_dict (a mapping of names to tensors), but a {type(held).__name__}")
+        gone = next((name for name in promised[file.name] if name not in held), None)
+        twice = next((name for name in held if name in found), None)
+        if gone is not None or twice is not None:
+            what = (
+                f"does not hold {gone!r}, which"
+                if gone is not None
+                else f"holds {twice!r}, as another file does, where"
+            )
+            raise BadInput(f"{file}: {what} {index.name} says otherwise; take index and files of one save_pretrained")
+        found.update(held)
     return found
 
 

@@ -126,4 +126,4 @@ class Torch:
         return {}  # its files have no such metadata
 
     def metadata(self, native: TorchNet) -> Mapping[str, str]:
-        return {}
+        return native.metadata

@@ -43,6 +43,7 @@ class TorchNet:
         preprocess: what it was trained with, where its source says.
         notes: what a user should know of the reading.
         is_cast: made by a cast: it takes any size.
+        metadata: texts that its file has beside the network, by their keys.
         lowered: its form for all sizes, once that was made, None where sizes differ in theirs.
     """
 
@@ -55,6 +56,7 @@ class TorchNet:
     preprocess: Preprocess | None = None
     notes: tuple[str, ...] = ()
     is_cast: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
     lowered: list[Lowered | None] = field(default_factory=list, init=False, compare=False, repr=False)
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,10 +16,11 @@ from torch.export import ExportedProgram
 from fullconv.errors import BadInput, FullconvError
 from fullconv.formats.adapted import KEY, LONGEST
 from fullconv.formats.format import Reading
-from fullconv.formats.torch.archive import extra
+from fullconv.formats.stated import stated_channels, stated_size
 from fullconv.formats.torch.checkpoint import read_tensors
 from fullconv.formats.torch.compose import compose
 from fullconv.formats.torch.export import export_module, inputs_of, made_floats, open_program
+from fullconv.formats.torch.extras import extras_of
 from fullconv.formats.torch.head import recognised
 from fullconv.formats.torch.module import module_of
 from fullconv.formats.torch.network import TorchNet, known_at, name_nodes, understand
@@ -43,8 +45,10 @@ def read_network(source: Any, reading: Reading) -> TorchNet:
     if Path(str(source)).suffix == ".pt2":
         if reading.weights is not None:
             raise BadInput(f"{source}: a .pt2 file holds its weights; leave out --weights")
-        net = _of_program(open_program(Path(source)), str(source), reading)
-        return recognised(net, extra(Path(source), KEY, LONGEST))
+        program, extras = open_program(Path(source)), extras_of(Path(source))
+        net = replace(_of_program(program, str(source), reading, extras), metadata=extras)
+        heads = extras.get(KEY, "")
+        return recognised(net, heads if 0 < len(heads) <= LONGEST else None)
     if Path(str(source)).suffix.lower() in SUFFIXES and is_torchscript(Path(str(source))):
         return _of_script(Path(str(source)), reading)
     return _of_module(build(str(source), _weights(reading)), reading)
@@ -53,10 +57,20 @@ def read_network(source: Any, reading: Reading) -> TorchNet:
 def _of_script(path: Path, reading: Reading) -> TorchNet:
     if reading.weights is not None:
         raise BadInput(f"{path}: a TorchScript file holds its weights; leave out --weights")
+    extras = extras_of(path)
+    if reading.input_shape is None:
+        reading = replace(reading, input_shape=_stated(extras))
     program, any_batch = open_script(path, reading)
     assert reading.input_shape is not None, "a script is opened at a size"
     axes = Axes.image((1, *reading.input_shape))
-    return read_program(program, str(path), {_only_input(program, str(path)): axes}, None if any_batch else 1)
+    net = read_program(program, str(path), {_only_input(program, str(path)): axes}, None if any_batch else 1)
+    return replace(net, metadata=extras)
+
+
+def _stated(extras: Mapping[str, str], channels: int | None = None) -> tuple[int, int, int] | None:
+    """The training size that a file states beside its network."""
+    size, channels = stated_size(extras), channels or stated_channels(extras)
+    return None if size is None or channels is None else (channels, *size)
 
 
 def _weights(reading: Reading) -> Weights | None:
@@ -95,7 +109,9 @@ def _of_module(source: Source, reading: Reading) -> TorchNet:
     return recognised(net, getattr(source.module, "meta", {}).get(KEY))
 
 
-def _of_program(program: ExportedProgram, source: str, reading: Reading) -> TorchNet:
+def _of_program(
+    program: ExportedProgram, source: str, reading: Reading, extras: Mapping[str, str] = MappingProxyType({})
+) -> TorchNet:
     inputs: dict[str, Axes] = {}
     batches: set[int | None] = set()
     notes: list[str] = []
@@ -108,7 +124,9 @@ def _of_program(program: ExportedProgram, source: str, reading: Reading) -> Torc
             raise BadInput(f"{source}: input {name!r} {what}, so this is no image classifier that fullconv reads")
         dims: list[int | None] = [size if isinstance(size, int) else None for size in value.shape]
         batches.add(dims[0] if dims else None)
-        inputs[name] = input_axes(dims, name, source, reading.input_shape)
+        is_open = len(dims) == 4 and None in dims[1:]
+        given = reading.input_shape or (_stated(extras, dims[1]) if is_open else None)
+        inputs[name] = input_axes(dims, name, source, given)
     net = read_program(program, source, inputs, None if None in batches else next(iter(batches), None))
     return replace(net, notes=(*net.notes, *notes))
 

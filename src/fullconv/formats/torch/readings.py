@@ -110,8 +110,11 @@ class Weights:
         tensors = self._named(module)
         if reading.shapes:
             raise BadInput(self._unfit(module, tensors, [reading], ""))
-        state = {name: tensors[given] for name, given in reading.names.items()}
-        for name, own in _own(module).items():
+        owned = _own(module)
+        state = {
+            name: tensors[given].reshape(_shape(tensors[given], owned[name])) for name, given in reading.names.items()
+        }
+        for name, own in owned.items():
             if name in state and own.is_floating_point() and not state[name].is_floating_point():
                 raise BadInput(
                     f"{self.path}: {reading.names[name]} is of {state[name].dtype}, and the network's {name} of {own.dtype}: quantised "
@@ -214,7 +217,7 @@ def _read(tensors: Tensors, own: Tensors, spelling: Mapping[str, str], prefix: s
         for name in tensors
         if name.startswith(prefix) and name not in taken and not name.endswith((_COUNTER, *_MEASURES))
     ]
-    shapes = [name for name in names if tensors[names[name]].shape != own[name].shape]
+    shapes = [name for name in names if _shape(tensors[names[name]], own[name]) != own[name].shape]
     return Reading(
         prefix, names, tuple(missing), tuple(unknown), tuple(shapes), _classes(tensors, own, names, shapes), head
     )
@@ -232,16 +235,26 @@ def _head(
     left = {n: v for n, v in tensors.items() if n.startswith(above) and n not in taken}
     matrices = [name for name, value in left.items() if value.ndim > 1]
     wanted = own[f"{layer}.weight"]
-    if len(matrices) != 1 or not matrices[0].endswith(".weight") or left[matrices[0]].shape[1:] != wanted.shape[1:]:
+    if (
+        len(matrices) != 1
+        or not matrices[0].endswith(".weight")
+        or _shape(left[matrices[0]], wanted)[1:] != wanted.shape[1:]
+    ):
         return None
     other = matrices[0].removesuffix(".weight")
     roles = {name.rpartition(".")[2] for name in missing}
     return (other, layer) if roles == {n[len(other) + 1 :] for n in left if n.startswith(f"{other}.")} else None
 
 
+def _shape(tensor: torch.Tensor, like: torch.Tensor) -> torch.Size:
+    """A tensor's shape as the network has it: a kernel of one cell, (K, C, 1, 1), is the matrix (K, C)."""
+    whole = like.ndim == 2 and tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
+    return tensor.shape[:2] if whole else tensor.shape
+
+
 def _classes(tensors: Tensors, own: Tensors, names: Mapping[str, str], shapes: Sequence[str]) -> int | None:
     """The number of classes that the weights are for, where only that tells them from the module's."""
-    pairs = [(tensors[names[name]].shape, own[name].shape) for name in shapes]
+    pairs = [(_shape(tensors[names[name]], own[name]), own[name].shape) for name in shapes]
     if not all(len(a) and len(a) == len(b) and a[1:] == b[1:] for a, b in pairs):
         return None
     counts = {int(given[0]) for given, _ in pairs}

@@ -7,12 +7,20 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST = 4 << 20  # characters of a card
+CARD = "fullconv.card"  # key of a card within a file
+LONGEST = 4 << 20  # characters of a card; one of 21,000 classes with colours takes some 1.5 MB
 
 
 def stated_size(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """(height, width), None where nothing says it."""
-    return _sides(_json(metadata.get("imgsz", ""))) or _sides(_of_card(metadata.get("fullconv.card", "")))
+    return _sides(_json(metadata.get("imgsz", ""))) or _sides(_of_card(metadata.get(CARD, ""))[1:])
+
+
+def stated_channels(metadata: Mapping[str, str]) -> int | None:
+    """Channels of an image, None where nothing says it."""
+    own = _of_card(metadata.get(CARD, ""))[:1] or [_json(metadata.get("channels", ""))]
+    usual = 3 if metadata.get("author") == "Ultralytics" else None  # which said so in later versions only
+    return own[0] if type(own[0]) is int and own[0] > 0 else usual
 
 
 def _json(text: str) -> Any:
@@ -22,12 +30,12 @@ def _json(text: str) -> Any:
         return None
 
 
-def _of_card(text: str) -> Any:
+def _of_card(text: str) -> list[Any]:
     try:
-        shape = tomllib.loads(text).get("input_shape") if 0 < len(text) < _LONGEST else None
+        shape = tomllib.loads(text).get("input_shape") if 0 < len(text) <= LONGEST else None
     except (tomllib.TOMLDecodeError, RecursionError):  # which is told where the card is read
-        return None
-    return shape[1:] if isinstance(shape, list) else None
+        return []
+    return shape if isinstance(shape, list) else []
 
 
 def _sides(value: Any) -> tuple[int, int] | None:
