@@ -91,6 +91,11 @@ def test_wsinfers_folder_is_a_model(tmp_path: Path) -> None:
         ({"spacing_um_px": "0.25"}, "spacing_um_px is '0.25', not a number"),
         ({"transform": [{"name": "RandomCrop"}]}, "RandomCrop"),
         ({"transform": {}}, "no list of steps"),
+        ({"patch_size_pixels": 24.5}, r"patch_size_pixels is 24\.5, not a whole number"),
+        (
+            {"transform": [{"name": "Resize", "arguments": {"size": 8.5}}]},
+            r"size of Resize is 8\.5, not a whole number",
+        ),
     ],
 )
 def test_what_is_not_read_of_wsinfers_is_told(tmp_path: Path, other: dict[str, object], said: str) -> None:
@@ -129,6 +134,8 @@ def test_what_would_be_another_network_is_refused(tmp_path: Path) -> None:
     for other, said in (
         ({"model_args": {"in_chans": 1}}, r"made with \{'in_chans': 1\}, which is not read"),
         ({"global_pool": "catavgmax"}, "pools by 'catavgmax'"),
+        ({"num_classes": 0}, "has no classes \\(num_classes 0\\), but features"),
+        ({"num_classes": 4}, "num_classes is 4, and its label_names are 5"),
     ):
         config(tmp_path, {**TIMM, **other})
         with pytest.raises(BadInput, match=said):

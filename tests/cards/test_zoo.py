@@ -20,7 +20,8 @@ from fullconv.formats.torch.checkpoint import read_tensors
 from fullconv.formats.torch.readings import Weights
 from fullconv.formats.torch.source import build
 from tests.cards.carded import net
-from tests.cards.test_folders import WSINFER
+from tests.cards.test_folders import TIMM, WSINFER, timm_net
+from tests.cards.test_shards import sharded
 from tests.conftest import worst
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
@@ -135,6 +136,43 @@ def test_repositories_of_the_hub(home: Path) -> None:
         fullconv.load("wsinfer:tumor")
     with pytest.raises(BadInput, match="write hf-hub:OWNER/NAME"):
         fullconv.load("hf-hub:me")
+
+
+def test_names_of_the_hub_as_others_write_them(home: Path) -> None:
+    for name in ("hf_hub:me/tumour", "timm:hf-hub:me/tumour", "hf:me/tumour", "huggingface:me/tumour"):
+        with pytest.raises(BadInput, match="named so: hf-hub:me/tumour"):
+            fullconv.load(name)
+    for name in ("timm:", "hf-hub:", "wsinfer:"):
+        with pytest.raises(BadInput, match="names nothing; write"):
+            fullconv.load(name)
+
+
+def test_a_repository_of_no_kind_that_is_known(home: Path) -> None:
+    """Weights were asked for that it need not have."""
+    config = repository(home, "me/other") / "config.json"
+    for text, said in (
+        ('{"model": "x"}', "is of no kind that is known"),
+        ("[1]", "but a list"),
+        ('{"a"', "not valid JSON"),
+    ):
+        config.write_text(text)
+        with pytest.raises(BadInput, match=said):
+            fullconv.load("hf-hub:me/other")
+
+
+def test_a_repository_of_shards(home: Path) -> None:
+    folder = repository(home, "me/large")
+    (folder / "config.json").write_text(json.dumps(TIMM))
+    own = timm_net(folder)
+    (folder / "model.safetensors").unlink()
+    sharded(folder, own.state_dict())
+    model = fullconv.load("hf-hub:me/large", check=False)
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert worst(next(iter(model.run(image.numpy()).values())), own(image).numpy()) < 1e-5
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"model-00002-of-00002\.safetensors is neither in the hub's cache"):
+        fullconv.load("hf-hub:me/large")
 
 
 class Classifier(nn.Module):

@@ -86,7 +86,7 @@ def _wsinfer(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card,
     version = data.get("spec_version")
     if version != "1.0":
         raise BadInput(f"{config}: is of WSInfer's specification {version!r}; 1.0 is read")
-    patch, spacing = _number(data, "patch_size_pixels", config), _number(data, "spacing_um_px", config)
+    patch, spacing = _whole(data, "patch_size_pixels", config), _number(data, "spacing_um_px", config)
     steps = data.get("transform")
     if not isinstance(steps, list):
         raise BadInput(f"{config}: transform is no list of steps")
@@ -97,7 +97,7 @@ def _wsinfer(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card,
             arguments = step.get("arguments") or {}
             size = arguments.get("size")
             size = size[0] if isinstance(size, list) and len(set(size)) == 1 else size
-            side = _number({"size of Resize": size}, "size of Resize", config)
+            side = _whole({"size of Resize": size}, "size of Resize", config)
     if side != patch:
         notes = (
             f"patches of {patch:g} px at {spacing:g} um are resized to {side:g} px: the image is read at {spacing * patch / side:.4g} um a pixel",
@@ -113,7 +113,7 @@ def _wsinfer(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card,
         raise BadInput(f"{config}: num_classes is {data['num_classes']}, and it names {len(classes)} classes")
     plain = [step for step in steps if not (isinstance(step, dict) and step.get("name") == "Resize")]
     card = Card(
-        str(config), network=str(network), input_shape=(3, int(side), int(side)), classes=classes, pixel_size=spacing * patch / side,
+        str(config), network=str(network), input_shape=(3, side, side), classes=classes, pixel_size=spacing * patch / side,
         preprocess=transform_of(plain, str(config)).preprocess, activation="softmax" if len(classes) > 1 else "sigmoid",
         source=_text(data, "name"), licence=_text(data, "license"),
     )  # fmt: skip
@@ -134,6 +134,10 @@ def _timm(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card, tu
             raise BadInput(
                 f"{config}: its network pools by {pool!r}, and timm's {data['architecture']} by its own; refused"
             )
+    if data.get("num_classes") == 0:
+        raise BadInput(
+            f"{config}: its network has no classes (num_classes 0), but features; name one that was trained to classify"
+        )
     size = own.get("input_size")
     shape = None
     if size is not None:
@@ -146,6 +150,9 @@ def _timm(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card, tu
         if shape is not None and shape[0] == 1:
             preprocess = replace(preprocess, channels="grey")
     names = data.get("label_names", own.get("label_names"))
+    count = data.get("num_classes")
+    if isinstance(names, list) and count is not None and count != len(names):
+        raise BadInput(f"{config}: num_classes is {count}, and its label_names are {len(names)}")
     card = Card(
         str(config), network=f"timm:{data['architecture']}", weights=str(_weights(folder, config)), input_shape=shape,
         classes=() if names is None else _labels(names, config), preprocess=preprocess, licence=_text(own, "license"),
@@ -183,6 +190,13 @@ def _number(data: Mapping[str, Any], key: str, config: Path) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e6:
         raise BadInput(f"{config}: {key} is {value!r}, not a number above 0")
     return value
+
+
+def _whole(data: Mapping[str, Any], key: str, config: Path) -> int:
+    value = _number(data, key, config)
+    if value != int(value):
+        raise BadInput(f"{config}: {key} is {value!r}, not a whole number")
+    return int(value)
 
 
 def _text(data: Mapping[str, Any], key: str) -> str | None:

@@ -36,7 +36,11 @@ def as_said(origin: str, said: Mapping[str, Any]) -> Iterator[None]:
         raise
     except BadInput as error:
         if said and origin not in str(error):
-            told = {key: value for key, value in said.items() if _is_meant(key, value, str(error))} or said
+            meant = {key: value for key, value in said.items() if _is_meant(key, value, str(error))}
+            files = {key: said[key] for key in ("network", "weights") if key in said}
+            told = meant or (files or said if _is_written(origin) else {})
+            if not told:
+                raise
             error.args = (f"{error}; {origin} says {_written(told)}: mend it there{_instead(told, origin)}",)
         raise
 
@@ -48,21 +52,23 @@ def of_loading(card: Card, asked: Mapping[str, Any], *, names_network: bool) -> 
         asked: arguments of ``fullconv.load``.
         names_network: the network is the one that the card names, and none that was given.
     """
-    is_file = (
-        Path(card.origin).suffix.lower() == ".toml"
-    )  # else the network is what lies there, and none that is written down
     said: dict[str, Any] = {}
-    if is_file and names_network and card.network is not None:
+    if names_network and card.network is not None:
         said["network"] = _from(card, card.network)
-    if is_file and card.weights is not None and asked.get("weights") is None:
+    if card.weights is not None and asked.get("weights") is None:
         said["weights"] = _from(card, card.weights)
     if card.input_shape is not None and asked.get("input_shape") is None:
         said["input_shape"] = list(card.input_shape)
-    if is_file and card.weights_prefix is not None and asked.get("weights_prefix") is None:
+    if card.weights_prefix is not None and asked.get("weights_prefix") is None:
         said["weights_prefix"] = card.weights_prefix
-    if is_file and card.rename and not asked.get("rename"):
+    if card.rename and not asked.get("rename"):
         said["rename"] = list(card.rename)
     return said
+
+
+def _is_written(origin: str) -> bool:
+    """Whether someone wrote a card; else it is what a folder or a zoo says."""
+    return origin.lower().endswith(".toml")
 
 
 def _from(card: Card, text: str) -> str:
@@ -80,6 +86,6 @@ def _written(said: Mapping[str, Any]) -> str:
 
 
 def _instead(said: Mapping[str, Any], origin: str) -> str:
-    ways = [f"MODEL with --card {origin}"] if "network" in said else []
+    ways = [f"MODEL with --card {origin}"] if "network" in said and _is_written(origin) else []
     ways += [_OPTIONS[key] for key in said if key in _OPTIONS]
     return f", or give {' or '.join(ways)}" if ways else ""

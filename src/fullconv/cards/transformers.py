@@ -39,13 +39,22 @@ def transformers_card(
     if not isinstance(kind, str) or not kind.endswith(_KIND):
         raise BadInput(f"{config}: is a {kind!r:.60} of transformers, and no image classifier (...{_KIND})")
     card = _about(data, processor, config)
-    raw = "" if processor is not None else _UNSAID.format(config)
+    raw = _UNSAID.format(config)
+    sizes: tuple[str, ...] = ()
+    if processor is not None:
+        raw, sizes = (
+            "",
+            tuple(f"{processor[1]}: {said}" for said in transform_of(processor[0], str(processor[1])).told()),
+        )
     exported = next((folder / name for name in ONNX if (folder / name).is_file()), None)
     if exported is not None:
-        return replace(card, network=str(exported)), _told(raw, _AS_THEY_ARE)
+        return replace(card, network=str(exported)), (*_told(raw, _AS_THEY_ARE), *sizes)
     if kind == f"ResNet{_KIND}" and (found := as_torchvision(data)) is not None:
         name, rename = found
-        return replace(card, network=f"torchvision:{name}", weights=str(weights()), rename=rename), _told(raw)
+        return replace(card, network=f"torchvision:{name}", weights=str(weights()), rename=rename), (
+            *_told(raw),
+            *sizes,
+        )
     if find_spec("transformers") is None:
         raise BadInput(
             f"{config}: is a {kind} of transformers, which makes its network: pip install 'fullconv[transformers]', or make ONNX of it: optimum-cli export "
@@ -57,7 +66,7 @@ def transformers_card(
             f"{weights()}: are weights as a pickle, which transformers reads and fullconv does not; save them as safetensors: "
             f"AutoModelForImageClassification.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"
         )
-    return replace(card, network=f"transformers:{folder}"), _told(raw, _AS_THEY_ARE)
+    return replace(card, network=f"transformers:{folder}"), (*_told(raw, _AS_THEY_ARE), *sizes)
 
 
 def _told(*parts: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from fullconv.system.libraries import library
 
 Found = tuple[Card, tuple[str, ...]]
 _HUB = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
+_HUBS = ("hf", "hfhub", "huggingface", "hugging-face")  # what people call it beside its name
 # TIAToolbox's patch classifiers: what its configuration has of each data set.
 _TIATOOLBOX: Mapping[str, tuple[int, float, tuple[str, ...]]] = {
     "kather100k": (224, 0.5, ("BACK", "NORM", "DEB", "TUM", "ADI", "MUC", "MUS", "STR", "LYM")),
@@ -41,6 +42,12 @@ def card_of_name(name: str, weights: Any) -> Found | None:
         BadInput: there is no such name; its files are neither in the cache nor to be had; or weights are given for a name that has its own.
     """
     zoo, colon, rest = name.partition(":")
+    if colon and (
+        rest.startswith("hf-hub:") or zoo.replace("_", "-") in (*_HUBS, *(["hf-hub"] if "_" in zoo else ()))
+    ):  # as timm and others write them
+        raise BadInput(f"{name}: repositories of the hub are named so: hf-hub:{rest.rpartition(':')[2]}")
+    if zoo in _ZOOS and colon and not rest.strip():
+        raise BadInput(f"{name}: names nothing; write {zoo}:NAME (docs/cards.md has the names of zoos)")
     if not colon or zoo not in _ZOOS or (zoo == "timm" and ("." not in rest or weights is not None)):
         return None
     if zoo == "torchvision" and "@" not in rest:
@@ -101,8 +108,10 @@ def _snapshot(name: str, repository: str, revision: str | None) -> Found:
     """The card of a repository's folder in the hub's cache."""
     config = _by_hub(name, repository, ("config.json",), revision)
     data = _json(config)
-    script = "patch_size_pixels" in data
+    script = "patch_size_pixels" in data or "spacing_um_px" in data
     faces = "architectures" in data and "architecture" not in data  # of transformers, whose preprocessing lies apart
+    if not script and not faces and "architecture" not in data:
+        card_of_folder(config)  # which says that it is of no kind that is known
     others = (*WEIGHTS, *ONNX) if faces else WEIGHTS
     weights = _by_hub(name, repository, ("torchscript_model.pt",) if script else others, revision)
     for shard in shards_of(weights) if is_index(weights) else ():

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import pickle
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -277,7 +278,10 @@ class TestWeights:
         torch.save(squeezenet1_1(num_classes=7).state_dict(), tmp_path / "w.pth")
         model = fullconv.load("torchvision:squeezenet1_1", tmp_path / "w.pth")
         assert model.graph.values[model.graph.outputs[-1]].shape[1] == 7
-        assert model.notes == ("the weights are for 7 classes",)
+        assert model.notes[1:] == ("the weights are for 7 classes",)
+        assert re.search(
+            r"nothing says how pixels go in with .*w\.pth: .* as with the library's own weights: RGB", model.notes[0]
+        )
 
     def test_a_checkpoint_with_code_is_refused_with_the_way_out(self, tmp_path: Path) -> None:
         trace = tmp_path / "trace"

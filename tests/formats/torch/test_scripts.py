@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -36,6 +37,36 @@ def recoded(path: Path, old: str, new: str) -> Path:
         for name, text in content.items():
             archive.writestr(name, text.replace(old.encode(), new.encode()) if name.endswith(".py") else text)
     return path
+
+
+class HandsBack(nn.Module):
+    """Its answer, and the image itself behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.net(x), x
+
+
+def test_an_input_that_is_handed_back_is_no_answer(tmp_path: Path) -> None:
+    """It was the last output, which a map is of, and no engine had it."""
+    torch.manual_seed(0)
+    made = HandsBack().eval()
+    path = written(torch.jit.trace(made, torch.rand(1, *SHAPE)), tmp_path / "net.pt")
+    same = fullconv.load(path, input_shape=SHAPE)
+    same.save(tmp_path / "net.onnx")
+    message = onnx.load(tmp_path / "net.onnx")
+    message.graph.output.append(message.graph.input[0])
+    onnx.save(message, tmp_path / "back.onnx")
+    back = fullconv.load(tmp_path / "back.onnx", input_shape=SHAPE)
+    with torch.no_grad():
+        expected = made(torch.from_numpy(BATCH[:1]))[0].numpy()
+    for model in (same, back, fullconv.load(made, input_shape=SHAPE)):
+        assert len(model.graph.outputs) == 1
+        (found,) = model.run(BATCH[:1]).values()
+        assert worst(found, expected) < 1e-5
 
 
 class Chunks(nn.Module):

@@ -145,7 +145,8 @@ def understand(model: ir.Model, source: str, inputs: Mapping[str, Axes]) -> Onnx
         axes.update(zip(outputs, (out for _, out in made), strict=True))
         data = tuple(name for name in names if name in axes and name is not None)
         nodes.append(Node(str(node.name), node.op_type, data, outputs, effect.touch, effect.linear, effect.aligned))
-    outputs = tuple(str(value.name) for value in model.graph.outputs if value.name in axes)
+    # An input that is handed back is no answer.
+    outputs = tuple(str(v.name) for v in model.graph.outputs if v.name in axes and v.name not in inputs)
     if not outputs:
         raise BadInput(f"{source}: no output depends on the input")
     graph = Graph(tuple(inputs), outputs, tuple(nodes), axes)

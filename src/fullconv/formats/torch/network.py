@@ -227,9 +227,9 @@ def value_of(node: fx.Node) -> str:
 
 
 def outputs_of(module: fx.GraphModule) -> list[fx.Node]:
-    """The values that the module answers with."""
+    """The values that the module answers with; an input that it hands back is no answer."""
     (output,) = (node for node in module.graph.nodes if node.op == "output")
-    return list(output.all_input_nodes)
+    return [node for node in output.all_input_nodes if node.op != "placeholder"]
 
 
 def device_of(module: nn.Module) -> torch.device:

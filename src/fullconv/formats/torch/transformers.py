@@ -47,7 +47,7 @@ def classifier_in(folder: Path) -> nn.Module:
                 )
             made, about = auto.from_pretrained(
                 where, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32,
-                output_loading_info=True,
+                output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
         except BadInput:
             raise
@@ -55,11 +55,12 @@ def classifier_in(folder: Path) -> nn.Module:
             raise BadInput(f"{folder}: transformers {hugging.__version__} cannot load it ({told(error)})") from None
     wrong = [(what, name) for what in ("missing_keys", "mismatched_keys") for name in about[what]]
     if wrong:
-        what, name = wrong[0]
-        name = name if isinstance(name, str) else name[0]
+        what, found = wrong[0]
+        name = found if isinstance(found, str) else found[0]
+        how = "missing" if what == "missing_keys" else f"of another shape ({tuple(found[1])} for {tuple(found[2])})"
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadInput(
-            f"{folder}: its weights do not fill the network: {name!r} is {'missing' if what == 'missing_keys' else 'of another shape'}"
-            f"{f', and {len(wrong) - 1} more' if len(wrong) > 1 else ''}"
+            f"{folder}: its weights do not fill the network: {name!r} is {how}{more}; its config.json is of {config.num_labels} classes (id2label)"
         )
     return _Logits(made.eval())
 
