@@ -84,7 +84,7 @@ def show(browser: Any) -> Iterator[Open]:
             )
             stack.callback(context.close)
             page = context.new_page()
-            page.asked = []
+            page.asked, page.wrong = [], wrong
             page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("request", lambda request: page.asked.append(request.url))

@@ -106,3 +106,26 @@ def test_of_many_classes_winners_are_found_some_at_a_time(mapped: Mapped, serve:
     won = np.frombuffer(first, "<u2", offset=4 * rows * cols).reshape(rows, cols)
     own = np.where(np.isnan(scores).all(0), 65535, np.where(np.isnan(scores), -np.inf, scores).argmax(0))
     np.testing.assert_array_equal(won, own[:rows, :cols])
+
+
+def test_a_store_that_is_not_there_has_no_cells_without_an_answer(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:
+    """What is removed reads as missing chunks, which are cells without an answer elsewhere; it is told however often it is asked for."""
+    store = tmp_path / "own.zarr"
+    shutil.copytree(mapped.result, store)
+    client = serve(store)
+    path = "/api/0/scores/0/0/0?epoch=0"
+    before = client.get(path).content
+    store.rename(tmp_path / "away")
+    for _ in range(2):
+        for each in (
+            "/api/0/state",
+            path,
+            "/api/0/winners/0/0/0?epoch=0",
+            "/api/0/cell/3/7",
+            "/api/0/areas",
+            "/api/0/peaks/0",
+        ):
+            assert client.get(each).status_code == 400, each
+    (tmp_path / "away").rename(store)
+    assert client.get("/api/0/state").json()["epoch"] == 0
+    assert client.get(path).content == before

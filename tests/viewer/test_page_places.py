@@ -125,3 +125,37 @@ def test_a_pixel_of_a_store_that_is_filled_in_part_is_its_cell(
                 assert drawn.max() - drawn.min() < 12, (zoom, across, down, drawn)
             kinds.add((inside in {*UNDONE[name].get("undone", ()), *UNDONE[name].get("failed", ())}, known))
     assert kinds == {(False, True), (False, False), (True, False)}
+
+
+@pytest.mark.parametrize("undone", [[], ["1-1"]], ids=["finished", "in progress"])
+def test_a_store_that_goes_is_told_and_is_seen_when_it_is_back(
+    show: Open, mapped: Mapped, slide: Path, tmp_path: Path, undone: list[str]
+) -> None:
+    """What is not there is not drawn as cells without an answer, and needs no new page."""
+    model = fullconv.load(*mapped.net, check=False)
+    fullconv.map_raster(model, slide, tmp_path / "made.zarr", labels=LABELS, finer="auto", stride=2)
+    result, away = tmp_path / "x.zarr", tmp_path / "away"
+    found = noise(tmp_path / "made.zarr", result, cut=True, undone=undone)
+    page = show(result, image=slide, size=(620, 500))  # so small that the finest level is not asked for at first
+    set_slider(page, "opacity", 100)
+    assert not any("/scores/0/" in url for url in page.asked)
+    result.rename(away)
+    page.wait_for_function(
+        "() => document.getElementById('run').textContent.includes('no such result')", timeout=25_000
+    )
+    look(page, 300, 250, 6)
+    page.wait_for_function("() => document.getElementById('said').textContent.includes('cannot be read')")
+    away.rename(result)
+    page.wait_for_function("() => !document.getElementById('run').textContent.includes('no such')", timeout=15_000)
+    page.wait_for_function("() => !document.getElementById('said').textContent.includes('cannot be read')")
+    look(page, 300, 250, 6)
+    page.mouse.move(2, 2)
+    screen, checked = seen(page), 0
+    for left, top, across, down in places(page, found.grid, (300, 250, 6, 0), 20):
+        if not np.isnan(at(found, across, down)).all():
+            colour = found.colour(int(np.nanargmax(at(found, across, down))))
+            assert np.abs(screen[top, left].astype(int) - colour).max() <= 2
+            checked += 1
+    assert checked > 10
+    assert all("400" in text for text in page.wrong), page.wrong
+    page.wrong.clear()

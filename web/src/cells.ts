@@ -73,6 +73,11 @@ export class CellLayer {
     return (screen.patient ? PATIENCE : 1) * TOO_MANY;
   }
 
+  /** Ask anew for everything: the store was away. */
+  again(): void {
+    this.tiles.renew(() => true);
+  }
+
   /** Ask anew for what a run has done since; for all once it has ended, which makes the coarser levels whole. */
   renew(state: State): void {
     if (state.finished) {

@@ -164,7 +164,7 @@ export class Page implements Chosen {
     this.run?.stop();
     need("run", HTMLElement).textContent = "";
     if (this.result.parts) return;
-    this.run = new Run(id, (state, text) => this.progressed(id, state, text));
+    this.run = new Run(id, (state, text, back) => this.progressed(id, state, text, back));
     if (this.result.finished && hasWinners(this.result)) setTimeout(() => id === this.id && this.count(id), SETTLES);
     void server.verdicts(id).then(({ verdicts }) => id === this.id && this.judged(verdicts), (error: unknown) => this.warn(told(error)));
   }
@@ -281,7 +281,7 @@ export class Page implements Chosen {
     this.mark();
   }
 
-  private progressed(id: string, state: State | null, text: string): void {
+  private progressed(id: string, state: State | null, text: string, back: boolean): void {
     if (id !== this.id) return;
     need("run", HTMLElement).textContent = text;
     if (!state) return;
@@ -291,6 +291,7 @@ export class Page implements Chosen {
     }
     if (state.same === false) this.warn("The image is not the file that this map was made of, or has changed since.");
     const ended = state.finished && !this.result.finished;
+    if (back) this.stage.scene.cells?.again();
     if (state.done.length || ended) this.stage.scene.cells?.renew(state);
     if (ended) this.count(id);
     const all = this.threshold <= this.least;

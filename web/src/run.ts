@@ -5,16 +5,19 @@ import type { State } from "./told";
 
 const PAUSE = 2000; // ms between two looks at a run
 const RARELY = 15_000; // at what is finished
+const AGAIN = 4000; // at what could not be had
 
 export class Run {
   private after = 0;
   private started = 0;
   private first = 0;
   private stopped = false;
+  private lost = false;
 
+  /** `seen` is told what is so now, and whether it could not be had the time before. */
   constructor(
     private readonly id: string,
-    private readonly seen: (state: State | null, text: string) => void,
+    private readonly seen: (state: State | null, text: string, back: boolean) => void,
   ) {
     void this.look();
   }
@@ -30,13 +33,15 @@ export class Run {
         const state = await server.state(this.id, this.after);
         if (this.stopped) return;
         this.after += state.done.length;
-        this.seen(state, this.text(state));
+        this.seen(state, this.text(state), this.lost);
+        this.lost = false;
         if (this.after < state.count) continue;
         if (state.finished) pause = RARELY;
       } catch (error) {
         if (this.stopped) return;
-        this.seen(null, error instanceof Error ? error.message : String(error));
-        pause = RARELY;
+        this.lost = true;
+        this.seen(null, error instanceof Error ? error.message : String(error), false);
+        pause = AGAIN;
       }
       await new Promise((ready) => setTimeout(ready, pause));
     }

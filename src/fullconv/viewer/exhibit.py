@@ -103,9 +103,10 @@ class Exhibit:
         with self._lock:
             if self.store is None or (self.finished and self._sign() == self._signed):
                 return
-            self._signed = self._sign()
+            signed = self._sign()
             was, store = self.store.record, Store.open(self.store.storage)
             record = store.record
+            self._signed = signed  # of one that is there: else what is read next would be taken for the one before
             if record.run not in (was.run, "") or any(getattr(record, name) != getattr(was, name) for name in _SAME):
                 self._take(store)
             elif was.finished:

@@ -193,8 +193,10 @@ class _Routes:
         })  # fmt: skip
 
     def areas(self, request: Request) -> Response:
-        found = self._exhibit(request).found
-        return _json({"cells": wins_of(found).tolist() if _scores(found) <= _COUNTED else None})
+        exhibit = self._exhibit(request)
+        cells = wins_of(exhibit.found).tolist() if _scores(exhibit.found) <= _COUNTED else None
+        exhibit.require(_epoch(request))
+        return _json({"cells": cells})
 
     def peaks(self, request: Request) -> Response:
         exhibit, (plane,) = self._exhibit(request), _places(request, "plane")
@@ -203,6 +205,7 @@ class _Routes:
         if exhibit.found.grid.rows * exhibit.found.grid.cols > _COUNTED:
             raise BadInput("the map is too large to look for its peaks here: fullconv export --what peaks writes them")
         every = exhibit.found.peaks(plane, _number(request, "threshold"))
+        exhibit.require(_epoch(request))
         peaks = [{"row": p.row, "col": p.col, "score": p.score, "box": list(p.box)} for p in every[:_PEAKS]]
         return _json({"count": len(every), "peaks": peaks})
 
