@@ -65,6 +65,11 @@ def test_channels_follow_documented_rules() -> None:
     grey, told = to_channels(RGB, 1)
     np.testing.assert_allclose(grey[:, :, 0], RGB @ [0.299, 0.587, 0.114], rtol=1e-5)
     assert "luminance" in told
+    room = np.full((len(RGB) + 3, RGB.shape[1], 1), 7, np.float32)
+    laid, _ = to_channels(RGB, 1, room)
+    np.testing.assert_array_equal(laid, grey)
+    assert np.shares_memory(laid, room)
+    assert (room[len(RGB) :] == 7).all()
     colour, told = to_channels(GREY[:, :, None], 3)
     assert (colour == GREY[:, :, None]).all()
     assert "repeated" in told

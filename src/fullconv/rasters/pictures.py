@@ -134,10 +134,13 @@ def resized(pixels: Pixels, height: int, width: int) -> Pixels:
     return np.rint(found).astype(np.uint8) if pixels.dtype == np.uint8 else found
 
 
-def to_channels(pixels: Pixels, channels: int) -> tuple[Pixels, str | None]:
+def to_channels(pixels: Pixels, channels: int, room: Pixels | None = None) -> tuple[Pixels, str | None]:
     """The image with the network's channels, and what was done, in words.
 
     Grey is repeated for a network of three channels, colour becomes luminance for one of one.
+
+    Args:
+        room: (rows, W, 1) float32, of as many rows at least, which luminance may be laid into.
     """
     have = pixels.shape[2]
     if have == channels:
@@ -145,18 +148,20 @@ def to_channels(pixels: Pixels, channels: int) -> tuple[Pixels, str | None]:
     if have == 1 and channels == 3:
         return np.repeat(pixels, 3, axis=2), "grey image given to a colour network: its channel is repeated"
     if have == 3 and channels == 1:
-        return _luminance(pixels), "colour image given to a grey network: its luminance (ITU-R 601) is used"
+        return _luminance(pixels, room), "colour image given to a grey network: its luminance (ITU-R 601) is used"
     raise BadInput(f"the image has {have} channels and the network takes {channels}; no rule turns one into the other")
 
 
-def _luminance(pixels: Pixels) -> Pixels:
+def _luminance(pixels: Pixels, room: Pixels | None = None) -> Pixels:
     """(H, W, 3) to (H, W, 1) float32, a few rows at a time, which stay in the processor's cache."""
-    grey = np.empty((*pixels.shape[:2], 1), np.float32)
-    for row in range(0, len(pixels), _ROWS):
+    height, width, _ = pixels.shape
+    grey = np.empty((height, width, 1), np.float32) if room is None else room[:height]
+    products = np.empty((min(height, _ROWS), width), np.result_type(pixels, np.float32))
+    for row in range(0, height, _ROWS):
         part, into = pixels[row : row + _ROWS], grey[row : row + _ROWS, :, 0]
         np.multiply(part[:, :, 0], GREY[0], out=into)
         for channel in (1, 2):
-            into += part[:, :, channel] * GREY[channel]
+            into += np.multiply(part[:, :, channel], GREY[channel], out=products[: len(part)])
     return grey
 
 

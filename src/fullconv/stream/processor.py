@@ -139,8 +139,9 @@ def values_of(loaded: Loaded, job: Job, way: Way, ordered: bool, buffer: Array) 
     values = buffer[:, : y1 - y0, : x1 - x0]
     height, width = pixels.shape[:2]
     inside = values[:, :height, :width]
+    room = np.empty((min(height, _ROWS), width, 1), np.float32)
     for row in range(0, height, _ROWS):
-        fitted, _ = to_channels(pixels[row : row + _ROWS], len(buffer))
+        fitted, _ = to_channels(pixels[row : row + _ROWS], len(buffer), room)
         job.preprocess.apply(fitted, inside[:, row : row + _ROWS], ordered=ordered)
     if loaded.missing is not None:
         inside[:, loaded.missing] = 0  # as padding is
