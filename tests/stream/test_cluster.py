@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fullconv
 from fullconv import map_raster, version
@@ -26,7 +27,7 @@ from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
-from fullconv.stream import cluster, worker
+from fullconv.stream import cluster, plan, worker
 from fullconv.stream.run import job_of
 from fullconv.stream.work import Worker
 from tests.stream import runs
@@ -50,8 +51,6 @@ HOW = {"preprocess": "unit", "memory": 197 << 20}
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     folder = tmp_path_factory.mktemp("alone")
     image = runs.picture(folder / "x.npy", 1300, 1200)
-    from fullconv.stream import plan
-
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(plan, "_planned_base", lambda *_: 180 << 20)
         map_raster(runs.digits(), image, folder / "x.zarr", **HOW)
@@ -89,6 +88,36 @@ def test_workers_of_this_machine(alone, tmp_path: Path) -> None:
     assert runs.digest(tmp_path / "x.zarr") == expected
     assert len(tiles) > 10
     assert tiles[-1]["peak_bytes"] > 50e6
+
+
+@pytest.mark.parametrize("where", ["mask.png", "auto"])
+def test_workers_do_the_cells_that_are_asked_for(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a mask and by what shows something: tiles without a cell, sections of tiles and whole ones, byte for byte those of a run by itself."""
+    monkeypatch.setattr(plan, "_planned_base", lambda *_: 180 << 20)
+    monkeypatch.setattr(plan, "_seconds", lambda *_: lambda *_: 0.0)  # a busy machine cuts no other tiles
+    pixels = np.random.default_rng(0).integers(0, 200, (1300, 1200), np.uint8)
+    shown = np.zeros(pixels.shape, bool)
+    shown[100:180, 60:900], shown[700:1300, 650:1100] = True, True
+    np.save(tmp_path / "x.npy", np.where(shown, pixels, np.uint8(255)))
+    Image.fromarray(shown.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    how = {**HOW, "where": where if where == "auto" else str(tmp_path / where)}
+    told, digests = [], []
+    for name, workers in (("alone", None), ("workers", 2)):
+        seen: dict = {}
+        map_raster(
+            runs.digits(), tmp_path / "x.npy", tmp_path / f"{name}.zarr", workers=workers,
+            report=lambda event, what, seen=seen: seen.update({event: what}), **how,
+        )  # fmt: skip
+        told.append((seen["plan"]["tiles"], seen["plan"]["sections"], seen["done"]["left_out"]))
+        digests.append(runs.digest(tmp_path / f"{name}.zarr"))
+    assert digests[0] == digests[1]
+    assert told[0] == told[1]
+    tiles, sections, left_out = told[0]
+    assert tiles > 10
+    assert sections or where == "auto"
+    assert left_out > 0.4 * shown.size / 16
+    stored = sum("/c/" in f"/{name}" and name.startswith("0/") for name in digests[0])
+    assert 0 < stored < tiles, "some tiles hold nothing"
 
 
 @pytest.mark.long
