@@ -20,6 +20,16 @@ _KEYS = {"name": "default", "configuration": {"separator": "/"}}
 LEAST = 256  # cells a side below which no coarser level is made
 
 
+def root_of(record: Record) -> bytes:
+    """The group's own file, which says what a store is of."""
+    import zarr
+    from zarr.storage import MemoryStore
+
+    held: dict[str, Any] = {}
+    zarr.create_group(MemoryStore(held), zarr_format=3, attributes=_attributes(record))
+    return bytes(held["zarr.json"].to_bytes())
+
+
 def files_of(record: Record) -> dict[str, bytes]:
     """An empty store of a record: every file that says what it is, by key."""
     import zarr

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fullconv.errors import BadInput
 from fullconv.results.failures import opening, writing
-from fullconv.results.layout import LEAST, beside, files_of, required
+from fullconv.results.layout import LEAST, beside, files_of, required, root_of
 from fullconv.results.levels import levels_of, name_of
 from fullconv.results.record import Record
 from fullconv.results.storage import Replaced, Storage, new_run
@@ -89,7 +89,7 @@ class Store:
     def restate(storage: Storage, record: Record) -> None:
         """Say other things of a finished map, whose scores stay: its attributes alone are written."""
         with writing(storage.name):
-            storage.restate(files_of(record)["zarr.json"])
+            storage.restate(root_of(record))
 
     @staticmethod
     def open(storage: Storage, run: str = "") -> Store:
@@ -232,7 +232,7 @@ class Store:
             record = replace(
                 self.record, failed=tuple(failed), left_out=left_out, finished=True, run="", statement=statement
             )
-            self.storage.commit(run, files_of(record)["zarr.json"])
+            self.storage.commit(run, root_of(record))
             self.record = record
             self.storage.settle(["zarr.json"])
             self.storage.clear(run)
