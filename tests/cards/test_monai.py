@@ -216,6 +216,18 @@ def test_a_network_of_torchvisions(tmp_path: Path, uses_conv: bool) -> None:
             fullconv.load(defined(**more))
 
 
+def test_weights_that_a_definition_wants_are_named(tmp_path: Path) -> None:
+    bundle(tmp_path, steps(RANGE))
+    (tmp_path / "models" / "model.ts").unlink()
+    inference = json.loads((tmp_path / "configs" / "inference.json").read_text())
+    inference["network_def"] = {"_target_": "torchvision.models.resnet18", "num_classes": 3}
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps(inference))
+    with pytest.raises(
+        BadInput, match=r"model\.pt: no such file, and .*inference\.json speaks of .*torchvision's resnet18"
+    ):
+        fullconv.load(tmp_path)
+
+
 def test_sizes_are_told(tmp_path: Path) -> None:
     resized = {"_target_": "Resized", "keys": "image", "spatial_size": [SIDE, SIDE], "mode": "bilinear"}
     model = fullconv.load(bundle(tmp_path, steps(resized, RANGE)))

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 import fullconv
+from fullconv.cards.read import read_card
 from fullconv.cards.taken import fingerprint_of
+from fullconv.cli.main import cli
 from fullconv.errors import BadInput
 from fullconv.formats.torch.checkpoint import read_tensors
+from fullconv.system.guard import guarded
 from tests.cards.carded import SIDE, net
 from tests.cards.test_folders import TIMM, config, timm_net
 from tests.cards.test_transformers import HAS, VIT, made
@@ -49,6 +53,26 @@ def test_a_folder_of_timm(tmp_path: Path, pickled: bool) -> None:
     with torch.no_grad():
         expected = own(image).numpy()
     assert worst(next(iter(fullconv.load(tmp_path, check=False).run(image.numpy()).values())), expected) < 1e-5
+
+
+def test_a_card_is_put_beside_what_it_names(tmp_path: Path) -> None:
+    """A card's files lie in its own folder, and into a folder that is MODEL nothing was written."""
+    own = timm_net(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    config(tmp_path, TIMM)
+    index = sharded(tmp_path, own.state_dict())
+    with guarded():  # as the command line's own entry does
+        done = CliRunner().invoke(cli, ["card", str(tmp_path), "-o", str(tmp_path / "mine.toml")])
+        assert done.exit_code == 0, done.exception
+        shard = tmp_path / "model-00001-of-00002.safetensors"
+        done = CliRunner().invoke(cli, ["cast", str(tmp_path), "-o", str(shard), "--overwrite"])
+        assert "is read, and what is read is never written over" in str(done.exception)
+    card = read_card(tmp_path / "mine.toml")
+    assert card.weights == str(index)
+    assert card.fingerprint == fingerprint_of(index)
+    save_file({name: value + 1 for name, value in load_file(shard).items()}, shard)
+    with pytest.raises(BadInput, match=r"is not the file that .*mine\.toml is about"):
+        fullconv.load(tmp_path / "mine.toml")
 
 
 @pytest.mark.skipif(not HAS, reason="transformers (extra) is not installed")

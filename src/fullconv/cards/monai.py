@@ -91,7 +91,11 @@ def _network(folder: Path, said: Configuration, shape: tuple[int, int, int] | No
     values = {key: said.value(value) for key, value in defined.items()} if isinstance(defined, Mapping) else {}
     target = str(values.pop("_target_", ""))
     name = _torchvisions(target, values, shape)
-    if name is not None and (folder / _WEIGHTS).is_file():
+    if name is not None:
+        if not (folder / _WEIGHTS).is_file():
+            raise BadInput(
+                f"{folder / _WEIGHTS}: no such file, and {said.path} speaks of its weights ({target}, torchvision's {name}); put it there"
+            )
         return f"torchvision:{name}", str(folder / _WEIGHTS)
     what = f" (its network_def is {target!r:.60})" if target else ""
     raise BadInput(

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from fullconv.cli.help import IMAGE, MODEL, OUTPUT, SPEED, argument, option
 from fullconv.cli.terminal import note
 from fullconv.runtimes.engine import NAMES, PRECISIONS, with_device
-from fullconv.system.guard import allow_overwrite, reads
+from fullconv.system.guard import allow_overwrite, is_folder, reads
 from fullconv.system.parse import MOST_THREADS, compiling, limited_threads, whole_number
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ class Input(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         reads(value)
         return super().convert(value, param, ctx)
+
+
+class Network(Input):
+    """A network's file; or a folder of such, of which the files that are read are known once they were, so that a card may be put beside them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return (
+            click.Path.convert(self, value, param, ctx)
+            if is_folder(Path(value))
+            else super().convert(value, param, ctx)
+        )
 
 
 def _allow(context: click.Context, parameter: click.Parameter, given: bool) -> None:
@@ -160,7 +172,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Weights that lie apart: .caffemodel, .caffemodel.h5, .safetensors, .pth, .pt, .ckpt, .bin.",
         ),
         argument(
-            "model", type=Input(), metavar="MODEL",
+            "model", type=Network(), metavar="MODEL",
             about="The classifier: a model card (.toml), .prototxt, .onnx, .pt2, TorchScript (.pt, .pth), .keras, .h5, a folder with config.json, module:function, or "
             "timm:NAME and torchvision:NAME, or a zoo's name (docs/cards.md).",
         ),
