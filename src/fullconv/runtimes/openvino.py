@@ -12,6 +12,7 @@ import openvino as ov
 from fullconv.errors import BadInput, FullconvError
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.picked import without_gathers
+from fullconv.system import fallback
 from fullconv.system.parse import threads
 
 Array = npt.NDArray[Any]
@@ -44,6 +45,8 @@ class OpenVinoSession:
             raise FullconvError(
                 f"OpenVINO cannot run the network: {_first(error)}; --runtime onnxruntime may"
             ) from error
+        del model
+        fallback.trim()  # what compiling left behind: of ResNet-18 three times its weights, beside all that runs
         self._order = {name: i for i, name in enumerate(names)}
 
     def run(self, feeds: Mapping[str, Array], names: Sequence[str]) -> list[Array]:
