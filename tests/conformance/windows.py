@@ -79,6 +79,10 @@ WINDOWS: dict[str, list[Row]] = {
         Row("with the batch", op("Transpose", perm=[1, 0, 2, 3]), "refused"),
     ],
     "Expand": [Row("one channel to three", chain(op("ReduceMean", axes=[1]), op("Expand", ints(1, 3, 1, 1)))), Row("to a size", chain(op("ReduceMean", axes=[1]), op("Expand", ints(1, 3, H, W))), "refused")],
+    "Tile": [
+        Row("one channel to three", chain(op("ReduceMean", axes=[1]), op("Tile", ints(1, 3, 1, 1)))), Row("one score to three", chain(op("MatMul", numbers(K, 1)), op("Tile", ints(1, 3))), on="vector"),
+        Row("nothing", op("Tile", ints(1, 1, 1, 1))), Row("channels twice", op("Tile", ints(1, 2, 1, 1)), "refused"), Row("the map twice", op("Tile", ints(1, 1, 1, 2)), "refused"),
+    ],
     "Gemm": [
         Row("turned", op("Gemm", numbers(3, K), numbers(3), transB=1), on="vector"), Row("factors", op("Gemm", numbers(K, 3), numbers(1, 3), alpha=0.5, beta=2.0), on="vector"), Row("one bias", op("Gemm", numbers(K, 3), numbers(1)), on="vector"),
         Row("over a map", chain(op("Flatten"), op("Gemm", numbers(3, C * H * W) / 9, transB=1))), Row("over (w, h, c)", chain(op("Transpose", perm=[0, 3, 2, 1]), op("Flatten"), op("Gemm", numbers(C * H * W, 3) / 9))),

@@ -371,6 +371,15 @@ def test_expand_states_no_height_or_width() -> None:
     assert isinstance(effect("Expand", (m, np.array([5, 1, 1, 1])), (5, 1, 6, 7)).touch, Opaque)
 
 
+def test_tile_repeats_axes_of_one_and_lays_no_copies_side_by_side() -> None:
+    m = Axes.parse("n c h w", SIZES | {"c": 1})
+    assert effect("Tile", (m, np.array([1, 3, 1, 1])), (1, 3, 6, 7)).touch == Pointwise(axis=1)
+    assert "side by side" in reason(effect("Tile", (m, np.array([1, 1, 2, 1])), (1, 1, 12, 7)))
+    assert "side by side" in reason(effect("Tile", (axes("n c h w"), np.array([1, 2, 1, 1])), (1, 8, 6, 7)))
+    assert "spreads" in reason(effect("Tile", (axes("n c h w", one=True), np.array([1, 1, 6, 7])), (1, 4, 6, 7)))
+    assert isinstance(effect("Tile", (m, np.array([5, 1, 1, 1])), (5, 1, 6, 7)).touch, Opaque)
+
+
 # Weight matrices ------------------------------------------------------------------------------------
 
 

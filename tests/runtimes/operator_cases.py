@@ -155,6 +155,7 @@ REDUCED = [
     one("ReduceSum", opset=11, axes=[1], keepdims=0), one("ReduceSum", constants={1: ints(1)}, opset=13),
     *(one(k, np.round(MAP), opset=o, **a) for k in ("ArgMax", "ArgMin") for o, a in ((7, {}), (13, {"axis": 1, "keepdims": 0}), (13, {"axis": -1, "select_last_index": 1}))),
     Case("TopK", (MAP,), {1: ints(3)}, {"axis": 1}, outputs=2),
+    *(one("CumSum", constants={1: np.array(axis)}, exclusive=own, reverse=back) for axis, own, back in ((2, 0, 0), (-1, 1, 0), (1, 0, 1), (0, 1, 1))),
     Case("TopK", (np.round(real(3, 60)),), {1: ints(20)}, outputs=2), Case("TopK", (np.round(real(3, 60)),), {1: ints(20)}, {"largest": 0}, outputs=2), Case("TopK", (MAP,), {1: ints(2)}, {"largest": 0}, outputs=2), Case("TopK", (MAP,), {}, {"k": 2, "axis": 1}, 9, 2),
 ]  # fmt: skip
 

@@ -96,16 +96,36 @@ def expand(op: Operation) -> Effect:
         return opaque(op, f"it lays {axes} out along axes before the batch")
     stated = [] if op.is_sized(1) else (op.ints("shape", 1) or [])
     stated = [1] * (axes.rank - len(stated)) + stated
-    grown = [i for i in range(axes.rank) if axes.shape[i] != shape[i]]
-    if 0 in grown or any(atom.is_space for i in grown for atom in axes.axes[i]):
-        return opaque(op, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
-    if touches_space(axes, (i for i, size in enumerate(stated) if size > 1)):
+    if touches_space(axes, (i for i, size in enumerate(stated) if size > 1)) and not _spreads(axes, shape):
         return opaque(op, f"it states height and width as numbers ({'×'.join(map(str, stated))})")
+    return _repeated(op)
+
+
+def tile(op: Operation) -> Effect:
+    """Axes of size 1 repeated, which an Expand does too; of others, copies side by side, which no window does."""
+    axes, shape = op.first, op.shape()
+    if len(shape) != axes.rank:
+        return opaque(op, f"it lays {axes} out along axes before the batch")
+    if any(axes.shape[i] not in (1, shape[i]) for i in range(axes.rank)):
+        return opaque(op, f"it lays copies of {axes} side by side ({'×'.join(map(str, shape))})")
+    return _repeated(op)
+
+
+def _repeated(op: Operation) -> Effect:
+    axes, shape = op.first, op.shape()
+    grown = [i for i in range(axes.rank) if axes.shape[i] != shape[i]]
+    if 0 in grown or _spreads(axes, shape):
+        return opaque(op, f"it spreads one cell of {axes} over {'×'.join(map(str, shape))}")
     if not axes.is_map and len(grown) > 1:
         return opaque(op, f"it repeats several axes of {axes}")
     out = Axes(tuple((whole(f"e{i}", shape[i]),) if i in grown else axis for i, axis in enumerate(axes.axes)))
     along = grown[0] if len(grown) == 1 else None
     return Effect(Pointwise(axis=along, from_end=along is not None and not axes.is_map), (out,))
+
+
+def _spreads(axes: Axes, shape: tuple[int, ...]) -> bool:
+    """Whether height or width grows from one cell."""
+    return any(atom.is_space for i in range(axes.rank) if axes.shape[i] != shape[i] for atom in axes.axes[i])
 
 
 _OLD = {"axis": (), "broadcast": (0,)}  # of operator sets that are not read
@@ -174,4 +194,5 @@ OPERATORS = (
         ),
     ),
     Operator("Expand", expand, ("data", "size"), read=words("shape")),
+    Operator("Tile", tile, ("data", "read"), read=words("repeats")),
 )  # fmt: skip

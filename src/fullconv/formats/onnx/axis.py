@@ -20,7 +20,7 @@ _BY_ATTRIBUTE = frozenset(
 _REDUCTIONS = frozenset(
     {f"Reduce{how}" for how in ("L1", "L2", "Max", "Mean", "Min", "Prod", "Sum", "LogSum", "LogSumExp", "SumSquare")}
 )
-SETS_AXIS = _BY_ATTRIBUTE | _REDUCTIONS | {"Expand", "Pad", "Slice"}
+SETS_AXIS = _BY_ATTRIBUTE | _REDUCTIONS | {"Expand", "Pad", "Slice", "Tile"}
 AXES_AS_INPUT = {
     "ReduceSum": 13,
     "Slice": 10,
@@ -58,7 +58,7 @@ def set_axis(
         _slice(work, node, axis, old, len(before))
     elif kind == "Pad":
         _pad(work, node, axis, old, len(before), len(after))
-    elif kind == "Expand":
+    elif kind in ("Expand", "Tile"):  # of an axis of size 1 either says how long it becomes
         shape = [1] * len(after)
         shape[axis] = out[axis]
         node.replace_input_with(1, work.constant(f"{node.name}/shape", np.array(shape, np.int64)))

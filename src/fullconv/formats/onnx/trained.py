@@ -34,6 +34,7 @@ _LAYS = (
     "Transpose",
     "Unsqueeze",
     "Expand",
+    "Tile",
 )  # what a parameter may pass on its way
 _UNSAID = ("Clip", "Pad", "Resize", "Upsample", "QuantizeLinear", "Dropout")  # whose constants are numbers, not tensors
 

@@ -15,7 +15,7 @@ from fullconv.errors import BadInput, CannotRun, Refusal
 from fullconv.formats.torch.network import WIDE, TorchNet, name_of, outputs_of, parts_of, spelling_of, value_of
 from fullconv.formats.torch.operators import OPERATORS, Emitter, NotLowered, Spelling, Unspelt
 from fullconv.formats.torch.quiet import quiet
-from fullconv.formats.torch.shapes import Known, is_size, learn
+from fullconv.formats.torch.shapes import LIKE, Known, is_size, learn
 from fullconv.graph.axes import SPACE, Axes
 from fullconv.runtimes.lowered import Lowered
 
@@ -32,6 +32,7 @@ _MOVES = (
     "Stack",
     "Expand",
 )
+_TYPES = {"float": torch.float32, "int": torch.int64, "bool": torch.bool}
 _OTHER = WIDE + 1  # images, of which a form that holds for any number of them is the same
 _TIMES = (2, 3)  # another size, in training sizes: what is lowered alike for both holds for any
 
@@ -224,9 +225,11 @@ def _fold(net: TorchNet, sized: frozenset[fx.Node]) -> Mapping[fx.Node, torch.Te
             if node.op == "get_attr":
                 env[node] = runner.fetch_attr(str(node.target))
             elif node.op == "call_function" and node not in flowing and node not in sized and not is_size(node):
-                args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: env[n])
+                if node.target in LIKE:
+                    env[node.args[0]] = torch.empty(0, dtype=_TYPES[net.known.kinds[node]])
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), env.__getitem__)
                 env[node] = node.target(*args, **kwargs)
-    return {node: value for node, value in env.items() if isinstance(value, torch.Tensor)}
+    return {n: value for n, value in env.items() if isinstance(value, torch.Tensor) and n not in flowing}
 
 
 def output_names(net: TorchNet) -> list[str]:

@@ -83,10 +83,10 @@ def learn(module: fx.GraphModule, inputs: Mapping[str, Shape]) -> Known:
 
 
 def flow(module: fx.GraphModule) -> frozenset[fx.Node]:
-    """Nodes that carry the image's data: tensors, not sizes."""
+    """Nodes that carry the image's data: tensors, not sizes, and not what is made of a tensor's kind alone."""
     flowing: set[fx.Node] = set()
     for node in module.graph.nodes:
-        reads = any(value in flowing for value in node.all_input_nodes)
+        reads = any(value in flowing for value in node.all_input_nodes) and node.target not in LIKE
         if node.op == "placeholder" or (node.op == "call_function" and reads and not is_size(node)):
             flowing.add(node)
     return frozenset(flowing)
@@ -101,6 +101,9 @@ def is_size(node: fx.Node) -> bool:
     )
 
 
+LIKE = frozenset(
+    (aten.new_zeros.default, aten.new_ones.default, aten.new_full.default)
+)  # of whose tensor the kind counts alone
 _LAYOUTS = {
     aten.view.default, aten.reshape.default, aten._unsafe_view.default, aten.view_copy.default, aten.expand.default, aten.unflatten.int,
     aten.slice.Tensor,  # its own spelling tells which of its sizes move nothing

@@ -9,7 +9,7 @@ from torch import fx
 
 from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
 
-_END = 2**31 - 1
+END = 2**31 - 1
 
 
 @spells("view", "reshape", "_unsafe_view", "view_copy", reads="self size shape", kinds="any")
@@ -42,7 +42,7 @@ def reshape(call: Call) -> Spelling:
         def emit(b: Emitter, v: str) -> str:
             if start == 1 and end == call.rank(x) - 1:
                 return b.op("Flatten", v, axis=1)
-            return _between(b, v, start, b.ints(-1), call.rank(x) - end - 1)
+            return between(b, v, start, b.ints(-1), call.rank(x) - end - 1)
     elif "unsqueeze" in name:
         axis = int(call["dim"]) % len(out)
         kind, named = "Unsqueeze", {"axes": [axis]}
@@ -61,7 +61,7 @@ def reshape(call: Call) -> Spelling:
         axis = int(call["dim"]) % call.rank(x)
 
         def emit(b: Emitter, v: str) -> str:
-            return _between(b, v, axis, b.sizes(call["sizes"]), call.rank(x) - axis - 1)
+            return between(b, v, axis, b.sizes(call["sizes"]), call.rank(x) - axis - 1)
     else:
 
         def emit(b: Emitter, v: str) -> str:
@@ -70,12 +70,12 @@ def reshape(call: Call) -> Spelling:
     return Spelling(kind, (x,), named, emit)
 
 
-def _between(b: Emitter, x: str, before: int, sizes: str, behind: int) -> str:
+def between(b: Emitter, x: str, before: int, sizes: str, behind: int) -> str:
     """So many axes as they are, others of these sizes, and so many as they are."""
     if not behind:
         return b.op("Reshape", x, b.op("Concat", b.ints(*[0] * before), sizes, axis=0) if before else sizes)
     shape = b.op("Shape", x)
-    tail = b.op("Slice", shape, b.ints(-behind), b.ints(_END))
+    tail = b.op("Slice", shape, b.ints(-behind), b.ints(END))
     return b.op("Reshape", x, b.op("Concat", b.op("Slice", shape, b.ints(0), b.ints(before)), sizes, tail, axis=0))
 
 

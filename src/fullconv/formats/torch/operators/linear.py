@@ -41,18 +41,52 @@ def matmul(call: Call) -> Spelling:
     return Spelling("MatMul", (left, right))
 
 
-@spells("conv1d", reads="input weight bias stride padding dilation", harmless="groups")  # one channel has one group
-def conv1d(call: Call) -> Spelling:
-    """A convolution along the channels of a vector laid out as (n, 1, c), as efficient channel attention has it."""
-    x, weight, bias = call["input"], call["weight"], call["bias"]
-    strides, pads = [int(v) for v in call["stride"]], [int(v) for v in call["padding"]]
-    plain = call.shape(weight)[:2] == (1, 1) and strides == [1] and list(call["dilation"]) == [1]
-    if not plain:
-        return Spelling("Conv", (x, weight, bias), emit=unwritten)
+@spells("einsum", reads="equation tensors", harmless="path")
+def einsum(call: Call) -> Spelling:
+    """A sum of products by Einstein's notation."""
+    equation = str(call["equation"])
     return Spelling(
-        "ReduceOver", (x, weight, bias), {"axis": -1},
-        lambda b, x, w, c: b.op("Conv", x, w, *([c] if c else []), pads=pads * 2),
-    )  # fmt: skip
+        "Einsum",
+        tuple(call["tensors"]),
+        {"equation": equation},
+        lambda b, *parts: b.op("Einsum", *parts, equation=equation),
+    )
+
+
+@spells("conv1d", reads="input weight bias stride padding dilation groups")
+def conv1d(call: Call) -> Spelling:
+    """A convolution along the last axis; of a vector laid out as (n, 1, c) over its channels, as efficient channel attention has it."""
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    strides, dilations = [int(v) for v in call["stride"]], [int(v) for v in call["dilation"]]
+    named = {
+        "strides": strides,
+        "dilations": dilations,
+        "pads": [int(v) for v in call["padding"]] * 2,
+        "group": int(call["groups"]),
+    }
+
+    def emit(b: Emitter, x: str, w: str, c: str) -> str:
+        return b.op("Conv", x, w, *([c] if c else []), **named)
+
+    over_channels = call.shape(weight)[:2] == (1, 1) and strides == [1] and dilations == [1]
+    return (
+        Spelling("ReduceOver", (x, weight, bias), {"axis": -1}, emit)
+        if over_channels
+        else Spelling("Conv", (x, weight, bias), named, emit)
+    )
+
+
+@spells("conv3d", reads="input weight bias stride padding dilation groups")
+def conv3d(call: Call) -> Spelling:
+    """A convolution along three axes."""
+    window = {name: [call.fixed(v, name) for v in call[name]] for name in ("stride", "padding", "dilation")}
+    named = {
+        "strides": window["stride"],
+        "pads": window["padding"] * 2,
+        "dilations": window["dilation"],
+        "group": int(call["groups"]),
+    }
+    return Spelling("Conv", (call["input"], call["weight"], call["bias"]), named)
 
 
 def along_channels(call: Call) -> Spelling:

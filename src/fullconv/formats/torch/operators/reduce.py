@@ -46,6 +46,25 @@ for _name, _op in _REDUCTIONS.items():
     _reduction(_name, _op)
 
 
+@spells("max.dim", "min.dim", reads="self dim keepdim", kinds="float int")
+def with_place(call: Call) -> Spelling:
+    """The largest or least along an axis, and where it lies."""
+    axis, keep = int(call["dim"]), int(bool(call["keepdim"]))
+    how = "Max" if "max" in str(call.node.target) else "Min"
+
+    def emit(b: Emitter, x: str) -> list[str]:
+        return [b.op(f"Reduce{how}", x, axes=[axis], keepdims=keep), b.op(f"Arg{how}", x, axis=axis, keepdims=keep)]
+
+    return Spelling(f"{how}WithPlace", (call["self"],), emit=emit)
+
+
+@spells("cumsum", reads="self dim", harmless="dtype", kinds="float int")  # its input is made what it answers with
+def cumsum(call: Call) -> Spelling:
+    """Sums of all positions up to each."""
+    axis = int(call["dim"]) % call.rank(call["self"])
+    return Spelling("CumSum", (call["self"],), emit=lambda b, x: b.op("CumSum", x, b.value(axis, "int")))
+
+
 @spells("linalg_vector_norm", reads="self dim keepdim ord", harmless="dtype")
 def vector_norm(call: Call) -> Spelling:
     """The length of a vector along axes."""

@@ -95,6 +95,19 @@ def avg_pool2d(call: Call) -> Spelling:
     return Spelling(found.op, found.inputs, attributes, emit)
 
 
+@spells("avg_pool1d", reads="self kernel_size stride padding ceil_mode count_include_pad")
+def avg_pool1d(call: Call) -> Spelling:
+    """The mean of a window along the last axis."""
+    kernel = [int(v) for v in call["kernel_size"]]
+    attributes = {
+        "kernel_shape": kernel,
+        "strides": [int(v) for v in call["stride"] or kernel],
+        "pads": [int(v) for v in call["padding"]] * 2,
+        "count_include_pad": int(bool(call["count_include_pad"])),
+    }
+    return Spelling("AveragePool", (call["self"],), attributes, unwritten if call["ceil_mode"] else None)
+
+
 @spells("adaptive_avg_pool2d", "adaptive_max_pool2d", reads="self output_size")
 def adaptive_pool(call: Call) -> Spelling:
     """A pool to a size, whatever the input's: of 1×1 a global pool, of the input's own size nothing at all."""

@@ -76,6 +76,22 @@ def top(x: Tensor, count: int, axis: int, largest: bool, part: int) -> Tensor:
     return ordered.narrow(axis, 0, count)
 
 
+def so_far(x: Tensor, axis: int, without_own: bool, backwards: bool) -> Tensor:
+    """Sums of all positions up to each, or from each on; without its own, where it is asked for."""
+    given = x.flip(axis) if backwards else x
+    found = given.cumsum(axis).to(x.dtype)
+    found = found - given if without_own else found
+    return found.flip(axis) if backwards else found
+
+
+def _so_far(call: Call) -> fx.Node:
+    axis = call.numbers(1)
+    if axis is None:
+        raise Unspelt("its axis is not constant")
+    how = bool(call.attribute("exclusive", 0)), bool(call.attribute("reverse", 0))
+    return call.do(so_far, call.tensor(0), int(axis.reshape(())), *how)
+
+
 def _reduction(function: Callable[..., Tensor], by_input: int = _BY_INPUT) -> Callable[[Call], fx.Node]:
     def spell(call: Call) -> fx.Node:
         axes, x = call.ints("axes", 1, by_input), call.tensor(0)
@@ -123,4 +139,5 @@ OPERATORS = (
     Spelt("ArgMax", _place(least=False)),
     Spelt("ArgMin", _place(least=True)),
     Spelt("TopK", _top),
+    Spelt("CumSum", _so_far),
 )
