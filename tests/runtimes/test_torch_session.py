@@ -117,13 +117,28 @@ def test_fp16_that_overflows_is_told_with_the_layer(tmp_path: Path) -> None:
     numbers["down"] *= np.float32(1e-4)
     model = load(write(tmp_path / "n.onnx", LARGE, numbers, outputs="float[1,5] y"))
     image = images(model, 1) * 10
-    with pytest.raises(
-        FullconvError, match=r"precision fp16: .*beyond what it holds .* at 'big'; use --precision bf16"
-    ):
+    with pytest.raises(BadInput, match=r"precision fp16: .*beyond what it holds .* at 'big'; use --precision bf16"):
         by_torch(model, image, precision="fp16")
     assert worst(by_torch(model, image, precision="bf16"), run(model, image)) < NARROW["bf16"]
     # A picture that holds NaN itself is no fault of the precision.
     assert np.isnan(by_torch(model, image * np.float32("nan"), precision="fp16")).any()
+
+
+def test_the_layer_that_overflows_has_the_files_name() -> None:
+    """Of Caffe a layer is several operators of names that are our own, and batch normalisation behind it is folded into it."""
+    text = (
+        h.data(1, 1, 12, 12)
+        + h.conv("first", "data", 4, 3)
+        + h.conv("grows", "first", 4, 3)
+        + h.layer("norm", "BatchNorm", "grows", "normed")
+        + h.layer("soft", "Softmax", "normed", "prob")
+    )
+    model = h.model(text)
+    large = {
+        name: value * 1e5 if name == "grows.weight" else value for name, value in model.module.state_dict().items()
+    }
+    with pytest.raises(BadInput, match=r"beyond what it holds .* at 'grows'"):
+        by_torch(model.with_weights(large), images(model, 1) * 10, precision="fp16")
 
 
 def test_a_compiled_network_answers_the_same_and_one_that_fails_goes_on(

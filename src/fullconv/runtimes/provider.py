@@ -76,7 +76,7 @@ class Provider:
                 if words in said:
                     return BadInput(f"device {self.device}: {meaning}")
             if any(words in said for words in _FULL):
-                return FullconvError(
+                return BadInput(
                     f"{self.device} has not the memory {doing}: give --memory less, which makes tiles smaller, or --device cpu"
                 )
         return FullconvError(f"ONNX Runtime failed {doing}: {said[:500]}")

@@ -210,9 +210,13 @@ class Room:
         takes = self.bytes(*tile)
         if takes > self.budget:
             raise BadInput(
-                f"{self.budget / 1e6:,.0f} MB of {self.name} are too few: {what}, {tile[1]}×{tile[0]} px, takes {takes / 1e6:,.0f} MB there; "
+                f"{_mega(self.budget)} of {self.name} are too few: {what}, {tile[1]}×{tile[0]} px, takes {_mega(takes)} there; "
                 f"give {self.option} {ceil(takes / 1e6)}MB or more, or --device cpu"
             )
+
+
+def _mega(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 10e6 else f"{count / 1e6:.2g} MB"
 
 
 @dataclass(frozen=True, slots=True)

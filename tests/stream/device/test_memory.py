@@ -114,7 +114,7 @@ def test_tiles_are_cut_for_a_devices_memory() -> None:
             sizes.append(len(plan.tiles))
         assert sizes == sorted(sizes)
         assert sizes[0] < sizes[-1]
-        with pytest.raises(BadInput, match=r"0 MB of cpu are too few: the least tile, .* give --device-memory"):
+        with pytest.raises(BadInput, match=r"0.001 MB of cpu are too few: the least tile, .* give --device-memory"):
             plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 10), 1 << 30)
 
 

@@ -18,6 +18,7 @@ from fullconv.formats.torch.shapes import Known, follows_size, learn
 from fullconv.graph import spec
 from fullconv.graph.axes import BATCH, Axes, whole
 from fullconv.graph.nodes import Graph, Linear, Node, Opaque, Whole
+from fullconv.operators import OPERATORS as RULES
 from fullconv.operators import effect_of
 from fullconv.operators.operation import Effect, Operation
 from fullconv.rasters.preprocess import Preprocess
@@ -136,7 +137,7 @@ class _Reader:
     def _effect(self, node: fx.Node, spelling: Spelling | None, reason: str | None, read: int) -> Effect:
         shapes = self.known.shapes[node]
         each = shapes[:read] if shapes and isinstance(shapes[0], tuple) else (shapes,)
-        if spelling is None or reason:
+        if spelling is None or reason or spelling.op not in RULES:
             why = reason or f"{node.target} has no rule: how it moves over an image is not known"
             return Effect(Opaque(why), tuple(Axes.image(shape) for shape in each))
         axes = tuple(self.axes.get(v) if isinstance(v, fx.Node) else None for v in spelling.inputs)

@@ -48,7 +48,8 @@ class TorchSession:
             raise FullconvError(f"PyTorch failed on inputs of {shapes}: {told(error)}") from error
         found = [keeper.kept[self._values[name]] for name in names]
         if self._precision == "fp16" and not all(is_finite(value) for value in found):
-            require_range(self._module, given, self._device)
+            called = {node: value for value, node in self._values.items()}
+            require_range(self._module, given, self._device, called)
         return [array_of(value) for value in found]
 
 

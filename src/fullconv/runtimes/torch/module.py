@@ -24,6 +24,7 @@ from fullconv.runtimes.torch.record import Call, Known, Unspelt, Value
 from fullconv.runtimes.trainable import Trainable
 
 Array = npt.NDArray[Any]
+VALUES = "values"  # meta of a module: the lowered network's value that a node makes, by the node's name
 _OURS = "constants"  # meta of a module: buffers that are the lowering's own, and no part of a state_dict
 
 
@@ -133,7 +134,9 @@ class _Build:
             raise CannotRun(f"{source}: has no form in PyTorch here", refusals)
         self._output([self._env[lowered.outputs[name]] for name in outputs])
         self._graph.eliminate_dead_code()
+        values = {node.name: value for value, node in self._env.items() if isinstance(node, fx.Node)}
         module = fx.GraphModule(self._root, self._graph, "FullyConvolutional")
+        module.meta[VALUES] = values
         module.meta[_OURS] = tuple(name for name, _ in module.named_buffers() if name not in set(self._names.values()))
         _forget(module)
         module._register_deepcopy_hook(_forget)

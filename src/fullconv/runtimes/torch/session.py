@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fullconv.errors import FullconvError
+from fullconv.errors import BadInput, FullconvError
 from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Precision
 from fullconv.runtimes.torch.compiling import compiled
 from fullconv.runtimes.torch.device import computing, device_of, require
 from fullconv.runtimes.torch.fold import folded
-from fullconv.runtimes.torch.module import inferring
+from fullconv.runtimes.torch.module import VALUES, inferring
 from fullconv.runtimes.torch.overflow import is_finite, require_range, tensors_of
 from fullconv.system import fallback
 from fullconv.system.parse import compiles, threads
@@ -37,7 +37,9 @@ class LoweredSession:
         self.precision: Precision = precision
         self._names = list(names)
         self._inputs = list(lowered.inputs)
+        own = {value: name for name, value in reversed(list(lowered.outputs.items()))}
         module = folded(inferring(lowered, names, "the network"))
+        self._called = {node: own[value] for node, value in module.meta[VALUES].items() if value in own}
         self.module = module.to(self.device)
         self.layout = torch.contiguous_format
         if self.device.type != "cpu" and all(len(shape) == 4 for shape in lowered.inputs.values()):
@@ -58,12 +60,12 @@ class LoweredSession:
             with computing(self.precision, self.device):
                 found = self._answers(given)
         except torch.OutOfMemoryError:
-            raise FullconvError(self._out_of_memory(shapes)) from None
+            raise BadInput(self._out_of_memory(shapes)) from None
         except RuntimeError as error:
             raise FullconvError(f"PyTorch failed on inputs of {shapes} ({self.device}): {first_line(error)}") from error
         answers = dict(zip(self._names, found, strict=True))
         if self.precision == "fp16" and not all(is_finite(answers[name]) for name in names):
-            require_range(self.module, given, self.device)
+            require_range(self.module, given, self.device, self._called)
         return [array_of(answers[name]) for name in names]
 
     def _given(self, name: str, value: Array) -> torch.Tensor:

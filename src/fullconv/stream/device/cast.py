@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fullconv.errors import FullconvError
+from fullconv.errors import BadInput
 from fullconv.geometry.lengths import map_sizes
 from fullconv.maps.ways import Way
 from fullconv.runtimes.torch.device import computing
@@ -227,7 +227,7 @@ class _Parts:
         """(classes, rows, cols) of the cells of a run that was too large, of two halves at first."""
         halves = self._cast.halves(cells, run)
         if not halves:
-            raise FullconvError(_too_small(self._cast.device, run.size))
+            raise BadInput(_too_small(self._cast.device, run.size))
         _freed(self._cast.device)
         found = [self._scores(half) for half in halves]
         return torch.cat(found, 1 if halves[0][1] == cells[1] else 2)

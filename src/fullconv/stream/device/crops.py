@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fullconv.errors import FullconvError
+from fullconv.errors import BadInput
 from fullconv.maps.ways import Way
 from fullconv.runtimes.torch.device import computing
 from fullconv.stream.device.cast import Answers
@@ -99,7 +99,7 @@ class Crops:
                 return self._in_batches(values, corners)
             except torch.OutOfMemoryError:
                 if self.batch == 1:
-                    raise FullconvError(
+                    raise BadInput(
                         f"{self._networks.device} has not the memory for one crop beside a tile's pixels; give --device-memory less, which makes "
                         "tiles smaller, or --device cpu"
                     ) from None

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from fullconv.errors import BrokenPromise, FullconvError
+from fullconv.errors import BadInput, BrokenPromise, FullconvError
 from fullconv.runtimes.torch.session import first_line
 from fullconv.stream.device.lanes import Lanes, Mark
 from fullconv.stream.device.leave import is_sound
@@ -153,7 +153,7 @@ class Device:
                 self._free.put(slot)
                 raise
         except torch.OutOfMemoryError:
-            raise FullconvError(
+            raise BadInput(
                 f"{device} has not the memory for {where}: give --device-memory less, which makes tiles smaller (with --restart), or "
                 "--device cpu; what is done is kept"
             ) from None
