@@ -37,8 +37,8 @@ _CUTTING = 4.0  # the same, in which a byte is cut off a way around: measured 0 
 _TRIED = 512  # cells a side at which a gap's memory is told
 _SHARES = (0.05, 0.14, 0.3)  # of the memory that there is, for a run of the engine
 _VALUES = tuple(10.0 ** (-8 + i / 2) for i in range(9))  # of a byte, in work
-_BANDS = (32, 4)  # numbers of bands that are tried, and of those the ones that are tried with every chain
-_CLOSER = 6  # chains that are looked at closely,
+_BANDS = (32, 8)  # numbers of bands that are tried, and of those the ones that are tried with every chain
+_CLOSER = 24  # chains that are looked at closely,
 _AGAIN = 4  # each so often, with what it was found to take
 
 
