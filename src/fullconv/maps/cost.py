@@ -76,6 +76,6 @@ def by_torch(alive: int) -> int:
 
 
 def _by_openvino(run: int, lowered: Lowered) -> int:
-    """The same with what OpenVINO takes, which compiles for a shape what was compiled for another: measured on six families, at two shapes each."""
+    """The same with what OpenVINO takes, which compiles for a shape what was compiled for another: measured on five families, at two shapes each."""
     weights = sum(array.nbytes for array in lowered.weights.values())
     return max(int(_SCRATCH * run + _KEPT * weights), int(_COMPILING * weights)) + _COMPILED
