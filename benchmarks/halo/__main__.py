@@ -26,7 +26,6 @@ from fullconv.rasters.view import View
 from fullconv.stream import plan as planning
 from fullconv.stream import strips_plan
 from fullconv.stream.job import Job
-from fullconv.stream.lines import line_of
 from fullconv.stream.run import job_of
 from fullconv.tiling.tiles import Tiles, plan_tiles
 
@@ -79,7 +78,7 @@ def _line(model: Model, image: Path, budget: int) -> str:
         start = perf_counter()
         kept = planning.keeping_rows(plan, view, job).tiles
         took = perf_counter() - start
-        lines = [line_of(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+        lines = [planning._line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
         halo = max(float(r.before + r.length - r.slack) for line in lines for r in line.reaches)
     strips = "no" if kept.kept is None else f"{_size(kept)} {len(kept.x):5} {len(kept.kept.links):5} {took:5.1f}"
     shares = "".join(
@@ -94,8 +93,8 @@ def _size(tiles: Tiles) -> str:
 
 def _halved(plan: planning.StreamPlan, view: View, job: Job) -> Tiles | None:
     """Tiles whose values take half the engine's memory, as fp16 storage would."""
-    lines = [line_of(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
-    cost = planning._cost(plan.way, view, job, plan.way.model.image_shape[0], plan.base, None, (0, 0), False)
+    lines = [planning._line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+    cost = planning._cost(plan.way, view, job, plan.way.model.image_shape[0], plan.base, None, (0, 0))
     try:
         return plan_tiles(*lines, replace(cost, run=lambda h, w: cost.run(h, w) // 2), plan.budget, view.tile)
     except BadInput:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -104,9 +101,7 @@ def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cells_are_the_whole_images(net, size: tuple[int, int], memory: int, tmp_path: Path) -> None:
     model, image = loaded(net()), pixels(*size)
     found = map_raster(model, image, tmp_path / "x.zarr", preprocess="unit", memory=memory << 20)
-    kept = found.record.tiles.kept
-    assert kept is not None
-    assert any(piece.exact for link in kept.links for piece in link.rows), "some are run without padding"
+    assert found.record.tiles.kept is not None
     whole = fullconv.map(model, image, preprocess="unit")
     assert found.scores.shape == whole.scores.shape
     assert np.abs(np.asarray(found.scores) - whole.scores).max() <= NOISE * np.abs(whole.scores).max()
@@ -146,63 +141,6 @@ def test_goes_on_after_any_strip(net: Model, tmp_path: Path, monkeypatch: pytest
         map_raster(net, image, out, **how)
         assert runs.digest(out) == expected
     assert max(begun) > 0, "some run went on within a band"
-
-
-@pytest.mark.long
-def test_goes_on_with_strips_of_before(net: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result whose links all have padding, as those of earlier versions: the same bytes, whoever ends it."""
-    image, how = pixels(1000, 1200), {"preprocess": "unit", "memory": 7 << 20}
-    original = Strips.finish
-
-    def stops(self: Strips, ticket):
-        if ticket.tile.row > 2:
-            raise MemoryError
-        return original(self, ticket)
-
-    with pytest.MonkeyPatch.context() as earlier:
-        earlier.setattr("fullconv.stream.strips_parts.exact", lambda *_: None)
-        whole = map_raster(net, image, tmp_path / "whole.zarr", **how)
-        earlier.setattr(Strips, "finish", stops)
-        with pytest.raises(MemoryError):
-            map_raster(net, image, tmp_path / "x.zarr", **how)
-    kept = whole.record.tiles.kept
-    assert kept is not None
-    assert not any(piece.exact for link in kept.links for piece in link.rows)
-    map_raster(net, image, tmp_path / "x.zarr", **how)
-    assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
-
-
-def go_on(out: str) -> None:
-    """What a process does that is killed."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("fullconv.stream.strips_plan.WORTH", -1.0)
-        patched.setattr("fullconv.stream.plan._planned_base", lambda *_: 0)
-        model, image = loaded(residual()), pixels(1000, 2200)
-        print("begun", flush=True)
-        map_raster(model, image, out, preprocess="unit", memory=7 << 20)
-        print("finished", flush=True)
-
-
-@pytest.mark.long
-def test_killed_at_any_moment(tmp_path: Path) -> None:
-    def process(name: str) -> subprocess.Popen[str]:
-        code = f"from tests.stream.test_strips import go_on; go_on({str(tmp_path / name)!r})"
-        begun = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        assert begun.stdout is not None
-        assert begun.stdout.readline() == "begun\n"
-        return begun
-
-    whole, start = process("whole.zarr"), time.monotonic()
-    assert whole.communicate()[0] == "finished\n"
-    took, chance, killed = time.monotonic() - start, random.Random(7), 0
-    for share in (chance.uniform(0.2, 0.9) for _ in range(5)):
-        one = process("x.zarr")
-        time.sleep(share * took)
-        one.kill()
-        killed += one.communicate()[0] != "finished\n"
-    assert killed, "some were killed before the end"
-    assert process("x.zarr").communicate()[0] == "finished\n"
-    assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
 
 
 def test_what_is_run_again_is_what_is_needed(net: Model) -> None:

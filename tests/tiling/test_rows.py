@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from fullconv.tiling import chain
-from fullconv.tiling.rows import Bare, Flow, Kept, Link, aligned, evenly, pieces
+from fullconv.tiling.rows import Flow, Kept, Link, aligned, evenly, pieces
 from fullconv.tiling.window import Reach
 
 
@@ -81,43 +81,11 @@ def test_a_cut_is_made_where_it_costs_less_than_what_is_done_twice() -> None:
     def gap(halo: float, cut: float) -> chain.Gap:
         return chain.Gap((halo, halo), 0.5, 60.0, 12.0, cut)
 
-    free = chain.cheapest(chain.spans([gap(64, 0.0), gap(64, 0.0)]), 1e-6, 3e8, 1.0, 16)
-    dear = chain.cheapest(chain.spans([gap(64, 9.0), gap(64, 9.0)]), 1e-6, 3e8, 1.0, 16)
+    free = chain.cheapest([gap(64, 0.0), gap(64, 0.0)], 1e-6, 3e8, 1.0, 16)
+    dear = chain.cheapest([gap(64, 9.0), gap(64, 9.0)], 1e-6, 3e8, 1.0, 16)
     assert free is not None
     assert [(leg.first, leg.last) for leg in free.legs] == [(0, 1), (1, 2)]
     assert dear is not None
     assert [(leg.first, leg.last) for leg in dear.legs] == [(0, 2)]
     assert free.lost < dear.lost
-    assert chain.cheapest(chain.spans([gap(64, 0.0)]), 1e-6, 1.0, 1.0, 16) is None, "no room for one part"
-
-
-def test_parts_without_padding_read_what_their_cells_read() -> None:
-    """Two convolutions of 3×3 over 100 rows: cells from 2 on, and up to 98, read no padding."""
-    reach = Reach(100, Fraction(1), 1, Fraction(2), Fraction(100 - 3 + 1))
-    found = pieces(reach, (0, 20, 40, 60, 79, 100), Bare(-2, 3, 1))
-    assert [piece.exact for piece in found] == [False, True, True, True, False]
-    assert [piece.part for piece in found if piece.exact] == [(18, 42), (38, 62), (57, 81)]
-    assert [piece.take for piece in found if piece.exact] == [slice(0, 20), slice(0, 20), slice(1, 20)]
-    assert {piece.part[1] - piece.part[0] for piece in found if not piece.exact} == {23}
-    link = Link("a", "b", found, pieces(reach, (0, 100)))
-    assert link.tops == (0, 18, 38, 57, 77)
-    assert {(kind.size, kind.exact[0]): count for kind, count in link.kinds.items()} == {
-        ((23, 100), False): 2,
-        ((24, 100), True): 3,
-    }
-    assert Link.from_json(link.to_json()) == link
-    old = link.to_json()["cols"][0]
-    assert len(old) == 5, "parts with padding are told as ever"
-
-
-def test_a_chain_is_looked_for_within_its_memory() -> None:
-    gaps = [chain.Gap((32, 32), 0.5, 60.0, 12.0, 0.001, 8.0, 0.001) for _ in range(4)]
-    split = [span for span in chain.spans(gaps) if span.last - span.first == 1]
-    costs = []
-    for free in (4e8, 1.6e9):
-        closer = chain.Closer(tuple(split), 10_000, free, 1.0, 32)
-        cost, way = closer.found()
-        assert way.column * 10_000 <= free
-        assert all(leg.exact for leg in way.legs)
-        costs.append(cost)
-    assert costs[1] < costs[0], "more memory, less work"
+    assert chain.cheapest([gap(64, 0.0)], 1e-6, 1.0, 1.0, 16) is None, "no room for one part"

@@ -10,8 +10,6 @@ from fullconv.errors import BrokenPromise, FullconvError
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.ways import Way
 from fullconv.runtimes.between import lowered_between
-from fullconv.runtimes.exact import exact
-from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session, compiler
 from fullconv.stream.door import Array, Done, Loaded
 from fullconv.stream.job import Job
@@ -19,7 +17,7 @@ from fullconv.stream.processor import kept as kept_of
 from fullconv.stream.processor import values_of
 from fullconv.system.memory import give_back
 from fullconv.tiling.cut import Side
-from fullconv.tiling.rows import Flow, Kept, Shelf
+from fullconv.tiling.rows import Flow, Kept, Link
 from fullconv.tiling.tiles import Tile
 
 
@@ -32,31 +30,30 @@ class Rows:
 
     def begin(self, row: int) -> None:
         """Nothing is held, and nothing above this row is needed."""
-        self._shelf = Shelf(self._values.shape[1], row, row)
+        self._top = self._end = row
 
-    def put(self, base: int, rows: tuple[int, int], cols: tuple[int, int], made: Array) -> None:
-        """Cells (C, rows, cols) of the value; what is above the first row that is held is left out.
-
-        Args:
-            base: the first row that is still read.
-        """
-        shelf, before = self._shelf, self._shelf.top
-        if shelf.room(base, rows[1]):
-            first, held = shelf.top - before, shelf.end - shelf.top
+    def make_room(self, base: int, stop: int) -> None:
+        """Drop what is above ``base``, so that there is room for rows up to ``stop``."""
+        if stop - self._top > self._values.shape[1]:
+            first = max(0, min(base, self._end) - self._top)
+            held = self._end - self._top - first
             for plane in self._values:  # a plane at a time: what overlaps is copied
                 plane[:held] = plane[first : first + held].copy()
-        if rows[1] - shelf.top > shelf.most:
-            raise BrokenPromise(f"rows up to {rows[1]} do not fit behind {shelf.top}")
-        first = max(rows[0], shelf.top)
-        self._values[:, first - shelf.top : rows[1] - shelf.top, cols[0] : cols[1]] = made[:, first - rows[0] :]
-        shelf.end = max(shelf.end, rows[1])
+            self._top += first
+        if stop - self._top > self._values.shape[1]:
+            raise BrokenPromise(f"rows up to {stop} do not fit behind {self._top}")
+
+    def put(self, rows: tuple[int, int], cols: tuple[int, int], made: Array) -> None:
+        """Cells (C, rows, cols) of the value; what is above the first row that is held is left out."""
+        first = max(rows[0], self._top)
+        self._values[:, first - self._top : rows[1] - self._top, cols[0] : cols[1]] = made[:, first - rows[0] :]
+        self._end = max(self._end, rows[1])
 
     def part(self, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         """(1, C, rows, cols), in one piece."""
-        top, end = self._shelf.top, self._shelf.end
-        if rows[0] < top or rows[1] > end:
-            raise BrokenPromise(f"rows {rows} are read, and {top} to {end} are held")
-        found = self._values[:, rows[0] - top : rows[1] - top, cols[0] : cols[1]]
+        if rows[0] < self._top or rows[1] > self._end:
+            raise BrokenPromise(f"rows {rows} are read, and {self._top} to {self._end} are held")
+        found = self._values[:, rows[0] - self._top : rows[1] - self._top, cols[0] : cols[1]]
         return np.ascontiguousarray(found)[None]
 
 
@@ -77,14 +74,14 @@ class Strips:
         way.model.run(np.zeros((1, *way.model.image_shape), np.float32), outputs=[way.output], runtime=job.runtime)
         way.model.let_go()
         give_back()
-        self._compile, _ = compiler(job.runtime, job.precision)
-        self._parts: list[Lowered] = []
+        compile_, _ = compiler(job.runtime, job.precision)
+        self._sessions: list[tuple[str, Session]] = []
         for link in links:
             part = lowered_between(lowered, link.reads, link.makes, (1, graph.values[link.reads].shape[1], *link.part))
             if part is None:
                 raise BrokenPromise(f"no network from {link.reads} to {link.makes}")
-            self._parts.append(part)
-        self._sessions: list[dict[tuple[bool, bool], Session]] = [{} for _ in links]  # by sides without padding
+            (name,) = part.inputs
+            self._sessions.append((name, compile_(part, [link.makes], job.precision)))
         self._rows = [
             Rows(graph.values[link.reads].shape[1], kept.held[i], links[i - 1].width)
             for i, link in enumerate(links)
@@ -133,14 +130,14 @@ class Strips:
         """A link's next part, its cells to those of the next link."""
         link = self.kept.links[number]
         piece = flow.ran(number)
+        self._rows[number].make_room(flow.base(number + 1), piece.cells[1])
         for along in link.cols:
             if number:
                 values = self._rows[number - 1].part(piece.part, along.part)
             else:
                 values = self._pixels(ticket, piece.part, along.part)
-            made = self._answer(number, (piece.exact, along.exact), values)
-            self._rows[number].put(flow.base(number + 1), piece.cells, along.cells, made[:, piece.take, along.take])
-            del values, made
+            made = self._answer(number, link, values)
+            self._rows[number].put(piece.cells, along.cells, made[:, piece.take, along.take])
 
     def _scores(self, flow: Flow, number: int, tile: Tile) -> Array:
         """(classes, rows, cols) of the strip's cells."""
@@ -156,10 +153,8 @@ class Strips:
             a, b = max(first, along.cells[0]), min(last, along.cells[1])
             if a >= b:
                 continue
-            values = self._rows[number - 1].part(piece.part, along.part)
-            made = self._answer(number, (piece.exact, along.exact), values)
+            made = self._answer(number, link, self._rows[number - 1].part(piece.part, along.part))
             scores[:, :, a - first : b - first] = made[:, piece.take, a - along.origin : b - along.origin]
-            del values, made
         return scores
 
     def _crop(self) -> Array:
@@ -169,18 +164,9 @@ class Strips:
         crop[0, :, : part.shape[1], : part.shape[2]] = part
         return crop
 
-    def _answer(self, number: int, bare: tuple[bool, bool], values: Array) -> Array:
-        lowered, makes = self._parts[number], self.kept.links[number].makes
-        sessions = self._sessions[number]
-        if any(rows != bare[0] for rows, _ in sessions):
-            sessions.clear()  # they hold the weights, and a band has few rows with padding
-        if bare not in sessions:
-            network = exact(lowered, bare) if any(bare) else None
-            if any(bare) and network is None:
-                raise BrokenPromise(f"{makes} is made with padding alone")
-            sessions[bare] = self._compile(lowered if network is None else network.lowered, [makes], self.job.precision)
-        (name,) = lowered.inputs
-        (found,) = sessions[bare].run({name: values}, [makes])
+    def _answer(self, number: int, link: Link, values: Array) -> Array:
+        name, session = self._sessions[number]
+        (found,) = session.run({name: values}, [link.makes])
         return np.asarray(found[0])
 
     def _pixels(self, loaded: Loaded, rows: tuple[int, int], cols: tuple[int, int]) -> Array:

@@ -2,20 +2,18 @@
 
 A network is cut at its necks (``graph.necks``) into links. A link reads the rows that the one before makes as a network reads an image: it
 runs on parts of one shape, cut by the same arithmetic as tiles (``tiling.window``), so that every row it makes is the whole image's own. The rows
-that its next part needs too are kept, and so nothing above is computed again but within a link; and there little, since parts whose windows read no padding are run without
-(``Bare``). Which parts there are depends on nothing but the map:
+that its next part needs too are kept, and so nothing above is computed again but within a link. Which parts there are depends on nothing but the map:
 a run that begins at any strip computes the same parts from the same rows, only those that it needs, so its cells are the same to the bit.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
@@ -33,13 +31,11 @@ class Piece:
         cells: [first, last) of what the link makes.
         part: [start, stop) of what it reads.
         origin: the cell of what it makes at which the part's own begin.
-        exact: it is run without padding, and every value of it has the rows that are read alone.
     """
 
     cells: tuple[int, int]
     part: tuple[int, int]
     origin: int
-    exact: bool = False
 
     @property
     def take(self) -> slice:
@@ -47,54 +43,17 @@ class Piece:
         return slice(self.cells[0] - self.origin, self.cells[1] - self.origin)
 
 
-@dataclass(frozen=True, slots=True)
-class Bare:
-    """What parts without padding read along one axis.
-
-    Attributes:
-        first, last: the cells [first, last) that cell 0 of what is made reads, of an image without end.
-        step: cells from there to those that the next one reads.
-    """
-
-    first: int
-    last: int
-    step: int
-
-
-def pieces(reach: Reach, edges: Sequence[int], exact: Bare | None = None) -> tuple[Piece, ...]:
-    """Parts of one length for the cells between edges, which begin with 0 and end with the last cell that is wanted.
-
-    Args:
-        exact: what parts read that are run without padding; those are then all that no window behind reaches out of the image from, of one length of their own.
-    """
-    every = tuple(pairwise(edges))
-    inner = () if exact is None else tuple(each for each in every if _inside(reach, *each))
-    most = max((b - a for a, b in inner), default=0)
-    inner = tuple((a, b) for a, b in inner if _inside(reach, b - most, b))
-    padded = [each for each in every if each not in inner]
-    found = {piece.cells: piece for piece in _padded(reach, padded, edges[-1])} if padded else {}
-    for a, b in inner:
-        assert exact is not None, "else none is exact"
-        part = (b - most) * exact.step + exact.first, (b - 1) * exact.step + exact.last
-        found[a, b] = Piece((a, b), part, b - most, exact=True)
-    return tuple(found[each] for each in every)
-
-
-def _inside(reach: Reach, first: int, last: int) -> bool:
-    """Whether no window behind some cells reads padding."""
-    return first * reach.step >= reach.before and last * reach.step <= reach.slack
-
-
-def _padded(reach: Reach, every: Sequence[tuple[int, int]], end: int) -> list[Piece]:
-    needs = [(reach.start(a), reach.stop(None if b == end else b)) for a, b in every]
+def pieces(reach: Reach, edges: Sequence[int]) -> tuple[Piece, ...]:
+    """Parts of one length for the cells between edges, which begin with 0 and end with the last cell that is wanted."""
+    needs = [(reach.start(a), reach.stop(None if b == edges[-1] else b)) for a, b in pairwise(edges)]
     length = max(stop - start for start, stop in needs)
     found = []
-    for cells, (need, stop) in zip(every, needs, strict=True):
+    for cells, (need, stop) in zip(pairwise(edges), needs, strict=True):
         start = min(need, reach.length - length)
         if not 0 <= start <= need < stop <= start + length:
             raise BrokenPromise(f"cells {cells} need {need} to {stop}, and their part is {start} to {start + length}")
         found.append(Piece(cells, (start, start + length), int(start / reach.step)))
-    return found
+    return tuple(found)
 
 
 def evenly(count: int, most: int) -> tuple[int, ...]:
@@ -120,14 +79,6 @@ def aligned(stops: Sequence[int], about: int) -> tuple[int, ...]:
     return tuple(sorted({*edges, *far}))
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What parts of a link have in common: (height, width) of what they read, and whether they are exact by rows and by columns."""
-
-    size: tuple[int, int]
-    exact: tuple[bool, bool]
-
-
 @dataclass(frozen=True)
 class Link:
     """A network of the chain.
@@ -145,24 +96,9 @@ class Link:
 
     @property
     def part(self) -> tuple[int, int]:
-        """(height, width) of the largest part, in cells of what is read."""
-        down, along = (max(piece.part[1] - piece.part[0] for piece in side) for side in (self.rows, self.cols))
-        return down, along
-
-    @cached_property
-    def kinds(self) -> Mapping[Kind, int]:
-        """How many parts there are of each kind, in a band."""
-        down, along = (Counter((p.part[1] - p.part[0], p.exact) for p in side) for side in (self.rows, self.cols))
-        return {
-            Kind((height, width), (exact, across)): down[height, exact] * along[width, across]
-            for height, exact in down for width, across in along
-        }  # fmt: skip
-
-    @cached_property
-    def tops(self) -> tuple[int, ...]:
-        """For each part, the first row that it or one behind it reads."""
-        starts = accumulate((piece.part[0] for piece in reversed(self.rows)), min)
-        return tuple(starts)[::-1]
+        """(height, width) of a part, in cells of what is read."""
+        (top, bottom), (left, right) = self.rows[0].part, self.cols[0].part
+        return bottom - top, right - left
 
     @property
     def width(self) -> int:
@@ -171,32 +107,16 @@ class Link:
 
     def to_json(self) -> dict[str, Any]:
         def told(given: Sequence[Piece]) -> list[list[int]]:
-            return [[*piece.cells, *piece.part, piece.origin, *[1] * piece.exact] for piece in given]
+            return [[*piece.cells, *piece.part, piece.origin] for piece in given]
 
         return {"reads": self.reads, "makes": self.makes, "rows": told(self.rows), "cols": told(self.cols)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Link:
         def made(given: Any) -> tuple[Piece, ...]:
-            return tuple(Piece((int(a), int(b)), (int(c), int(d)), int(e), bool(f)) for a, b, c, d, e, *f in given)
+            return tuple(Piece((int(a), int(b)), (int(c), int(d)), int(e)) for a, b, c, d, e in given)
 
         return Link(str(data["reads"]), str(data["makes"]), made(data["rows"]), made(data["cols"]))
-
-
-@dataclass
-class Shelf:
-    """Where rows lie that are kept for a reader: [top, end) of a value, ``most`` at most."""
-
-    most: int
-    top: int = 0
-    end: int = 0
-
-    def room(self, base: int, stop: int) -> bool:
-        """Whether those above ``base``, which nobody reads again, are taken off first, before some up to ``stop`` are put there."""
-        if stop - self.top <= self.most:
-            return False
-        moved, self.top = min(base, self.end) > self.top, max(self.top, min(base, self.end))
-        return moved
 
 
 @dataclass
@@ -215,7 +135,7 @@ class Flow:
         """Before a strip of the last link, with nothing made: each link begins with the part that has the first row that the one behind it needs."""
         numbers = [strip]
         for link, behind in zip(links[-2::-1], links[:0:-1], strict=True):
-            first = behind.tops[numbers[-1]]
+            first = behind.rows[numbers[-1]].part[0]
             numbers.append(bisect_right([piece.cells[0] for piece in link.rows], first) - 1)
         flow = Flow(links, numbers[::-1], [0] * len(links))
         flow.made = [0, *(flow.base(i) for i in range(1, len(links)))]
@@ -224,7 +144,7 @@ class Flow:
     def base(self, link: int) -> int:
         """The first row that a link still reads."""
         rows, number = self.links[link].rows, self.next[link]
-        return self.links[link].tops[number] if number < len(rows) else rows[-1].part[1]
+        return rows[number].part[0] if number < len(rows) else rows[-1].part[1]
 
     def has(self, link: int) -> bool:
         """Whether all rows of a link's next part are made."""
