@@ -6,7 +6,7 @@ over an image whose channels lie together. The same numbers come of the pixels t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 _aten = torch.ops.aten
-_CONVOLUTIONS = {F.conv1d, F.conv2d, F.conv3d, _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default}
+_BY_AXES = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_CONVOLUTIONS = {*_BY_AXES.values(), _aten.conv1d.default, _aten.conv2d.default, _aten.conv3d.default}
 _Length = int | Sequence[int]
 
 
 def convolved(
-    convolution: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: _Length = 1,
-    padding: _Length = 0, dilation: _Length = 1, groups: int = 1,
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: _Length = 1, padding: _Length = 0,
+    dilation: _Length = 1, groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """A convolution; where its kernel is one pixel, over none but the pixels that it reads."""
     axes = weight.ndim - 2
@@ -28,14 +29,13 @@ def convolved(
     if max(weight.shape[2:]) == 1 and not any(edges):
         x = x[(slice(None), slice(None), *(slice(None, None, step) for step in steps))]
         steps = [1] * axes
-    return convolution(x, weight, bias, steps, edges, apart, groups)
+    return _BY_AXES[axes](x, weight, bias, steps, edges, apart, groups)
 
 
 def without_steps(module: fx.GraphModule) -> fx.GraphModule:
     """The module itself, changed so."""
     for node in list(module.graph.nodes):
         if node.op == "call_function" and node.target in _CONVOLUTIONS and _steps(node):
-            node.args = (node.target, *node.args)
             node.target = convolved
     module.recompile()
     return module
