@@ -42,7 +42,7 @@ def test_every_attribute_and_input_of_every_version_is_marked() -> None:
 
 
 def test_no_record_marks_what_no_version_has() -> None:
-    spelt = {"auto", "corners", "fixed", "scales", "shape", "steps"}  # by PyTorch's operators
+    spelt = {"auto", "corners", "fixed", "repeats", "scales", "shape", "steps"}  # by PyTorch's operators
     old = {"consumed_inputs", "axis", "broadcast"}  # of operator sets that are not read, for a family as a whole
     for name in set(OPERATORS) - OURS:
         record = OPERATORS[name]

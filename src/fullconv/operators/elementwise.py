@@ -194,5 +194,5 @@ OPERATORS = (
         ),
     ),
     Operator("Expand", expand, ("data", "size"), read=words("shape")),
-    Operator("Tile", tile, ("data", "read"), read=words("repeats")),
+    Operator("Tile", tile, ("data", "read", "refused"), read=words("repeats")),
 )  # fmt: skip
