@@ -82,6 +82,14 @@ def test_wsinfers_folder_is_a_model(tmp_path: Path) -> None:
     assert fullconv.load(tmp_path / "config.json").card.labels == result.labels
 
 
+def test_keys_that_wsinfers_specification_has_not_are_told(tmp_path: Path) -> None:
+    model = fullconv.load(wsinfer(tmp_path, stain="H&E", magnification=20))
+    assert any(
+        "is no part of WSInfer's specification, and not read: magnification, stain" in note for note in model.notes
+    )
+    assert not any("specification" in note for note in fullconv.load(wsinfer(tmp_path)).notes)
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -117,7 +125,9 @@ def test_timms_folder_is_a_model(tmp_path: Path) -> None:
     config(tmp_path, TIMM)
     model = fullconv.load(tmp_path)
     assert model.image_shape == (3, 64, 64)
-    assert model.notes == ("the weights are for 5 classes",)
+    told, classes = model.notes
+    assert "config.json: the transform resizes images to 67 px, their shorter side, which a map does not" in told
+    assert classes == "the weights are for 5 classes"
     assert model.card is not None
     assert model.card.licence == "apache-2.0"
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

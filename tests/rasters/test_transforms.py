@@ -82,7 +82,7 @@ def test_json_of_others() -> None:
         "architecture": "resnet18",
         "pretrained_cfg": {"mean": MEAN, "std": STD, "input_size": [3, 96, 96], "crop_pct": 0.9},
     }
-    assert transform_of(timm, "x") == Transform(UNIT, (96, 96))
+    assert transform_of(timm, "x") == Transform(UNIT, (96, 96), "106 px, their shorter side")
     scaled = transform_of(albumentations({"__class_fullname__": "ToFloat", "max_value": 255.0}), "x").preprocess
     assert scaled == Preprocess(scale=1 / 255)
 

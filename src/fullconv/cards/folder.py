@@ -16,6 +16,7 @@ from fullconv.cards.read import read_card
 from fullconv.cards.transformers import transformers_card
 from fullconv.errors import BadInput
 from fullconv.formats.torch.shards import is_index
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.transforms import transform_of
 from fullconv.system.guard import reads, require_file
 
@@ -24,6 +25,9 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 _WEIGHTS = (*WEIGHTS, "model.pth", "pytorch_model.pth")
 _PART = re.compile(r"-\d{5}-of-\d{5}(?=\.(safetensors|bin)$)", re.ASCII)
 _SCRIPT = "torchscript_model.pt"
+_OF_WSINFER = {
+    "spec_version", "architecture", "num_classes", "class_names", "name", "patch_size_pixels", "spacing_um_px", "transform", "license",
+}  # fmt: skip
 _POOLS = ("avg", "", "token", "fast")  # what architectures pool by themselves, as configurations state it
 
 
@@ -91,7 +95,10 @@ def _wsinfer(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card,
     if not isinstance(steps, list):
         raise BadInput(f"{config}: transform is no list of steps")
     side = patch
+    unread = sorted(str(key) for key in data.keys() - _OF_WSINFER)
     notes: tuple[str, ...] = ()
+    if unread:
+        notes = (f"{config}: is no part of WSInfer's specification, and not read: {', '.join(unread)}",)
     for step in steps:
         if isinstance(step, dict) and step.get("name") == "Resize":
             arguments = step.get("arguments") or {}
@@ -99,7 +106,7 @@ def _wsinfer(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card,
             size = size[0] if isinstance(size, list) and len(set(size)) == 1 else size
             side = _whole({"size of Resize": size}, "size of Resize", config)
     if side != patch:
-        notes = (
+        notes += (
             f"patches of {patch:g} px at {spacing:g} um are resized to {side:g} px: the image is read at {spacing * patch / side:.4g} um a pixel",
         )
     network = folder / _SCRIPT
@@ -144,9 +151,11 @@ def _timm(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card, tu
         if not isinstance(size, list) or len(size) != 3 or not all(isinstance(n, int) and n > 0 for n in size):
             raise BadInput(f"{config}: input_size is {size!r}, not three whole numbers")
         shape = (size[0], size[1], size[2])
-    preprocess = None
+    preprocess: Preprocess | None = None
+    notes: tuple[str, ...] = ()
     if own.get("mean") is not None and own.get("std") is not None:
-        preprocess = transform_of({"crop_pct": 1.0, **own}, str(config)).preprocess
+        steps = transform_of({"crop_pct": None, **own}, str(config))
+        preprocess, notes = steps.preprocess, tuple(f"{config}: {said}" for said in steps.told())
         if shape is not None and shape[0] == 1:
             preprocess = replace(preprocess, channels="grey")
     names = data.get("label_names", own.get("label_names"))
@@ -158,7 +167,7 @@ def _timm(data: Mapping[str, Any], config: Path, folder: Path) -> tuple[Card, tu
         classes=() if names is None else _labels(names, config), preprocess=preprocess, licence=_text(own, "license"),
         source=_text(own, "hf_hub_id") or _text(own, "origin_url"),
     )  # fmt: skip
-    return card, ()
+    return card, notes
 
 
 def _weights(folder: Path, config: Path) -> Path:

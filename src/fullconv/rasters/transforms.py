@@ -270,6 +270,9 @@ def _timm(data: Mapping[str, Any], where: str) -> Transform:
     size = data.get("input_size")
     if isinstance(size, list) and len(size) == 3:
         reader.crop = _size({"size": size[1:]})
+    share = data.get("crop_pct")
+    if reader.crop is not None and isinstance(share, int | float) and 0 < share <= 1:
+        reader.resized = f"{int(min(reader.crop) / share)} px, their shorter side"
     return _finished(reader)
 
 

@@ -53,7 +53,7 @@ def classifier_in(folder: Path) -> nn.Module:
             raise
         except Exception as error:  # its own, and those of the code that makes a network
             raise BadInput(f"{folder}: transformers {hugging.__version__} cannot load it ({told(error)})") from None
-    wrong = [(what, name) for what in ("missing_keys", "mismatched_keys") for name in about[what]]
+    wrong = [(what, name) for what in ("missing_keys", "mismatched_keys") for name in sorted(about[what], key=str)]
     if wrong:
         what, found = wrong[0]
         name = found if isinstance(found, str) else found[0]
