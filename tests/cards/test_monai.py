@@ -138,7 +138,7 @@ def test_yaml_with_references(tmp_path: Path) -> None:
         ),
         ("'@nothing'", "where a step is meant"),
         ("'@transforms'", "where a step is meant"),
-        ("&a [*a]", "steps within steps, than any"),
+        ("&a [*a]", "its aliases"),
         (
             "[&a [&b [&c [], *c, *c, *c, *c, *c, *c, *c, *c, *c, *c], *b, *b, *b, *b, *b, *b, *b, *b], *a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a, *a]",
             "than any",
@@ -288,3 +288,13 @@ def test_bundles_that_are_none_of_a_classification(tmp_path: Path) -> None:
     (tmp_path / "models" / "model.ts").unlink()
     with pytest.raises(BadInput, match=r"holds neither models/model\.ts nor .*python -m monai\.bundle ckpt_export"):
         fullconv.load(tmp_path)
+
+
+def test_aliases_that_stand_for_more_than_memory_holds_are_refused(tmp_path: Path) -> None:
+    laughs = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    laughs += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
+    endless = ["a29: &a29 {more: *a29}"]
+    for lines in (laughs, endless):
+        text = "\n".join([*lines, "preprocessing: *a29"])
+        with pytest.raises(BadInput, match=r"inference\.yaml: its aliases .* larger than any configuration"):
+            fullconv.load(yaml_bundle(tmp_path, "", **{"inference.yaml": text}))

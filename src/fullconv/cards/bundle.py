@@ -16,6 +16,7 @@ from fullconv.system.libraries import library
 from fullconv.system.text import read_text
 
 _LONGEST = 1 << 20  # characters of YAML, which is read slowly; the zoo's longest has 20,000
+_ENDLESS = 1 << 62  # values
 _DEEPEST = 24  # steps within steps
 _MOST = 1000  # steps and lists of such
 _REFERENCE = re.compile(r"\$?\s*[@%]([\w.]+(?:(?:::|#)[\w.]+)*)\s*", re.ASCII)
@@ -123,6 +124,19 @@ def _of_yaml(path: Path) -> Mapping[str, Any]:
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
+    if _size(data, {}) > _LONGEST:  # a few names of one another, written out in a message say, fill all memory
+        raise BadInput(f"{path}: its aliases (*name) make it larger than any configuration")
     if not isinstance(data, dict):
         raise BadInput(f"{path}: is no configuration of a bundle, but a {type(data).__name__}")
     return data
+
+
+def _size(data: Any, known: dict[int, int]) -> int:
+    """Values with all that aliases stand for, infinitely many where one stands within itself; ``known`` by where they lie."""
+    if not isinstance(data, dict | list):
+        return 1
+    if id(data) not in known:
+        known[id(data)] = _ENDLESS
+        parts = (*data, *data.values()) if isinstance(data, dict) else data
+        known[id(data)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(data)]
