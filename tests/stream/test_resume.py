@@ -38,6 +38,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     return image, runs.digest(folder / "x.zarr")
 
 
+def test_ended_between_its_end_and_its_tidying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, out = runs.picture(tmp_path / "x.npy", 400, 300), tmp_path / "x.zarr"
+    map_raster(runs.digits(), image, tmp_path / "whole.zarr")
+    with monkeypatch.context() as patched:
+        patched.setattr(Local, "clear", _raising(OSError(errno.EIO, "gone"), 0))
+        with pytest.raises(BadInput, match="nothing that was done is lost"):
+            map_raster(runs.digits(), image, out)
+    assert any(name.startswith(".fullconv/") for name in runs.digest(out))
+    assert map_raster(runs.digits(), image, out).record.finished
+    assert runs.digest(out) == runs.digest(tmp_path / "whole.zarr")
+
+
 @pytest.mark.long
 def test_killed_at_random_moments(undisturbed, tmp_path: Path) -> None:
     image, expected = undisturbed

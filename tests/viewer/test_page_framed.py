@@ -137,7 +137,7 @@ def test_behind_a_proxy_with_a_path_it_is_the_same(tab: Any, notebook: Any, mapp
         frame = shown(tab)
         frame.locator("#canvas").click()
         frame.wait_for_selector("img.crop")
-        assert frame.evaluate("() => document.querySelector('img.crop').naturalWidth") == 28
+        frame.wait_for_function("() => document.querySelector('img.crop')?.naturalWidth === 28")
         frame.evaluate(
             "() => fetch('api/0/verdicts', {method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({row: 3, col: 7, class: 0, verdict: 'accept'})})"
         )

@@ -163,8 +163,11 @@ class Local:
     def clear(self, run: str) -> None:
         for left in self.path.rglob("*.partial"):  # of writes of an older fullconv that a kill cut short
             left.unlink(missing_ok=True)
+        self.tidy()
+        self.tidy()  # what an older run wrote meanwhile
+
+    def tidy(self) -> None:
         shutil.rmtree(self.path / WORK, ignore_errors=True)
-        shutil.rmtree(self.path / WORK, ignore_errors=True)  # what an older run wrote meanwhile
 
     @contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:

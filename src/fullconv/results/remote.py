@@ -142,6 +142,9 @@ class Remote:
     def clear(self, run: str) -> None:
         self._remove_all_but(run, marks=False)
 
+    def tidy(self) -> None:
+        """Nothing: a store that is finished does not say any more whose the objects beside it are."""
+
     def lock(self) -> AbstractContextManager[Callable[[], None]]:
         """An object that only one process can make; it is renewed while that process lives."""
         from fullconv.results.lease import leased

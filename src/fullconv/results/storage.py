@@ -93,5 +93,8 @@ class Storage(Protocol):
     def clear(self, run: str) -> None:
         """Remove the marks, and what broken writes and older runs left."""
 
+    def tidy(self) -> None:
+        """Remove what is left of the marks of a run that was killed behind its end."""
+
     def lock(self) -> AbstractContextManager[Callable[[], None]]:
         """Keep other processes from writing; BadInput where one does. What it gives raises BadInput once the lock is lost."""

@@ -200,6 +200,7 @@ def _map_raster(
             if said != {key: getattr(old, key) for key in said}:
                 notes(f"{place.name}: is finished; its colours, threshold and background are now those of this command")
                 Store.restate(place, replace(old, **said))
+            place.tidy()
             report("finished", {"out": place.name})
             return ClassMap.of_store(Store.open(place), image)
         client = None
