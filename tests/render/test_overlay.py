@@ -240,3 +240,13 @@ def test_what_is_interpolated_is_no_finer_than_what_is_drawn() -> None:
     assert made.shape == (finer.rows, finer.cols)
     assert finer.stride == (2, 2)
     assert np.array_equal(made[::4, ::4], scores[:100, :100])
+
+
+def test_cells_are_laid_on_every_row_and_column_of_the_image() -> None:
+    """Whatever is blended at once."""
+    grid = replace(example().grid, image=(1000, 700), rows=10, cols=7)
+    grid = replace(grid, centre0=(Fraction(99, 2), Fraction(99, 2)))  # the cells' squares are the whole image
+    page = canvas.start(None, grid)
+    canvas.lay_cells(page, grid, np.full((10, 7, 3), (10, 200, 30), np.uint8), np.full((10, 7), 1.0))
+    assert page.size == (700, 1000)
+    assert (np.asarray(page.laid) == (10, 200, 30)).all()

@@ -187,8 +187,9 @@ def test_what_cannot_be_viewed_is_told(
 ) -> None:
     with pytest.raises(BadInput, match=r"nothing\.zarr"):
         view(tmp_path / "nothing.zarr")
-    with pytest.raises(BadInput, match="no result is named"):
-        view([])
+    for nothing in ([], 5, [mapped.result, None]):
+        with pytest.raises(BadInput, match="is no result; name a map"):
+            view(nothing)
     with pytest.raises(BadInput, match="height 5"):
         view(mapped.result, height=5)
     with pytest.raises(BadInput, match="port 70000"):

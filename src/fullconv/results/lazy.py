@@ -44,7 +44,25 @@ class HeldScores:
         yield slice(0, self._scores.shape[1]), slice(0, self._scores.shape[2])
 
 
-class StoredScores:
+class Sized:
+    """What arrays that are read when they are indexed say of their size, as NumPy's do."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+class StoredScores(Sized):
     """Scores (classes, rows, cols) of a store, float32, indexed as a NumPy array is; indexing reads them. ``numpy.asarray`` reads all."""
 
     dtype = np.dtype(np.float32)
@@ -58,17 +76,6 @@ class StoredScores:
         self.name = store.storage.name
         grid = store.record.stored_grid.coarser(1 << level) if level else store.record.grid
         self.shape: tuple[int, int, int] = (len(store.record.labels), grid.rows, grid.cols)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __iter__(self) -> Iterator[Array]:
         return (self[i] for i in range(len(self)))

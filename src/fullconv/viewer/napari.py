@@ -23,6 +23,7 @@ from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View
 from fullconv.render.components import FEATURES
 from fullconv.results.encoding import decoded
+from fullconv.results.lazy import Sized
 from fullconv.system.guard import is_folder
 from fullconv.system.libraries import library
 from fullconv.viewer.catalogue import last_part
@@ -35,23 +36,12 @@ _NAMED = 64  # classes that are layers of their own where none is named
 _OPACITY = 0.6
 
 
-class Lazy:
+class Lazy(Sized):
     """An array whose first two axes are read when it is indexed."""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, read: Callable[[Span, Span], Array]) -> None:
         self.shape, self.dtype, self.ndim = shape, np.dtype(dtype), len(shape)
         self._read = read
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, key: Any) -> Array:
         """What NumPy gives for this key; of slices and numbers the block around them is read, for all others everything."""

@@ -108,9 +108,9 @@ def view(
     require_extra()
     if not _LEAST <= height <= _MOST:
         raise BadInput(f"height {height}: from {_LEAST} to {_MOST} px")
-    sources = [results] if isinstance(results, ClassMap | str | Path) else list(results)
-    if not sources:
-        raise BadInput("no result is named: a map, or the path of one")
+    sources: Sequence[Any] = [results] if not isinstance(results, list | tuple) else results
+    if not sources or not all(isinstance(each, ClassMap | str | Path) for each in sources):
+        raise BadInput(f"{results!r:.60}: is no result; name a map, the path of one, or a list of these")
     given = [each if isinstance(each, ClassMap) else str(each) for each in sources]
     seen = str(image) if isinstance(image, Path) else image
     reads(*(each for each in (*given, seen) if isinstance(each, str)))
