@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -14,7 +16,13 @@ LARGEST = 120e6  # parameters
 
 
 def declare_torchvision() -> None:
-    """torchvision beside a PyTorch of another build imports once the operators that it misses are declared."""
+    """torchvision beside a PyTorch of another build imports once the operators that it misses are declared; one of the same build brings them."""
+    with suppress(RuntimeError):
+        import torchvision  # noqa: F401
+
+        return
+    for name in [each for each in sys.modules if each.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
     for name, schema in (
         ("nms", "(Tensor a, Tensor b, float c) -> Tensor"),
         ("qnms", "(Tensor a, Tensor b, float c) -> Tensor"),
