@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,10 +85,12 @@ def show(browser: Any) -> Iterator[Open]:
             )
             stack.callback(context.close)
             page = context.new_page()
-            page.asked, page.wrong = [], wrong
+            page.asked, page.wrong, page.waiting = [], wrong, set()
             page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("request", lambda request: page.asked.append(request.url))
+            page.on("request", lambda request: (page.asked.append(request.url), page.waiting.add(request)))
+            for end in ("requestfinished", "requestfailed"):
+                page.on(end, lambda request: page.waiting.discard(request))
             page.goto(f"http://{host}/?token={TOKEN}")
             page.wait_for_selector("#classes button, #study td")
             settled(page)
@@ -112,8 +115,13 @@ def violations(page: Any) -> list[str]:
 
 
 def settled(page: Any) -> None:
+    """All that was asked for has come, and is drawn."""
     page.wait_for_load_state("networkidle")
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    quiet, end = 0, time.monotonic() + 20
+    while quiet < 3:
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        quiet = 0 if getattr(page, "waiting", ()) else quiet + 1  # in a frame it is not known
+        assert time.monotonic() < end, "what was asked for did not come"
 
 
 def look(page: Any, x: float, y: float, zoom: float, what: str = "w,0") -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Stores whose scores are random: no cell is like the one beside it."""
+"""Stores whose scores are given, or random: no cell is like the one beside it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ def noise(
             store.write(tile, scores, winners if record.keep == "top1" else None)
     if not undone:
         store.finish([(name, "its pixels do not decode") for name in failed], 0)
+    return ClassMap.load(made)
+
+
+def filled(result: Path, made: Path, scores: np.ndarray) -> ClassMap:
+    """A store like one that was made, of these scores (classes, rows, cols)."""
+    record = Store.open(Local(str(result))).record
+    store = Store.create(Local(str(made)), replace(record, finished=False, failed=()))
+    for tile in record.tiles:
+        store.write(tile, scores[:, slice(*tile.y.cells), slice(*tile.x.cells)])
+    store.finish([], 0)
     return ClassMap.load(made)
 
 

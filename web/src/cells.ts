@@ -4,6 +4,7 @@ import { numbers } from "./ask";
 import { squareOf, toFlat, value, type Screen, type Sight } from "./geometry";
 import type { Canvas2D } from "./image";
 import { Scores, type Choice, type Colours } from "./scores";
+import { bordered, interpolated, notSmooth } from "./smooth";
 import { Tiles } from "./tiles";
 import type { Result, State } from "./told";
 
@@ -25,6 +26,10 @@ export class CellLayer {
   private readonly colours: Colours;
   private readonly painted = new Map<string, Painted>();
   private readonly sheet = new OffscreenCanvas(1, 1);
+  private arrivals = 0;
+  /** What the sheet shows. */
+  private shown = "";
+  private by: Choice | null = null;
 
   constructor(
     readonly result: Result,
@@ -35,7 +40,10 @@ export class CellLayer {
     this.choice = choice;
     // Background is no finding: what it wins shows the image alone, as in pictures that fullconv draws.
     this.colours = result.parts?.colours ?? result.colours.map((colour, i) => (result.background.includes(i) ? null : colour));
-    this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, arrived);
+    this.tiles = new Tiles((key, signal) => this.load(key, signal), (scores) => scores.size, MOST, () => {
+      this.arrivals += 1;
+      arrived();
+    });
   }
 
   /** Draw what a screen shows; what is to be said of it. */
@@ -46,15 +54,12 @@ export class CellLayer {
     if (!wanted.length) return "";
     if (wanted.length > this.most(screen)) return "zoom in to see the map";
     this.tiles.want(wanted.map((spot) => this.key(spot)));
-    const [wide, high] = [Math.round(size[0] * ratio), Math.round(size[1] * ratio)];
-    if (this.sheet.width !== wide || this.sheet.height !== high) [this.sheet.width, this.sheet.height] = [wide, high];
-    const sheet = this.sheet.getContext("2d");
-    if (!sheet) return "the browser gives no canvas";
-    sheet.clearRect(0, 0, wide, high);
-    sheet.imageSmoothingEnabled = false;
-    if (wanted.some((spot) => !this.tiles.peek(this.key(spot))))
-      for (let coarse = this.result.levels.length - 1; coarse > level; coarse--) this.paint(sheet, this.seen(coarse, screen), screen);
-    this.paint(sheet, wanted, screen);
+    // A pointer that moves, or another opacity, needs no other sheet.
+    const what = [level, sight.x, sight.y, sight.zoom, ...size, ratio, this.arrivals].join();
+    if (what !== this.shown || this.by !== this.choice) {
+      if (!this.cover(level, wanted, screen)) return "the browser gives no canvas";
+      [this.shown, this.by] = [what, this.choice];
+    }
     context.globalAlpha = opacity;
     context.drawImage(this.sheet, 0, 0);
     context.globalAlpha = 1;
@@ -63,9 +68,28 @@ export class CellLayer {
     return level ? this.coarse(`${2 ** level} × ${2 ** level} cells`) : "";
   }
 
+  /** Make the sheet anew, with coarser levels where tiles have not come yet; whether the browser gives one. */
+  private cover(level: number, wanted: Spot[], screen: Screen): boolean {
+    const [wide, high] = [Math.round(screen.size[0] * screen.ratio), Math.round(screen.size[1] * screen.ratio)];
+    if (this.sheet.width !== wide || this.sheet.height !== high) [this.sheet.width, this.sheet.height] = [wide, high];
+    const sheet = this.sheet.getContext("2d");
+    if (!sheet) return false;
+    sheet.clearRect(0, 0, wide, high);
+    sheet.imageSmoothingEnabled = false;
+    if (wanted.some((spot) => !this.tiles.peek(this.key(spot))))
+      for (let coarse = this.result.levels.length - 1; coarse > level; coarse--) this.paint(sheet, this.seen(coarse, screen), screen);
+    this.paint(sheet, wanted, screen);
+    return true;
+  }
+
+  private get smooth(): boolean {
+    return this.choice.smooth && !notSmooth(this.result, this.choice.plane);
+  }
+
   /** What a square stands for that is no cell. */
   private coarse(cells: string): string {
     if (this.result.parts && this.choice.plane === null) return `a square parts where any of its ${cells} does`;
+    if (this.smooth) return `interpolated between means of ${cells}`;
     return this.result.winnersOnly ? `each square is the first of ${cells}` : `each square is the mean of ${cells}`;
   }
 
@@ -114,23 +138,34 @@ export class CellLayer {
 
   private paint(sheet: OffscreenCanvasRenderingContext2D, spots: Spot[], screen: Screen): void {
     for (const spot of spots) {
-      const canvas = this.canvas(this.key(spot));
-      if (!canvas) continue;
+      const scores = this.tiles.peek(this.key(spot));
+      if (!scores) continue;
       const [x0, y0, x1, y1] = this.edges(spot);
-      const corners = [...toFlat(screen, x0, y0), ...toFlat(screen, x1, y1)];
-      const [left, top, right, bottom] = corners.map((at) => Math.round(at * screen.ratio)) as [number, number, number, number];
+      const corners = [...toFlat(screen, x0, y0), ...toFlat(screen, x1, y1)].map((at) => at * screen.ratio) as [number, number, number, number];
+      const [left, top, right, bottom] = corners.map(Math.round) as [number, number, number, number];
+      if (this.smooth) {
+        const seen = [Math.max(left, 0), Math.max(top, 0), Math.min(right, sheet.canvas.width), Math.min(bottom, sheet.canvas.height)] as const;
+        if (seen[0] >= seen[2] || seen[1] >= seen[3]) continue;
+        const around = bordered(scores, (down, along) => this.tiles.peek(this.key([spot[0], spot[1] + down, spot[2] + along])), this.choice.plane ?? 0);
+        sheet.putImageData(interpolated(around, [scores.rows, scores.cols], corners, seen, this.choice), seen[0], seen[1]);
+        continue;
+      }
       sheet.clearRect(left, top, right - left, bottom - top); // one level at a time is seen through
-      sheet.drawImage(canvas, left, top, right - left, bottom - top);
+      // Of a tile that begins within a pixel the first whose middle it covers is drawn, and from there on by exact places.
+      const [across, down] = [scores.cols / (corners[2] - corners[0]), scores.rows / (corners[3] - corners[1])];
+      const [x, y] = [(left - corners[0]) * across, (top - corners[1]) * down];
+      sheet.drawImage(this.canvas(this.key(spot), scores), x + 1, y + 1, (right - left) * across, (bottom - top) * down, left, top, right - left, bottom - top);
     }
   }
 
-  private canvas(key: string): OffscreenCanvas | null {
-    const scores = this.tiles.peek(key);
-    if (!scores) return null;
+  /** A tile's cells as pixels, the outermost twice: a pixel of the screen that is cut by its edge is drawn whole. */
+  private canvas(key: string, scores: Scores): OffscreenCanvas {
     const before = this.painted.get(key);
     if (before?.of === scores && same(before.by, this.choice)) return before.canvas;
-    const canvas = before?.of === scores ? before.canvas : new OffscreenCanvas(scores.cols, scores.rows);
-    canvas.getContext("2d")?.putImageData(scores.coloured(this.choice, this.colours), 0, 0);
+    const canvas = before?.of === scores ? before.canvas : new OffscreenCanvas(scores.cols + 2, scores.rows + 2);
+    const [context, made] = [canvas.getContext("2d"), scores.coloured(this.choice, this.colours)];
+    const parts = (count: number): (readonly [number, number, number])[] => [[0, 0, 1], [1, 0, count], [2, count - 1, 1]];
+    for (const [x, first, wide] of parts(scores.cols)) for (const [y, top, high] of parts(scores.rows)) context?.putImageData(made, x, y, first, top, wide, high);
     this.painted.delete(key);
     this.painted.set(key, { of: scores, by: this.choice, canvas });
     for (const old of this.painted.keys()) {
@@ -147,7 +182,8 @@ export class CellLayer {
     const [left, top] = this.edges([level, 0, 0]);
     const tall = this.result.side * 2 ** level * value(this.result.grid.stride[0]);
     const wide = this.result.side * 2 ** level * value(this.result.grid.stride[1]);
-    const [half, high] = [size[0] / 2 / sight.zoom, size[1] / 2 / sight.zoom];
+    const border = this.smooth ? 1 / this.result.side : 0; // of a tile: the neighbours of the outermost cells
+    const [half, high] = [size[0] / 2 / sight.zoom + border * wide, size[1] / 2 / sight.zoom + border * tall];
     const span = (from: number, step: number, middle: number, reach: number, count: number): [number, number] => [
       Math.max(0, Math.floor((middle - reach - from) / step)),
       Math.min(Math.ceil(count / this.result.side) - 1, Math.floor((middle + reach - from) / step)),

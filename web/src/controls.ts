@@ -14,6 +14,7 @@ export interface Chosen {
   readonly result: Result;
   readonly least: number;
   scale: string;
+  smooth: boolean;
   threshold: number;
   shade: (opacity: number) => void;
   chose: () => void;
@@ -52,6 +53,7 @@ export function controls(page: Chosen): void {
     class: (step) => page.take(page.classes.beside(step)),
     winners: () => page.take(null),
     map: () => need("map", HTMLInputElement).click(),
+    smooth: () => need("smooth", HTMLInputElement).click(),
     middle: () => page.choose(stage.at(stage.size[0] / 2, stage.size[1] / 2)),
     none: () => page.choose(null),
     peaks: () => page.list(),
@@ -91,6 +93,11 @@ function colours(page: Chosen): void {
   scale.replaceChildren(...Object.keys(page.about.scales).map((name) => el("option", { value: name }, name)));
   scale.addEventListener("change", () => {
     page.scale = scale.value;
+    page.chose();
+  });
+  const smooth = need("smooth", HTMLInputElement);
+  smooth.addEventListener("change", () => {
+    page.smooth = smooth.checked;
     page.chose();
   });
   const map = need("map", HTMLInputElement);

@@ -6,6 +6,7 @@ export interface Keys {
   class: (step: number) => void;
   winners: () => void;
   map: () => void;
+  smooth: () => void;
   middle: () => void;
   none: () => void;
   peaks: () => void;
@@ -32,6 +33,7 @@ export function listen(stage: Stage, on: Keys): void {
     "]": () => on.class(1),
     w: on.winners,
     m: on.map,
+    i: on.smooth,
     p: on.peaks,
     f: on.full,
     "/": on.search,

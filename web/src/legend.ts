@@ -4,9 +4,11 @@ import { el, plain, short } from "./dom";
 import type { Classes } from "./classes";
 import type { Choice } from "./scores";
 import type { Caption } from "./shot";
+import { notSmooth } from "./smooth";
 import type { Result } from "./told";
 
 const NAMED = 24; // classes of a picture's legend
+const SMOOTH = "interpolated between the centres of cells";
 
 export function legend(result: Result, choice: Choice): HTMLElement[] {
   const parts: HTMLElement[] = [];
@@ -20,9 +22,12 @@ export function legend(result: Result, choice: Choice): HTMLElement[] {
     const { labels, colours } = result.parts;
     parts.push(...labels.map((label, i) => line(label, `rgb(${(colours[i] ?? []).join(" ")})`)));
   }
+  if (isSmooth(result, choice)) parts.push(el("span", { class: "none", id: "smooth-said" }, SMOOTH));
   parts.push(el("span", { class: "none" }, [el("span", { class: "swatch none" }), "no answer"]));
   return parts;
 }
+
+const isSmooth = (result: Result, choice: Choice): boolean => choice.smooth && !notSmooth(result, choice.plane);
 
 function line(label: string, colour: string): HTMLElement {
   const swatch = el("span", { class: "swatch" });
@@ -35,7 +40,7 @@ export function captionOf(result: Result, choice: Choice, bar: Caption["bar"], c
   const grey: readonly [string, string] = ["no answer", "rgb(192 192 192)"];
   if (choice.plane !== null) {
     const least = choice.threshold === -Infinity ? "" : `, ≥ ${short(choice.threshold)}`;
-    const title = `${result.name} · ${result.labels[choice.plane] ?? ""}${least}`;
+    const title = `${result.name} · ${result.labels[choice.plane] ?? ""}${least}${isSmooth(result, choice) ? ` · ${SMOOTH}` : ""}`;
     return { title, bar, classes: [grey], heat: { scale: choice.scale, ends: [short(choice.low), short(choice.high)] } };
   }
   const named = result.parts ? result.parts.labels.map((label, i) => [label, rgb(result.parts?.colours[i])] as const) : classes.order().slice(0, NAMED).map((i) => [plain(result.labels[i] ?? ""), rgb(result.colours[i])] as const);

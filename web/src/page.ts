@@ -16,6 +16,7 @@ import { Point, told, type Context } from "./point";
 import { Run } from "./run";
 import type { Choice } from "./scores";
 import { save, shot } from "./shot";
+import { notSmooth } from "./smooth";
 import { Stage } from "./stage";
 import { hasWinners, shownOf, type About, type Cell, type Opened, type Peak, type Picture, type Result, type State, type Verdict } from "./told";
 
@@ -27,6 +28,7 @@ export class Page implements Chosen {
   readonly classes: Classes;
   result: Result;
   scale = "viridis";
+  smooth = false;
   threshold: number;
   private readonly beside: Beside;
   private readonly point: Point;
@@ -99,7 +101,7 @@ export class Page implements Chosen {
   async follow(to: link.Link): Promise<void> {
     if (to.result !== this.number || JSON.stringify(to.compared) !== JSON.stringify(this.compared)) await this.open(to.result, to.compared);
     this.plane = shownOf(this.result, to.plane !== null && to.plane < this.result.labels.length ? to.plane : null);
-    this.threshold = to.threshold;
+    [this.threshold, this.smooth] = [to.threshold, to.smooth];
     this.chose();
     this.stage.look(to.x, to.y, to.zoom, to.angle);
   }
@@ -188,7 +190,7 @@ export class Page implements Chosen {
     const found = this.plane === null || result === this.result ? this.plane : sameClass(this.result.labels, this.plane, result.labels);
     const scale = result.parts ? this.about.diverging : this.about.scales[this.scale] ?? [];
     const all = this.threshold <= this.least || (result.parts !== null && this.plane === null);
-    return { plane: found, threshold: all ? -Infinity : this.threshold, low, high, scale, diverging: result.parts !== null };
+    return { plane: found, threshold: all ? -Infinity : this.threshold, low, high, scale, smooth: this.smooth, diverging: result.parts !== null };
   }
 
   private get context(): Context {
@@ -216,6 +218,8 @@ export class Page implements Chosen {
     const typed = need("threshold-number", HTMLInputElement);
     if (typed !== document.activeElement) typed.value = this.threshold <= low ? "" : short(this.threshold);
     this.classes.mark(this.plane);
+    need("smooth", HTMLInputElement).checked = this.smooth;
+    need("smooth-why", HTMLElement).textContent = this.smooth ? notSmooth(result, this.plane) : "";
     need("legend", HTMLElement).replaceChildren(...legend(result, this.choice));
     stage.draw();
     this.moved();
@@ -319,7 +323,7 @@ export class Page implements Chosen {
 
   hash(): string {
     const { x, y, zoom, angle } = this.stage.sight;
-    return link.write({ x, y, zoom, plane: this.plane, threshold: this.threshold, result: this.number, angle, compared: this.compared });
+    return link.write({ x, y, zoom, plane: this.plane, threshold: this.threshold, result: this.number, angle, compared: this.compared, smooth: this.smooth });
   }
 
   private moved(): void {

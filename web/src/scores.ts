@@ -1,4 +1,4 @@
-// Raw scores as the store has them, and the colours that a choice makes of them. A cell is one answer: nothing is interpolated.
+// Raw scores as the store has them, and the colours that a choice makes of them. A cell is one answer, unless it is asked for otherwise (smooth.ts).
 
 import type { Result } from "./told";
 
@@ -7,7 +7,7 @@ const BIG_END = new Uint8Array(Uint32Array.of(1).buffer)[0] === 0;
 /** A pixel as ImageData holds it. */
 const pack = (red: number, green: number, blue: number, opacity: number): number =>
   (BIG_END ? (red << 24) | (green << 16) | (blue << 8) | opacity : (opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-const NO_ANSWER = pack(128, 128, 128, 110);
+export const NO_ANSWER = pack(128, 128, 128, 110);
 const HALVES = new Float32Array(65536);
 for (let bits = 0; bits < 65536; bits++) {
   const [power, part] = [(bits >> 10) & 31, bits & 1023];
@@ -24,12 +24,25 @@ export interface Choice {
   high: number;
   /** 256 colours of the heat, red, green, blue. */
   scale: readonly number[];
+  /** Whether scores are interpolated between the centres of cells, where that can be. */
+  smooth: boolean;
   /** Whether scores lie on either side of none, which shows the image alone; a threshold is of their size then. */
   diverging: boolean;
 }
 
 /** Of classes by number; null: clear. */
 export type Colours = readonly (readonly [number, number, number] | null)[];
+
+/** The colour of a score of one class, as a pixel; 0, which is clear, of one below the threshold. */
+export function heat(choice: Choice): (score: number) => number {
+  const steps = 255 / Math.max(choice.high - choice.low, 1e-12);
+  const packed = new Uint32Array(256);
+  // The lowest score shows the image alone, as in pictures that fullconv draws.
+  const shade = (i: number): number => (choice.diverging ? Math.abs(2 * i - 255) : i);
+  for (let i = 0; i < 256; i++) packed[i] = pack(choice.scale[3 * i] ?? 0, choice.scale[3 * i + 1] ?? 0, choice.scale[3 * i + 2] ?? 0, shade(i));
+  const { diverging, threshold, low } = choice;
+  return (score) => ((diverging ? Math.abs(score) : score) >= threshold ? packed[Math.round(Math.min(Math.max((score - low) * steps, 0), 255))] ?? 0 : 0);
+}
 
 interface Won {
   classes: Uint16Array;
@@ -125,15 +138,11 @@ export class Scores {
   }
 
   private paintHeat(into: Uint32Array, choice: Choice, plane: Float32Array, partial: boolean): void {
-    const steps = 255 / Math.max(choice.high - choice.low, 1e-12);
-    const packed = new Uint32Array(256);
-    // The lowest score shows the image alone, as in pictures that fullconv draws.
-    const shade = (i: number): number => (choice.diverging ? Math.abs(2 * i - 255) : i);
-    for (let i = 0; i < 256; i++) packed[i] = pack(choice.scale[3 * i] ?? 0, choice.scale[3 * i + 1] ?? 0, choice.scale[3 * i + 2] ?? 0, shade(i));
+    const colour = heat(choice);
     for (let i = 0; i < plane.length; i++) {
       const score = plane[i] ?? NaN;
-      if ((choice.diverging ? Math.abs(score) : score) >= choice.threshold) into[i] = packed[Math.round(Math.min(Math.max((score - choice.low) * steps, 0), 255))] ?? 0;
-      else if (Number.isNaN(score) && (!partial || this.won?.classes[i] === NO_CLASS)) into[i] = NO_ANSWER;
+      if (!Number.isNaN(score)) into[i] = colour(score);
+      else if (!partial || this.won?.classes[i] === NO_CLASS) into[i] = NO_ANSWER;
     }
   }
 }
