@@ -163,8 +163,8 @@ def test_a_click_asks_the_classifier_and_peaks_are_judged_by_keyboard(
     plane, peaks = next((i, peaks) for i in range(3) if len(peaks := found.peaks(i)) > 1)
     look(page, 500, 200, 4, f"{plane},0")
     page.click("#find")
-    page.wait_for_selector("table.peaks tbody tr")
-    page.focus("table.peaks")
+    page.wait_for_selector("table.finds tbody tr")
+    page.focus("table.finds")
     for key, kind in (("a", "accept"), ("r", "reject")):
         page.keyboard.press("ArrowDown")
         page.keyboard.press(key)

@@ -33,7 +33,7 @@ def test_no_panel_has_a_violation(show: Open, mapped: Mapped, other: Path, schem
     page.click("#why")
     page.wait_for_selector("#why:not([disabled])")
     page.click("#find")
-    page.wait_for_selector("#peaks table, #peaks p")
+    page.wait_for_selector("#finds table")
     found["cell and peaks"] = violations(page)
     page.fill("#search", "no such class")
     found["nothing found"] = violations(page)

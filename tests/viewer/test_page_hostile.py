@@ -65,7 +65,7 @@ def test_a_store_of_strangers_is_text(show: Open, mapped: Mapped, tmp_path: Path
         page.wait_for_selector("img.crop")
         assert HOSTILE[0] in page.input_value("input[aria-label='note']")
         page.click("#find")
-        page.wait_for_selector("#peaks table, #peaks p")
+        page.wait_for_selector("#finds table")
         harmless(page)
         page.click("#help")
         page.keyboard.press("Escape")

@@ -215,7 +215,7 @@ def test_peaks_and_areas_are_the_maps_own(mapped: Mapped, serve: Serve) -> None:
     own = found.peaks(0, 0.6)
     told = client.get("/api/0/peaks/0?threshold=0.6").json()
     assert told["count"] == len(own) > 0
-    assert [(p["row"], p["col"], p["score"]) for p in told["peaks"]] == [(p.row, p.col, p.score) for p in own]
+    assert [(p["row"], p["col"], p["score"]) for p in told["finds"]] == [(p.row, p.col, p.score) for p in own]
     assert client.get("/api/0/areas").json()["cells"] == np.bincount(found.top1.ravel(), minlength=3).tolist()
     assert client.get("/api/0/peaks/0?threshold=x").status_code == 400
 
@@ -285,7 +285,7 @@ def test_numbers_that_are_none_are_null(mapped: Mapped, serve: Serve, tmp_path: 
     ClassMap(scores, stored.grid, stored.labels).save(tmp_path / "x.npz")
     client = serve(tmp_path / "x.npz")
     assert client.get("/api/0/cell/20/20").json()["scores"][0] is None
-    assert client.get("/api/0/peaks/0?threshold=0.5").json()["peaks"][0]["score"] is None
+    assert client.get("/api/0/peaks/0?threshold=0.5").json()["finds"][0]["score"] is None
 
 
 def test_a_run_in_progress_fills_in(mapped: Mapped, serve: Serve, tmp_path: Path) -> None:

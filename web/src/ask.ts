@@ -1,6 +1,6 @@
 // Every request to the server, which is the only one that the page ever speaks to. Addresses are relative: a notebook has the page behind a path.
 
-import type { About, Blame, Cell, Opened, Peak, State, Verdict } from "./told";
+import type { About, Blame, Cell, Finds, Opened, State, Verdict } from "./told";
 
 async function answer(path: string, how: RequestInit = {}): Promise<Response> {
   const response = await fetch(path, { ...how, credentials: "same-origin" });
@@ -31,8 +31,9 @@ export const picture = async (path: string, signal: AbortSignal): Promise<ImageB
 export const cell = (result: string, row: number, col: number): Promise<Cell> => json(`api/${result}/cell/${row}/${col}`);
 export const state = (result: string, after: number): Promise<State> => json(`api/${result}/state?after=${after}`);
 export const areas = (result: string): Promise<{ cells: number[] | null }> => json(`api/${result}/areas`);
-export const peaks = (result: string, plane: number, threshold: number | null): Promise<{ count: number; peaks: Peak[] }> =>
-  json(`api/${result}/peaks/${plane}${threshold === null ? "" : `?threshold=${threshold}`}`);
+/** The best peaks or regions of a class, in an order. */
+export const finds = (result: string, what: "peaks" | "regions", plane: number, threshold: number | null, order: string): Promise<Finds> =>
+  json(`api/${result}/${what}/${plane}?order=${order}${threshold === null ? "" : `&threshold=${threshold}`}`);
 export const verdicts = (result: string): Promise<{ verdicts: Verdict[] }> => json(`api/${result}/verdicts`);
 export const say = (result: string, what: Record<string, unknown>): Promise<{ verdicts: Verdict[] }> =>
   post(`api/${result}/verdicts`, what);

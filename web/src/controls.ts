@@ -2,6 +2,7 @@
 
 import type { Classes } from "./classes";
 import { el, need, plain } from "./dom";
+import type { Kind } from "./finds";
 import { listen } from "./keys";
 import type { Stage } from "./stage";
 import type { About, Result } from "./told";
@@ -19,7 +20,7 @@ export interface Chosen {
   shade: (opacity: number) => void;
   chose: () => void;
   relist: () => void;
-  list: () => void;
+  list: (kind?: Kind) => void;
   take: (plane: number | null) => void;
   choose: (cell: readonly [number, number] | null) => void;
   open: (number: number) => Promise<boolean>;
@@ -56,7 +57,7 @@ export function controls(page: Chosen): void {
     smooth: () => need("smooth", HTMLInputElement).click(),
     middle: () => page.choose(stage.at(stage.size[0] / 2, stage.size[1] / 2)),
     none: () => page.choose(null),
-    peaks: () => page.list(),
+    list: (kind) => page.list(kind),
     search: () => need("search", HTMLInputElement).focus(),
     full,
     help: () => keys.showModal(),

@@ -1,5 +1,6 @@
 // The keyboard, wherever it is not typed into a field.
 
+import type { Kind } from "./finds";
 import type { Stage } from "./stage";
 
 export interface Keys {
@@ -9,7 +10,7 @@ export interface Keys {
   smooth: () => void;
   middle: () => void;
   none: () => void;
-  peaks: () => void;
+  list: (kind: Kind) => void;
   search: () => void;
   full: () => void;
   help: () => void;
@@ -34,7 +35,8 @@ export function listen(stage: Stage, on: Keys): void {
     w: on.winners,
     m: on.map,
     i: on.smooth,
-    p: on.peaks,
+    p: () => on.list("peaks"),
+    g: () => on.list("regions"),
     f: on.full,
     "/": on.search,
     "?": on.help,

@@ -6,19 +6,19 @@ import { CellLayer } from "./cells";
 import { Classes } from "./classes";
 import { contrast, controls, type Chosen } from "./controls";
 import { el, need, plain, short } from "./dom";
+import { Finds, type Kind } from "./finds";
 import { centreOf } from "./geometry";
 import { ImageLayer } from "./image";
 import { sameClass } from "./labels";
 import { captionOf, legend } from "./legend";
 import * as link from "./link";
-import { Peaks } from "./peaks";
 import { Point, told, type Context } from "./point";
 import { Run } from "./run";
 import type { Choice } from "./scores";
 import { save, shot } from "./shot";
 import { notSmooth } from "./smooth";
 import { Stage } from "./stage";
-import { hasWinners, shownOf, type About, type Cell, type Opened, type Peak, type Picture, type Result, type State, type Verdict } from "./told";
+import { hasWinners, shownOf, type About, type Cell, type Find, type Opened, type Picture, type Result, type State, type Verdict } from "./told";
 
 const SETTLES = 250; // ms between two looks whether all that is seen has come
 const POINTED = 70; // ms that a pointer rests before the server is asked for a cell
@@ -32,7 +32,9 @@ export class Page implements Chosen {
   threshold: number;
   private readonly beside: Beside;
   private readonly point: Point;
-  private readonly peaks: Peaks;
+  private readonly finds: Finds;
+  /** The region that is chosen, by its best cell. */
+  private region: Find | null = null;
   private compared: link.Compared | null = null;
   private picture: Picture | null = null;
   private plane: number | null = null;
@@ -79,10 +81,14 @@ export class Page implements Chosen {
     });
     this.classes = new Classes(need("classes", HTMLElement), need("classes-more", HTMLElement), need("search", HTMLInputElement), (plane) => this.take(plane));
     this.point = new Point(need("point", HTMLElement), need("live", HTMLElement), {
-      say: (cell, plane, verdict, label, note) => void this.say({ row: cell.row, col: cell.col, class: plane, verdict, label, note }),
-      verdict: (row, col, plane) => this.verdicts.find((each) => each.row === row && each.col === col && each.class === this.result.labels[plane]),
+      say: (cell, plane, verdict, label, note) => void this.say({ row: cell.row, col: cell.col, class: plane, verdict, label, note }, this.region),
+      verdict: (row, col, plane) => this.verdicts.find((each) => each.row === row && each.col === col && each.class === this.result.labels[plane] && each.cells === (this.region?.region?.cells ?? null)),
     });
-    this.peaks = new Peaks(need("peaks", HTMLElement), { go: (peak) => this.go(peak), say: (peak, verdict) => void this.say({ row: peak.row, col: peak.col, class: this.plane, verdict }) });
+    this.finds = new Finds(need("finds", HTMLElement), {
+      go: (find) => this.go(find),
+      say: (find, verdict, note) => void this.say({ row: find.row, col: find.col, class: this.plane, verdict, note }, find),
+      changed: () => this.relist(),
+    });
     controls(this);
     this.show(opened);
   }
@@ -141,8 +147,8 @@ export class Page implements Chosen {
     }
     const { scene } = stage;
     scene.cells = new CellLayer(result, id, this.choice, () => stage.draw());
-    [scene.failed, scene.chosen, scene.marks, this.listed, this.verdicts] = [result.failed, null, [], false, []];
-    this.peaks.clear();
+    [scene.failed, scene.chosen, scene.marks, this.region, this.listed, this.verdicts] = [result.failed, null, [], null, false, []];
+    this.finds.clear();
     this.warn("");
     document.title = `${result.name} · fullconv`;
     need("title", HTMLElement).textContent = plain(result.name);
@@ -196,14 +202,14 @@ export class Page implements Chosen {
   private get context(): Context {
     const { beside, result } = this;
     const other = beside.shown ? (cell: Cell): Promise<Cell["other"]> => beside.scores(centreOf(result.grid, cell.row, cell.col), result.labels) : null;
-    return { id: this.id, result, plane: this.plane, picture: this.picture !== null, other };
+    return { id: this.id, result, plane: this.plane, picture: this.picture !== null, region: this.region?.region ?? null, other };
   }
 
   /** Show a class, or winners. */
   take(plane: number | null): void {
     this.plane = shownOf(this.result, plane);
     this.chose();
-    if (this.listed) this.list();
+    this.relist();
     const cell = this.stage.scene.chosen;
     if (cell) void this.point.show(this.context, cell, true);
   }
@@ -238,39 +244,54 @@ export class Page implements Chosen {
     }
   }
 
-  choose(cell: readonly [number, number] | null): void {
+  choose(cell: readonly [number, number] | null, region: Find | null = null): void {
     clearTimeout(this.resting);
-    this.stage.scene.chosen = cell;
+    [this.stage.scene.chosen, this.region] = [cell, region];
     void this.point.show(this.context, cell, cell !== null);
     this.stage.draw();
   }
 
-  private go(peak: Peak): void {
-    const side = Math.max(peak.box[2] - peak.box[0], peak.box[3] - peak.box[1]);
-    this.stage.look(...centreOf(this.result.grid, peak.row, peak.col), Math.max(this.stage.sight.zoom, Math.min(4, 120 / side)));
-    this.choose([peak.row, peak.col]);
+  /** Look at a peak, or at all of a region. */
+  private go(find: Find): void {
+    const { stage, result } = this;
+    const [x0, y0, x1, y1] = find.box;
+    if (find.region) {
+      const fits = 0.8 * Math.min(stage.size[0], stage.size[1]) / Math.hypot(x1 - x0, y1 - y0);
+      stage.look((x0 + x1) / 2, (y0 + y1) / 2, Math.min(fits, Math.max(stage.sight.zoom, Math.min(fits / 3, 4))));
+    } else stage.look(...centreOf(result.grid, find.row, find.col), Math.max(stage.sight.zoom, Math.min(4, 120 / Math.max(x1 - x0, y1 - y0))));
+    this.choose([find.row, find.col], find.region ? find : null);
+    this.mark();
   }
 
-  list(): void {
+  /** List peaks or regions; those of the tab that is open by default. */
+  list(kind: Kind | null = null): void {
     if (this.result.parts) return;
+    this.listed = false;
+    if (kind) this.finds.turn(kind);
     this.listed = true;
-    this.stage.scene.marks = [];
-    void this.peaks.find(this.result, this.id, this.plane, this.threshold > this.least ? this.threshold : null).then(() => this.mark());
+    this.find(true);
   }
 
   relist(): void {
-    if (this.listed) this.list();
+    if (this.listed) this.find(false);
+    this.mark();
+  }
+
+  private find(focuses: boolean): void {
+    this.stage.scene.marks = [];
+    if (this.region) this.choose(this.stage.scene.chosen);
+    void this.finds.find(this.result, this.id, this.plane, this.threshold > this.least ? this.threshold : null, focuses).then(() => this.mark());
   }
 
   private mark(): void {
-    this.stage.scene.marks = this.peaks.boxes;
+    this.stage.scene.marks = this.finds.marks;
     this.stage.draw();
   }
 
-  private async say(what: Record<string, unknown>): Promise<void> {
+  private async say(what: Record<string, unknown>, find: Find | null): Promise<void> {
     const { id } = this;
     try {
-      const { verdicts } = await server.say(id, what);
+      const { verdicts } = await server.say(id, find?.region ? { ...what, cells: find.region.cells, threshold: this.finds.threshold } : what);
       if (id !== this.id) return;
       this.judged(verdicts);
       if (this.stage.scene.chosen) await this.point.show(this.context, this.stage.scene.chosen, true);
@@ -281,7 +302,7 @@ export class Page implements Chosen {
 
   private judged(verdicts: Verdict[]): void {
     this.verdicts = verdicts;
-    this.peaks.take(verdicts);
+    this.finds.take(verdicts);
     this.mark();
   }
 

@@ -1,8 +1,9 @@
 // One cell: where it lies, its scores, its crop at full resolution, and what the classifier says of that crop alone.
 
 import * as server from "./ask";
+import { areaOf } from "./classes";
 import { el, placed, plain, short } from "./dom";
-import type { Blame, Cell, Result, Verdict } from "./told";
+import type { Blame, Cell, Region, Result, Verdict } from "./told";
 
 const BARS = 8;
 
@@ -17,6 +18,8 @@ export interface Context {
   result: Result;
   plane: number | null;
   picture: boolean;
+  /** The region of which it is the best cell, where that is chosen. */
+  region: Region | null;
   /** What another map says there, where one is beside. */
   other: ((cell: Cell) => Promise<Cell["other"]>) | null;
 }
@@ -51,9 +54,13 @@ export class Point {
     if (mine !== this.asked) return;
     [this.cell, this.crop] = [cell, cell.other];
     const best = winner(cell);
-    const parts: HTMLElement[] = [this.head(result, cell), el("div", { class: "bars", id: "bars" }, this.bars(result, cell, plane))];
+    const shown = plane ?? best;
+    const judged = chosen && !result.parts && shown !== null ? this.verdicts(result, cell, shown, context.region) : null;
+    const parts: HTMLElement[] = context.region && judged ? [of(result, context.region), judged] : [];
+    parts.push(this.head(result, cell), el("div", { class: "bars", id: "bars" }, this.bars(result, cell, plane)));
     if (cell.other) parts.push(el("p", { class: "quiet" }, result.parts ? "second map / first map" : "this map / the one beside"));
-    if (chosen && !result.parts) parts.push(...this.more(context, cell, plane ?? best));
+    if (chosen && !result.parts) parts.push(...this.more(context, cell, shown));
+    if (judged && !context.region) parts.push(judged);
     this.panel.replaceChildren(...parts);
     if (chosen) this.live.textContent = `cell ${cell.row}, ${cell.col}: ${best === null ? "no answer" : `${plain(result.labels[best] ?? "")}, ${short(cell.scores[best] ?? NaN)}`}`;
   }
@@ -102,9 +109,7 @@ export class Point {
     const why = el("button", { type: "button", id: "why", disabled: off, title: result.asks }, "Why?", { click: () => void this.run(said, why, () => this.why(id, cell)) });
     parts.push(el("div", { class: "row" }, [ask, why]));
     if (off) parts.push(el("p", { class: "quiet" }, `To ask: ${result.asks}`));
-    parts.push(said);
-    if (plane !== null) parts.push(this.verdicts(result, cell, plane));
-    return parts;
+    return [...parts, said];
   }
 
   /** Run the untouched network on exactly this crop. */
@@ -140,7 +145,7 @@ export class Point {
     button.disabled = false;
   }
 
-  private verdicts(result: Result, cell: Cell, plane: number): HTMLElement {
+  private verdicts(result: Result, cell: Cell, plane: number, region: Region | null): HTMLElement {
     const before = this.judged.verdict(cell.row, cell.col, plane);
     const name = plain(result.labels[plane] ?? "");
     const note = el("input", { type: "text", maxlength: 2000, placeholder: "note", "aria-label": "note" });
@@ -155,7 +160,7 @@ export class Point {
         },
       });
     return el("fieldset", { class: "verdict" }, [
-      el("legend", {}, `Is it ${name}?`),
+      el("legend", {}, `${region ? "Is this region" : "Is it"} ${name}?`),
       el("div", { class: "row" }, [button("accept", "Accept"), button("reject", "Reject"), button("relabel", "Relabel")]),
       label,
       note,
@@ -164,6 +169,12 @@ export class Point {
 }
 
 export const told = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What is told of a region. */
+function of({ area, place }: Result, { cells, mean }: Region): HTMLElement {
+  const size = area === null ? "" : ` · ${areaOf(area * cells, place.unit)}`;
+  return el("div", { class: "where" }, [el("h2", {}, `Region of ${cells.toLocaleString("en")} cells`), el("p", {}, `mean score ${short(mean)}${size}; its best cell below`)]);
+}
 
 /** From where to where a cell's scores go, in both maps. */
 function endsOf(cell: Cell): [number, number] {

@@ -1,8 +1,9 @@
 // All that is drawn of a place: image, map, and what lies on them; on the screen, and again at another resolution for a picture that is saved.
 
 import type { CellLayer } from "./cells";
-import { fieldOf, flatSize, squareOf, toFlat, value, type Box, type Screen } from "./geometry";
+import { fieldOf, flatSize, squareOf, toFlat, value, type Screen } from "./geometry";
 import type { Canvas2D, ImageLayer } from "./image";
+import { drawMarks, outline, type Mark } from "./marks";
 import type { Failed } from "./told";
 
 export class Scene {
@@ -11,7 +12,7 @@ export class Scene {
   opacity = 0.6;
   showsMap = true;
   failed: Failed[] = [];
-  marks: { box: Box; kind: string }[] = [];
+  marks: Mark[] = [];
   /** The crop and field that are outlined: of the cell that is chosen, else of the one that is pointed at. */
   chosen: readonly [number, number] | null = null;
   pointed: readonly [number, number] | null = null;
@@ -61,7 +62,7 @@ export class Scene {
 
   private lines(context: Canvas2D, screen: Screen): void {
     for (const each of this.failed) this.hatch(context, screen, each);
-    for (const { box, kind } of this.marks) outline(context, screen, box, kind === "reject" ? "#e5484d" : "#30a46c", [], 2);
+    drawMarks(context, screen, this.marks);
     const grid = this.cells?.result.grid;
     if (!grid) return;
     if (this.pointed && this.pointed !== this.chosen) outline(context, screen, squareOf(grid, ...this.pointed), "#ffffff", [], 1);
@@ -95,19 +96,4 @@ export class Scene {
     context.stroke();
     context.restore();
   }
-}
-
-/** A line that is seen on light and on dark. */
-function outline(context: Canvas2D, screen: Screen, box: Box, colour: string, dash: number[], width: number): void {
-  const [left, top] = toFlat(screen, box[0], box[1]);
-  const [right, bottom] = toFlat(screen, box[2], box[3]);
-  context.setLineDash([]);
-  context.lineWidth = width + 2;
-  context.strokeStyle = "rgba(0, 0, 0, 0.6)";
-  context.strokeRect(left, top, right - left, bottom - top);
-  context.setLineDash(dash);
-  context.lineWidth = width;
-  context.strokeStyle = colour;
-  context.strokeRect(left, top, right - left, bottom - top);
-  context.setLineDash([]);
 }

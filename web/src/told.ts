@@ -128,11 +128,28 @@ export interface State {
   range: readonly [number, number];
 }
 
-export interface Peak {
+/** A peak with its crop, or a region with the square of each of its cells, by its best cell. */
+export interface Find {
   row: number;
   col: number;
   score: number | null;
+  /** x0, y0, x1, y1 in pixels of the image: the crop, or what the region extends over. */
   box: readonly [number, number, number, number];
+  region: Region | null;
+}
+
+export interface Region {
+  mean: number;
+  cells: number;
+  /** Its outline and its holes, each as col, row, col, row ... of corners of cells; null where it has too many to be sent. */
+  rings: number[][] | null;
+}
+
+export interface Finds {
+  count: number;
+  finds: Find[];
+  /** Of regions: the least score of their cells. */
+  threshold: number | null;
 }
 
 export interface Verdict {
@@ -140,6 +157,8 @@ export interface Verdict {
   col: number;
   class: string;
   score: number | null;
+  /** Of a region: how many it has. */
+  cells: number | null;
   verdict: string;
   label: string;
   note: string;

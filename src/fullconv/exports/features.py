@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fullconv.exports.cells import Cells, cells_of, peaks_of
 from fullconv.exports.names import names_of
+from fullconv.exports.outlines import rings_of
 from fullconv.exports.projection import Projection
 from fullconv.exports.regions import Region, regions_of, winners_of
 from fullconv.maps.areas import area_columns
@@ -124,8 +125,8 @@ def _outline(region: Region) -> Any:
     """The polygon around a region's cells with its holes, over corners of cells (col, row)."""
     import shapely
 
-    rows, firsts, lasts = region.runs.T.astype(np.float64)
-    return shapely.union_all(shapely.box(firsts, rows, lasts, rows + 1)).simplify(0)
+    outline, *holes = rings_of(region.runs)
+    return shapely.Polygon(outline, holes)
 
 
 def _rectangles(x0: Array, y0: Array, x1: Array, y1: Array) -> Array:

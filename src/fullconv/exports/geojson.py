@@ -20,7 +20,7 @@ _SPACE = uuid.UUID(
     "5ab1c1a2-0a06-5b0c-9d3c-3f0a52a1f6a7"
 )  # ids follow from what they name, so that a second export is the same
 _OBJECTS = {"regions": "annotation", "winners": "annotation", "peaks": "detection", "cells": "tile"}  # QuPath's
-_MEASUREMENTS = {"score_max": "max score", "score_mean": "mean score", "area_um2": "area µm^2", "area_mm2": "area mm^2"}
+MEASUREMENTS = {"score_max": "max score", "score_mean": "mean score", "area_um2": "area µm^2", "area_mm2": "area mm^2"}
 
 Layer = tuple[
     str, ClassMap, Projection, Iterator[Features]
@@ -74,7 +74,7 @@ def _texts(
 def _of_qupath(
     found: ClassMap, image: str, what: str, name: str, index: int, shape: str, numbers: dict[str, Any]
 ) -> dict[str, Any]:
-    known = {_MEASUREMENTS.get(name, name): value for name, value in numbers.items() if value is not None}
+    known = {MEASUREMENTS.get(name, name): value for name, value in numbers.items() if value is not None}
     properties: dict[str, Any] = {
         "objectType": _OBJECTS[what],
         "classification": {"name": name, "color": list(found.colour(index))},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.errors import BadInput
 from fullconv.maps.classmap import ClassMap
 
 Array = npt.NDArray[Any]
@@ -25,6 +26,7 @@ class Region:
     Attributes:
         key: what they share: the index of a class.
         total, best: sum and highest of their scores.
+        at: (row, column) of the highest; of equal ones the first by row and column.
         flat: row, first column and last column (excluded) of its runs, one behind the other.
         into: what it was joined to.
     """
@@ -33,6 +35,7 @@ class Region:
     cells: int
     total: float
     best: float
+    at: tuple[int, int]
     flat: array[int] = field(default_factory=lambda: array("i"))
     into: Region | None = None
 
@@ -62,17 +65,27 @@ class Region:
         large.flat.extend(small.flat)
         large.cells += small.cells
         large.total += small.total
-        large.best = max(large.best, small.best)
+        if (-small.best, small.at) < (-large.best, large.at):
+            large.best, large.at = small.best, small.at
         small.into, small.flat = large, array("i")
 
 
-def regions_of(found: ClassMap, classes: tuple[int, ...], threshold: float) -> Iterator[Region]:
-    """Regions of cells that score at least a threshold, of each class for itself."""
+def regions_of(
+    found: ClassMap, classes: tuple[int, ...], threshold: float, most: int | None = None
+) -> Iterator[Region]:
+    """Regions of cells that score at least a threshold, of each class for itself.
+
+    Args:
+        most: runs of cells that all regions of a class may have.
+
+    Raises:
+        BadInput: they have more.
+    """
     high = _height(found)
     at_once = max(1, _BAND // (4 * high * max(1, found.grid.cols)))
     for first in range(0, len(classes), at_once):
         some = classes[first : first + at_once]
-        finders = [_Finder() for _ in some]
+        finders = [_Finder(most) for _ in some]
         for top in range(0, found.grid.rows, high):
             planes = np.asarray(found.scores[list(some), top : min(top + high, found.grid.rows), :])
             for finder, index, scores in zip(finders, some, planes, strict=True):
@@ -112,13 +125,16 @@ def _height(found: ClassMap) -> int:
 class _Finder:
     """Regions of equal keys, fed with bands of rows from the first on."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most, self._count = most, 0
         self._above: list[tuple[int, int, Region]] = []  # first and last column of the runs of the row before
 
     def feed(self, band: Band) -> Iterator[Region]:
         top, keys, scores = band
         for i in range(len(keys)):
             yield from self._row(top + i, keys[i], scores[i])
+            if self._most is not None and self._count > self._most:
+                raise BadInput(f"these cells lie in more than {self._most:,} stretches; choose a higher threshold")
 
     def end(self) -> Iterator[Region]:
         yield from dict.fromkeys(region.root() for _, _, region in self._above)
@@ -127,8 +143,8 @@ class _Finder:
     def _row(self, row: int, keys: Array, scores: Array) -> Iterator[Region]:
         above, here = self._above, []
         at = 0
-        for first, last, key, total, best in _runs(keys, scores):
-            region = Region(key, last - first, total, best)
+        for first, last, key, total, best, place in _runs(keys, scores):
+            region = Region(key, last - first, total, best, (row, place))
             region.flat.extend((row, first, last))
             while at < len(above) and above[at][1] <= first:
                 at += 1
@@ -139,17 +155,20 @@ class _Finder:
                 touching += 1
             here.append((first, last, region))
         self._above = here
+        self._count += len(here)
         going_on = {id(region.root()) for _, _, region in here}
         yield from dict.fromkeys(root for _, _, region in above if id(root := region.root()) not in going_on)
 
 
-def _runs(keys: Array, scores: Array) -> Iterator[tuple[int, int, int, float, float]]:
-    """Stretches of one key: first and last column, key, sum and highest of the scores."""
+def _runs(keys: Array, scores: Array) -> Iterator[tuple[int, int, int, float, float, int]]:
+    """Stretches of one key: first and last column, key, sum and highest of the scores, and the column of the highest."""
     if not len(keys):
         return
     firsts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
     lasts = np.append(firsts[1:], len(keys))
     totals, bests = np.add.reduceat(scores.astype(np.float64), firsts), np.maximum.reduceat(scores, firsts)
+    highest = np.append(np.flatnonzero(scores == np.repeat(bests, lasts - firsts)), len(scores))
+    places = highest[np.searchsorted(highest, firsts)]
     some = keys[firsts] >= 0
-    each = (part[some].tolist() for part in (firsts, lasts, keys[firsts], totals, bests))
+    each = (part[some].tolist() for part in (firsts, lasts, keys[firsts], totals, bests, places))
     yield from zip(*each, strict=True)

@@ -24,6 +24,7 @@ from fullconv.viewer.described import described, failed, of_difference, of_resul
 from fullconv.viewer.exhibit import Exhibit
 from fullconv.viewer.gate import App, Framing, Gate
 from fullconv.viewer.picture import Look, Picture
+from fullconv.viewer.regions import ORDERS, Listing
 from fullconv.viewer.shown import Shown
 from fullconv.viewer.thumbnail import thumbnail
 
@@ -55,6 +56,7 @@ def application(
         Route(f"{number}/state", routes.threaded(routes.state)),
         Route(f"{number}/areas", routes.threaded(routes.areas)),
         Route(f"{number}/peaks/{{plane}}", routes.threaded(routes.peaks)),
+        Route(f"{number}/regions/{{plane}}", routes.threaded(routes.regions)),
         Route(f"{number}/verdicts", routes.threaded(routes.verdicts)),
         Route(f"{number}/verdicts.csv", routes.threaded(routes.table)),
         Route(f"{number}/verdicts", routes.posted(routes.say), methods=["POST"]),
@@ -200,14 +202,22 @@ class _Routes:
 
     def peaks(self, request: Request) -> Response:
         exhibit, (plane,) = self._exhibit(request), _places(request, "plane")
-        if not plane < len(exhibit.found.labels):
-            raise IndexError(f"no class {plane}")
-        if exhibit.found.grid.rows * exhibit.found.grid.cols > _COUNTED:
-            raise BadInput("the map is too large to look for its peaks here: fullconv export --what peaks writes them")
+        _require_searched(exhibit.found, plane, "peaks")
         every = exhibit.found.peaks(plane, _number(request, "threshold"))
         exhibit.require(_epoch(request))
-        peaks = [{"row": p.row, "col": p.col, "score": p.score, "box": list(p.box)} for p in every[:_PEAKS]]
-        return _json({"count": len(every), "peaks": peaks})
+        peaks = [
+            {"row": p.row, "col": p.col, "score": p.score, "box": list(p.box), "region": None} for p in every[:_PEAKS]
+        ]
+        return _json({"count": len(every), "finds": peaks, "threshold": None})
+
+    def regions(self, request: Request) -> Response:
+        order = request.query_params.get("order", ORDERS[0])
+        if order not in ORDERS:
+            raise BadInput(f"order {order[:40]!r}: not one of {', '.join(ORDERS)}")
+        (plane,), exhibit = _places(request, "plane"), self._exhibit(request)
+        listing = self._listing(self._number(request), plane, _number(request, "threshold"))
+        exhibit.require(_epoch(request))
+        return _json(listing.first(order, exhibit.found.grid))
 
     def verdicts(self, request: Request) -> Response:
         return _json({"verdicts": self._shown.verdicts(self._number(request)).all()})
@@ -219,7 +229,13 @@ class _Routes:
         )
 
     def say(self, request: Request, given: dict[str, Any]) -> Response:
-        return _json({"verdicts": self._shown.verdicts(self._number(request)).say(self._exhibit(request).found, given)})
+        number, listing = self._number(request), None
+        if given.get("cells") is not None and given.get("verdict") is not None:
+            plane, threshold = given.get("class"), given.get("threshold")
+            if type(plane) is not int or plane < 0 or not (threshold is None or type(threshold) in (int, float)):
+                raise BadInput("a region is of a class, by number, at a threshold")
+            listing = self._listing(number, plane, threshold)
+        return _json({"verdicts": self._shown.verdicts(number).say(self._exhibit(request).found, given, listing)})
 
     def ask(self, request: Request, given: dict[str, Any]) -> Response:
         cell = self._asked(request, given)
@@ -228,6 +244,10 @@ class _Routes:
     def why(self, request: Request, given: dict[str, Any]) -> Response:
         cell = self._asked(request, given)
         return _json(self._shown.classifier(self._number(request)).why(cell))
+
+    def _listing(self, number: int, plane: int, threshold: float | None) -> Listing:
+        _require_searched(self._shown.exhibit(number).found, plane, "regions")
+        return self._shown.listing(number, plane, threshold)
 
     def _number(self, request: Request) -> int:
         return self._shown.number(request.path_params["result"])
@@ -256,6 +276,14 @@ class _Routes:
 
 def _scores(found: ClassMap) -> int:
     return len(found.labels) * found.grid.rows * found.grid.cols
+
+
+def _require_searched(found: ClassMap, plane: int, what: str) -> None:
+    """Whether all of a class's scores may be read for what a page lists."""
+    if not plane < len(found.labels):
+        raise IndexError(f"no class {plane}")
+    if found.grid.rows * found.grid.cols > _COUNTED:
+        raise BadInput(f"the map is too large to look for its {what} here: fullconv export --what {what} writes them")
 
 
 def _told(work: Callable[[], Response]) -> Response:

@@ -21,6 +21,7 @@ from fullconv.viewer.catalogue import Catalogue, is_plain_folder, last_part
 from fullconv.viewer.difference import Difference
 from fullconv.viewer.exhibit import Exhibit
 from fullconv.viewer.picture import Picture
+from fullconv.viewer.regions import Listing
 from fullconv.viewer.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _OPEN = 12  # results that stay open
 _PICTURES = 3  # images that stay open
+_LISTINGS = 2  # lists of regions that are kept
 _FIRST = 1.5  # seconds that belong to what is seen first, before the bytes of an image are looked through
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _ASK_MODEL = "give the network that made the map: fullconv view RESULT --image FILE --model MODEL, in Python model="
@@ -70,6 +72,8 @@ class Shown:
         self._pool, self._closing = ThreadPoolExecutor(1), Event()
         self._same: dict[int, Future[bool | None]] = {}
         self._kept: dict[int, Verdicts] = {}
+        self._finding = Lock()
+        self._listings: OrderedDict[tuple[Any, ...], Listing] = OrderedDict()
         self.is_study = self.catalogue.is_study
         if not self.is_study:
             about = {self._of(self.exhibit(i)) for i in range(len(self.catalogue.entries))}
@@ -202,6 +206,23 @@ class Shown:
             if number not in self._asked or self._asked[number][0] != exhibit.epoch:
                 self._asked[number] = exhibit.epoch, Classifier(self._model, exhibit, image, self._access)
             return self._asked[number][1]
+
+    def listing(self, number: int, plane: int, threshold: float | None) -> Listing:
+        """The regions of a class of a result, as it is now.
+
+        Raises:
+            BadInput: there is no threshold, or there are too many.
+        """
+        exhibit = self.exhibit(number)
+        least = exhibit.found.least_score(threshold)
+        key = number, exhibit.epoch, exhibit.finished, len(exhibit.done), plane, least
+        with self._finding:  # one after the other: each reads all of a map
+            if key not in self._listings:
+                self._listings[key] = Listing.of(exhibit.found, plane, least)
+                while len(self._listings) > _LISTINGS:
+                    self._listings.popitem(last=False)
+            self._listings.move_to_end(key)
+            return self._listings[key]
 
     def verdicts(self, number: int) -> Verdicts:
         """What a person says of a result."""
