@@ -36,5 +36,6 @@ export const placed = (number: number): string => String(Math.round(100 * number
 export function short(number: number): string {
   const size = Math.abs(number);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) return number.toExponential(2);
+  if (size >= 1000) return String(Math.round(number));
   return number.toPrecision(4).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }

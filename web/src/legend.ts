@@ -40,8 +40,9 @@ export function captionOf(result: Result, choice: Choice, bar: Caption["bar"], c
   const grey: readonly [string, string] = ["no answer", "rgb(192 192 192)"];
   if (choice.plane !== null) {
     const least = choice.threshold === -Infinity ? "" : `, ≥ ${short(choice.threshold)}`;
-    const title = `${result.name} · ${result.labels[choice.plane] ?? ""}${least}${isSmooth(result, choice) ? ` · ${SMOOTH}` : ""}`;
-    return { title, bar, classes: [grey], heat: { scale: choice.scale, ends: [short(choice.low), short(choice.high)] } };
+    const title = `${result.name} · ${result.labels[choice.plane] ?? ""}${least}`;
+    const smooth = isSmooth(result, choice) ? [[SMOOTH, null] as const] : [];
+    return { title, bar, classes: [grey, ...smooth], heat: { scale: choice.scale, ends: [short(choice.low), short(choice.high)] } };
   }
   const named = result.parts ? result.parts.labels.map((label, i) => [label, rgb(result.parts?.colours[i])] as const) : classes.order().slice(0, NAMED).map((i) => [plain(result.labels[i] ?? ""), rgb(result.colours[i])] as const);
   return { title: result.name, bar, classes: [...named, grey], heat: null };

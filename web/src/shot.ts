@@ -8,13 +8,15 @@ export interface Caption {
   title: string;
   /** The scale bar: its length in CSS pixels, and what it says. */
   bar: readonly [number, string];
-  /** Colours with what they mean. */
-  classes: (readonly [string, string])[];
+  /** What is said, with the colour that means it. */
+  classes: (readonly [string, string | null])[];
   /** A strip of colours with what its ends mean. */
   heat: { scale: readonly number[]; ends: readonly [string, string] } | null;
 }
 
 const FOOT = 20; // CSS pixels of a line below the picture
+const STRIP = 250; // of the colours of heat, with their ends
+const SWATCH = 18; // of a colour before its label
 const MOST = 2 ** 27; // pixels that a browser's canvas may have
 const WAITS = 60_000; // ms
 
@@ -81,15 +83,18 @@ function footer(context: OffscreenCanvasRenderingContext2D, { title, classes, he
   context.textBaseline = "middle";
   context.fillStyle = "#1b1f27";
   context.font = "600 13px system-ui, sans-serif";
-  context.fillText(plain(title), 12, high + FOOT / 2 + 4, wide - 24);
+  const strip = heat ? STRIP + 12 : 0;
+  context.fillText(plain(title), 12, high + FOOT / 2 + 4, wide - 24 - strip);
   context.font = "12px system-ui, sans-serif";
   lines(classes, wide).forEach((line, row) => {
     const middle = high + FOOT * (row + 1.5) + 4;
     for (const [x, colour, label] of line) {
-      context.fillStyle = colour;
-      context.fillRect(x, middle - 6, 12, 12);
-      context.fillStyle = "#1b1f27";
-      context.fillText(label, x + 18, middle);
+      if (colour) {
+        context.fillStyle = colour;
+        context.fillRect(x, middle - 6, 12, 12);
+        context.fillStyle = "#1b1f27";
+      }
+      context.fillText(label, colour ? x + SWATCH : x, middle);
     }
   });
   if (!heat) return;
@@ -105,14 +110,14 @@ function footer(context: OffscreenCanvasRenderingContext2D, { title, classes, he
 }
 
 /** Colours and labels in as many lines as they need: where each begins. */
-function lines(classes: Caption["classes"], wide: number): (readonly [number, string, string])[][] {
+function lines(classes: Caption["classes"], wide: number): (readonly [number, string | null, string])[][] {
   const measure = new OffscreenCanvas(1, 1).getContext("2d");
   if (measure) measure.font = "12px system-ui, sans-serif";
-  const made: (readonly [number, string, string])[][] = [];
+  const made: (readonly [number, string | null, string])[][] = [];
   let x = Infinity;
   for (const [label, colour] of classes) {
     const text = plain(label).slice(0, 60);
-    const long = 18 + (measure?.measureText(text).width ?? 100) + 16;
+    const long = (colour ? SWATCH : 0) + (measure?.measureText(text).width ?? 100) + 16;
     if (x + long > wide) {
       made.push([]);
       x = 12;
