@@ -7,7 +7,8 @@
 
 products   the device's own rate of matrix products in the precision
 bare       the compiled network on tiles (or batches of crops) in the device's memory: megapixels a second (crops a second), TFLOP/s, its share of products
-stream     the whole map into a store, from a tiled JPEG TIFF: decoded, uploaded, run, downloaded, written; its share of bare; what limited it; how busy the GPU was
+first      the whole map into a store, from a tiled JPEG TIFF: decoded, uploaded, run, downloaded, written; its share of bare; what limited it; how busy the GPU was
+again      the same with what was compiled then
 windows    eager PyTorch over windows of a smaller image at the same stride
 """
 
@@ -36,9 +37,10 @@ from fullconv.runtimes.torch.device import devices_of
 from fullconv.stream.device.memory import share_of
 from fullconv.stream.device.network import Network
 from fullconv.stream.run import job_of
+from fullconv.system.parse import compiling
 from fullconv.trust.bench import processor
 
-_BATCHES = (64, 128, 256, 512)
+_BATCHES = (128, 512)
 _WINDOWS = 2048  # pixels a side of the image that is done by hand
 
 
@@ -81,9 +83,11 @@ def _measure(
         "keep": "top1", "stored": "float16",
     }  # fmt: skip
     print(f"\n{name}{f', by crops at stride {network.stride}' if network.by == 'crops' else ''}")
-    alone = _bare(network, slides[0], how, devices[0], rate, least)
+    with compiling(devices[0].type == "cuda"):
+        alone = _bare(network, slides[0], how, devices[0], rate, least)
     for slide in slides:
-        _stream(network, slide, how, devices, alone)
+        _stream(network, slide, how, devices, alone, "first")
+        _stream(network, slide, how, devices, alone, "again")
     if network.module is not None:
         _windows(network, precision, devices[0], options.small, alone)
 
@@ -109,7 +113,7 @@ def _bare(
     for shape, area in zip(shapes, pixels, strict=True):
         made = Network(way, how["precision"], str(device), (shape[0], shape[2], shape[3]))
         try:
-            seconds, work = bare(made, shape, least), operations(made, shape)
+            seconds, work = bare(made, shape, least), operations(way, shape)
         except torch.OutOfMemoryError:
             print(f"  bare     {shape}: out of memory")
             continue
@@ -126,14 +130,20 @@ def _bare(
     return best
 
 
-def _stream(network: Measured, slide: Path, how: dict[str, Any], devices: list[torch.device], alone: float) -> None:
-    out, seen = slide.with_suffix(".zarr"), {}
+def _stream(
+    network: Measured, slide: Path, how: dict[str, Any], devices: list[torch.device], alone: float, which: str
+) -> None:
+    out, seen, start = slide.with_suffix(".zarr"), {}, perf_counter()
+
+    def report(event: str, what: dict[str, Any]) -> None:
+        seen[event] = what | {"at": perf_counter() - start}
+
     with _Busy(devices) as busy:
         fullconv.map_raster(
             network.model,
             slide,
             out,
-            report=lambda event, what: seen.update({event: what}),
+            report=report,
             restart=out.exists(),
             **how,
         )
@@ -142,8 +152,13 @@ def _stream(network: Measured, slide: Path, how: dict[str, Any], devices: list[t
     done = seen["done"]
     speed = height * width / done["seconds"]
     print(
-        f"  stream   {speed / 1e6:9.2f} MP/s over {width}×{height} px in {done['seconds']:,.1f} s, {speed / max(alone, 1e-9) / len(devices):.1%} of bare, "
+        f"  {which}    {speed / 1e6:9.2f} MP/s over {width}×{height} px in {done['seconds']:,.1f} s, {speed / max(alone, 1e-9) / len(devices):.1%} of bare, "
         f"{seen['plan']['waste']:.1%} in halos; limit {done.get('limit', 'not told')}; GPU busy {busy.told}",
+        flush=True,
+    )
+    stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in done["stages"].items())
+    print(
+        f"           planned in {seen['plan']['at']:.1f} s, tiles of {seen['plan']['tile']} px; seconds of stages: {stages}",
         flush=True,
     )
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from fullconv.maps.ways import Way
 from fullconv.runtimes.torch.device import computing
 from fullconv.stream.device.network import Compiled, Network
+
+_COUNTED = 1024  # pixels a side on which operations are counted; of more there are as many more
 
 
 def settle(device: torch.device) -> None:
@@ -41,12 +45,14 @@ def products(device: torch.device, precision: str, side: int, least: float) -> f
         return 2 * side**3 / seconds_of(lambda: a @ b, device, least)
 
 
-def operations(network: Network, shape: tuple[int, int, int, int]) -> int:
-    """Floating-point operations of a run on inputs of this shape."""
+def operations(way: Way, shape: tuple[int, int, int, int]) -> float:
+    """Floating-point operations of a run on inputs of this shape: those of the network as it is written, not of what a GPU makes of it."""
     counter = FlopCounterMode(display=False)
-    with computing(network.precision, network.device), counter:
-        network(torch.zeros(shape, device=network.device))
-    return counter.get_total_flops()
+    size = tuple(min(side, _COUNTED) for side in shape[2:])
+    plain = Network(way, "fp32", "cpu", (1, size[0], size[1]))
+    with torch.inference_mode(), counter:
+        plain(torch.zeros(1, shape[1], *size))
+    return counter.get_total_flops() * prod(shape) / (shape[1] * prod(size))
 
 
 def bare(network: Network, shape: tuple[int, int, int, int], least: float) -> float:

@@ -142,6 +142,16 @@ def test_what_limits_is_told(slow: str, told: str) -> None:
     assert str(worker.timings).startswith(f"limited by {told}: {share:.0%} of the time (")
 
 
+def test_compiling_is_no_preprocessing() -> None:
+    timings = Timings()
+    for stage, seconds in {"read": 4.0, "prepare": 9.0, "compile": 7.0, "run": 1.0, "waiting_for_pixels": 9.0}.items():
+        timings.add(stage, seconds)
+    assert timings.limit() == ("compiling", 0.7)
+    assert str(timings) == "limited by compiling: 70% of the time (reading 40%, preprocessing 20%, the engine 10%)"
+    timings.add("read", 4.0)
+    assert timings.limit() == ("reading", 0.8)
+
+
 @pytest.mark.parametrize("stage", ["load", "start", "finish", "put", "commit"])
 def test_what_fails_stops_all_and_is_told(stage: str) -> None:
     worker = Slow(fails=stage)

@@ -9,10 +9,10 @@ from time import perf_counter
 
 # Stages that each have a thread: the one that is never idle is what limits a run.
 _SIDE_BY_SIDE = {
-    "read": "reading", "prepare": "preprocessing", "run": "the engine", "write": "writing", "settle": "the disk",
+    "read": "reading", "prepare": "preprocessing", "compile": "compiling", "run": "the engine", "write": "writing", "settle": "the disk",
 }  # fmt: skip
 _ORDER = (
-    "read", "decode", "where", "prepare", "up", "run", "down", "write", "encode", "levels", "settle",
+    "read", "decode", "where", "prepare", "compile", "up", "run", "down", "write", "encode", "levels", "settle",
     "waiting_for_pixels", "waiting_for_places",
 )  # fmt: skip
 
@@ -22,8 +22,8 @@ _BY_NAME = {name: stage for stage, name in _SIDE_BY_SIDE.items()}
 class Timings:
     """Seconds of each stage, added up by any thread.
 
-    ``read``, ``prepare``, ``run``, ``write`` and ``settle`` go on side by side. The others are parts of these: ``decode`` and ``where`` of reading, ``up`` and
-    ``down`` of what a device takes and gives, ``encode`` and ``levels`` of writing. ``waiting_for_pixels`` and ``waiting_for_places`` are what the engine's
+    ``read``, ``prepare``, ``run``, ``write`` and ``settle`` go on side by side. The others are parts of these: ``decode`` and ``where`` of reading,
+    ``compile`` of preparing, ``up`` and ``down`` of what a device takes and gives, ``encode`` and ``levels`` of writing. ``waiting_for_pixels`` and ``waiting_for_places`` are what the engine's
     own thread spends idle, before a tile is there and while too much waits to be written. Parts that several threads do at once may add up to more
     than there was time.
     """
@@ -67,7 +67,7 @@ class Timings:
         """What limited a run, in words, and the share of the engine's thread's time in which it was busy; empty where nothing was run."""
         seconds = self.seconds
         whole = sum(seconds.get(stage, 0.0) for stage in ("run", "waiting_for_pixels", "waiting_for_places"))
-        busy = {stage: seconds[stage] for stage in _SIDE_BY_SIDE if stage in seconds}
+        busy = _busy(seconds)
         if not busy or not whole:
             return "", 0.0
         most = max(busy, key=lambda stage: busy[stage])
@@ -79,10 +79,19 @@ class Timings:
         if not limit:
             return ""
         seconds = self.seconds
-        whole = seconds[_BY_NAME[limit]] / share
+        busy = _busy(seconds)
+        whole = busy[_BY_NAME[limit]] / share
         others = ", ".join(
-            f"{name} {min(1.0, seconds[stage] / whole):.0%}"
+            f"{name} {min(1.0, busy[stage] / whole):.0%}"
             for stage, name in _SIDE_BY_SIDE.items()
-            if stage in seconds and name != limit
+            if stage in busy and name != limit
         )
         return f"limited by {limit}: {share:.0%} of the time{others and f' ({others})'}"
+
+
+def _busy(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Of stages that go on side by side; preparing without what was compiled within it."""
+    busy = {stage: seconds[stage] for stage in _SIDE_BY_SIDE if stage in seconds}
+    if "compile" in busy and "prepare" in busy:
+        busy["prepare"] = max(0.0, busy["prepare"] - busy["compile"])
+    return busy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from math import ceil, inf
 from typing import Any
@@ -267,19 +267,20 @@ def plan_tiles(
     def seconds(down: Cut, right: Cut) -> float:
         return cost.seconds(down.length, right.length, down.most_cells, right.most_cells)
 
-    def fits_in(down: Cut, right: Cut) -> bool:
-        room = cost.room
+    @cache
+    def fits_in(i: int, j: int) -> bool:
+        down, right, room = tall[i], wide[j], cost.room
         there = room is None or room.bytes(down.length, right.length, down.most_cells, right.most_cells) <= room.budget
         return there and peak(down, right) <= budget
 
     def search(longest: float) -> tuple[float, Cut, Cut] | None:
         best: tuple[float, Cut, Cut] | None = None
-        for down in tall:
-            low, high = 0, len(wide)  # the widest tile that fits: memory and time grow with the width
-            while low < high:
-                middle = (low + high) // 2
-                fits = fits_in(down, wide[middle]) and seconds(down, wide[middle]) <= longest
-                low, high = (low, middle) if fits else (middle + 1, high)
+        low = len(
+            wide
+        )  # the widest tile that fits: memory and time grow with width and height, so that of a lower one none is less wide
+        for i, down in enumerate(tall):
+            while low and fits_in(i, low - 1) and seconds(down, wide[low - 1]) <= longest:
+                low -= 1
             for right in wide[low : low + 2] if asked is None else wide[low:]:
                 computed = down.count * down.length * right.count * right.length
                 reading = decoded[id(down)] * decoded[id(right)]

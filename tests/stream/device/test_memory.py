@@ -19,6 +19,7 @@ from tests.stream.runs import digits
 
 torch = pytest.importorskip("torch")
 
+from fullconv.stream.device import memory  # noqa: E402
 from fullconv.stream.device import network as networks  # noqa: E402
 from fullconv.stream.device.lock import reserved  # noqa: E402
 from tests.stream.device.tiles import scene, through  # noqa: E402
@@ -69,6 +70,42 @@ def test_a_tile_that_does_not_fit_runs_in_parts_with_the_same_cells(
     told = [record.getMessage() for record in caplog.records if "short of memory" in record.getMessage()]
     assert len(told) == 1
     assert "with the same cells" in told[0]
+
+
+@pytest.mark.parametrize("net", [colours, digits])
+def test_no_value_of_a_tile_is_beyond_what_kernels_count_in_32_bits(
+    net: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "kind_of", lambda job: "cuda")
+    monkeypatch.setattr(memory, "budget_of", lambda job, kind: (1, "cuda:0", 8 << 30))
+    image = noise(900, 1100, channels=1 if net is digits else 3)
+    with scene(net(), image, 4 << 30) as seen:
+        assert len(seen.plan.tiles) == 1
+    most = 1_000_000
+    monkeypatch.setattr(memory, "_COUNTED", most)
+    with scene(net(), image, 4 << 30) as seen:
+        largest = 0
+        way = seen.plan.way
+        tiles = [tuple(side.parts[0][1] - side.parts[0][0] for side in (tile.y, tile.x)) for tile in seen.plan.tiles]
+        for size in {way.model.fitting(tile, way.output) for tile in tiles}:
+            body = networks.Network(way, "fp32", "cpu", (1, *size)).body
+            counts = Counts(body)
+            counts.run(torch.zeros(1, image.shape[2], *size))
+            largest = max(largest, counts.most)
+        assert len(seen.plan.tiles) > 1
+        assert most / 2 < largest <= most
+
+
+class Counts(torch.fx.Interpreter):
+    """The numbers of a network's largest value."""
+
+    most = 0
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        found = super().run_node(n)
+        if n.op in ("placeholder", "call_function"):
+            self.most = max(self.most, found.numel())
+        return found
 
 
 def test_a_tile_whose_least_part_does_not_fit_is_told(limit: Limit) -> None:

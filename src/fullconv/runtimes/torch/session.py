@@ -16,8 +16,10 @@ from fullconv.runtimes.runtime import Precision
 from fullconv.runtimes.torch.compiling import compiled
 from fullconv.runtimes.torch.device import computing, device_of, require
 from fullconv.runtimes.torch.fold import folded
+from fullconv.runtimes.torch.joined import joined
 from fullconv.runtimes.torch.module import VALUES, inferring
 from fullconv.runtimes.torch.overflow import is_finite, require_range, tensors_of
+from fullconv.runtimes.torch.stem import with_blocks
 from fullconv.system import fallback
 from fullconv.system.parse import compiles, threads
 
@@ -39,6 +41,9 @@ class LoweredSession:
         self._inputs = list(lowered.inputs)
         own = {value: name for name, value in reversed(list(lowered.outputs.items()))}
         module = folded(inferring(lowered, names, "the network"))
+        if self.device.type == "cuda":
+            module = with_blocks(module)
+            module = joined(module) if precision in ("bf16", "fp16") else module
         self._called = {node: own[value] for node, value in module.meta[VALUES].items() if value in own}
         self.module = module.to(self.device)
         self.layout = torch.contiguous_format

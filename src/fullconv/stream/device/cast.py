@@ -19,6 +19,7 @@ from fullconv.stream.device.leave import ASKED, OUTSIDE, UNASKED, Leave
 from fullconv.stream.device.network import Compiled, Network, Networks
 from fullconv.stream.device.tensors import Array
 from fullconv.stream.door import Loaded
+from fullconv.stream.timings import Timings
 from fullconv.tiling.tiles import Tile
 from fullconv.tiling.window import Reach
 
@@ -82,7 +83,7 @@ class Cast:
 
     def __init__(
         self, way: Way, enter: Enter, networks: Networks, leave: Leave, reaches: Sequence[Reach],
-        most: tuple[int, int], short: Short,
+        most: tuple[int, int], short: Short, timings: Timings | None,
     ) -> None:  # fmt: skip
         """Args:
         reaches: what cells need of the image, for rows and columns.
@@ -93,7 +94,7 @@ class Cast:
         self._enter, self._networks, self._leave = enter, networks, leave
         self._whole: dict[Network, Compiled] = {}
         self._bare: dict[Network, Compiled] = {}
-        self._short = short
+        self._short, self._timings = short, timings
 
     def size(self, tile: Tile) -> tuple[int, int]:
         return self.run_of(tile.y.parts[0], tile.x.parts[0]).size
@@ -134,7 +135,7 @@ class Cast:
             try:
                 network = self._networks.of((1, *run.size))
                 if network not in self._bare:
-                    self._bare[network] = Compiled(network, network.precision, network.device)
+                    self._bare[network] = Compiled(network, network.precision, network.device, self._timings)
                 found: torch.Tensor = self._bare[network](self.values(pixels, gone, within, run))[0]
                 return found.float()[:, y, x]
             except torch.OutOfMemoryError:
@@ -208,7 +209,7 @@ class Cast:
         network = self._networks.of((1, *size))
         if network not in self._whole:
             whole = Whole(self._enter, network, self._leave)
-            self._whole[network] = Compiled(whole, network.precision, network.device)
+            self._whole[network] = Compiled(whole, network.precision, network.device, self._timings)
         return self._whole[network]
 
     @property

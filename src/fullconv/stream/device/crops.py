@@ -18,6 +18,7 @@ from fullconv.stream.device.network import Compiled, Network, Networks, Size
 from fullconv.stream.device.tensors import Array
 from fullconv.stream.door import Loaded
 from fullconv.stream.processor import tops
+from fullconv.stream.timings import Timings
 from fullconv.tiling.tiles import Tile
 
 _log = logging.getLogger("fullconv")
@@ -53,18 +54,20 @@ class Batch(nn.Module):
 class Crops:
     """The untouched network's work for tiles."""
 
-    def __init__(self, way: Way, enter: Enter, networks: Networks, leave: Leave, batch: int) -> None:
+    def __init__(
+        self, way: Way, enter: Enter, networks: Networks, leave: Leave, batch: int, timings: Timings | None
+    ) -> None:
         """Args:
         batch: crops a run: all runs have as many, the last one's being filled up.
         """
         self._way, self._enter, self._leave, self._networks = way, enter, leave, networks
         self._crop = int(way.sampling.crop[0]), int(way.sampling.crop[1])
-        self.batch = batch
+        self.batch, self._timings = batch, timings
         self._run = self._compiled()
 
     def _compiled(self) -> Compiled:
         network = self._networks.of((self.batch, *self._crop))
-        return Compiled(Batch(network, self._crop), network.precision, network.device)
+        return Compiled(Batch(network, self._crop), network.precision, network.device, self._timings)
 
     def size(self, tile: Tile) -> tuple[int, int]:
         (y0, y1), (x0, x1) = tile.y.read, tile.x.read

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from fullconv.errors import BadInput, CannotRun
+from fullconv.geometry.lengths import map_sizes
 from fullconv.maps.cost import by_torch, engine_bytes
 from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
@@ -20,6 +22,8 @@ _WEIGHTS = 2  # copies of a network's: as they were read, and folded
 _MOST_BATCH = 1024  # crops a run
 _OF_CROPS = 4  # the part of a device's memory that a batch of crops may take
 _FREE = 0.9  # of what is free, that is taken where nobody says
+_COUNTED = (1 << 31) - 1  # numbers of one value: kernels that count in 64 bits are a third as fast on an H100
+_LARGE, _FILLED = 8192, 1.01  # pixels a side of it; what edges add to a smaller one's
 _DEPTH = {"cuda": 3}  # tiles under way, as ``lanes`` has them
 _FEWEST = 2
 Bytes = Callable[[int, int, int, int], int]  # of a tile's height and width in pixels, rows and columns in cells
@@ -77,7 +81,11 @@ def share_of(way: Way, view: View, job: Job) -> Share:
             return entered + engine((batch, channels, *crop)) // narrow + batch * 4 * channels * prod(crop)
         return entered + engine((1, channels, height, width)) // narrow
 
+    largest = _numbers_a_pixel(way) if kind == "cuda" and way.by == "cast" else 0.0
+
     def on_device(height: int, width: int, rows: int, cols: int) -> int:
+        if largest * height * width > _COUNTED:
+            return sys.maxsize
         fixed = _WORKSPACE + _WEIGHTS * _weights(way) if kind != "cpu" else 0
         return fixed + slots(height, width, rows, cols) + network(height, width) + 2 * 4 * classes * rows * cols
 
@@ -117,6 +125,16 @@ def batch_of(
     each = engine((1, channels, *crop)) + 4 * channels * prod(crop)
     fits = max(1, min(_MOST_BATCH, most // max(1, each)))
     return max(least, 1 << (fits.bit_length() - 1))
+
+
+def _numbers_a_pixel(way: Way) -> float:
+    """Numbers of the network's largest value, for each pixel of a large input."""
+    graph, size = way.model.graph, (_LARGE, _LARGE)
+    numbers = (
+        prod(sides) * prod(graph.values[value].shape[1:]) // prod(graph.values[value].map_size)
+        for value, sides in map_sizes(graph, size).items()
+    )
+    return _FILLED * max(numbers) / prod(size)
 
 
 def _weights(way: Way) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from fullconv.runtimes.engine import Precision
 from fullconv.runtimes.torch.compiling import compiled
 from fullconv.runtimes.torch.device import computing
 from fullconv.runtimes.torch.session import LoweredSession, first_line
+from fullconv.stream.timings import Timings
 from fullconv.system.parse import compiles
 
 _log = logging.getLogger("fullconv")
@@ -75,8 +77,14 @@ class Networks:
 class Compiled:
     """A module that is run in a precision; compiled for each shape that it meets, where networks are compiled for its device."""
 
-    def __init__(self, module: nn.Module, precision: Precision, device: torch.device) -> None:
+    def __init__(
+        self, module: nn.Module, precision: Precision, device: torch.device, timings: Timings | None = None
+    ) -> None:
+        """Args:
+        timings: are told how long compiling took, for each shape with its first run.
+        """
         self._module, self._precision, self._device = module, precision, device
+        self._timings, self._met = timings, set[tuple[torch.Size, ...]]()
         # No CUDA graph: with some tiles under way, what starts a kernel is ahead of the device by whole tiles.
         self._compiled: Any = compiled(module) if compiles() else None
 
@@ -84,7 +92,8 @@ class Compiled:
         with computing(self._precision, self._device):
             if self._compiled is not None:
                 try:
-                    return self._compiled(*given)
+                    with self._timed(tuple(each.shape for each in given)):
+                        return self._compiled(*given)
                 except torch.OutOfMemoryError:
                     raise
                 except Exception as error:  # the compiler's own, whatever it does not take
@@ -94,6 +103,12 @@ class Compiled:
                     _log.warning("PyTorch cannot compile the network, which runs uncompiled: %s", told)
                     self._compiled = None
             return self._module(*given)
+
+    def _timed(self, shapes: tuple[torch.Size, ...]) -> AbstractContextManager[None]:
+        if self._timings is None or shapes in self._met:
+            return nullcontext()
+        self._met.add(shapes)
+        return self._timings.of("compile")
 
 
 def is_device_error(error: BaseException) -> bool:

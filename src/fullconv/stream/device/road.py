@@ -113,6 +113,7 @@ def _door(
         return None
     enter = Enter(job.preprocess, view.channels, model.image_shape[0], view.ordered).to(networks.device)
     leave, lanes = Leave(job.keep, job.stored).to(networks.device), lanes_of(networks.device)
+    told = timings if networks.device.type == "cuda" else None  # elsewhere a part of running
     if way.by == "cast":
         grid = way.sampling.over(view.size)
         reaches = [line_of(way, view.size, side, grid).reaches for side in (0, 1)]
@@ -120,7 +121,7 @@ def _door(
         short = Short()
 
         def work(own: Way, needs: Sequence[Reach], cells: tuple[int, int]) -> Cast:
-            return Cast(own, enter, networks, leave, needs, cells, short)
+            return Cast(own, enter, networks, leave, needs, cells, short, told)
 
         cells = grid.rows, grid.cols
         plain = way.shifts == (1, 1)
@@ -128,4 +129,4 @@ def _door(
         return Device(job, made, lanes, view.size, usual, timings)
     if not gives_rows(networks.of(crops), model.image_shape[0], crops):
         return None
-    return Device(job, Crops(way, enter, networks, leave, batch), lanes, view.size, usual, timings)
+    return Device(job, Crops(way, enter, networks, leave, batch, told), lanes, view.size, usual, timings)
