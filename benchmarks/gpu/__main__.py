@@ -85,9 +85,9 @@ def _measure(
     print(f"\n{name}{f', by crops at stride {network.stride}' if network.by == 'crops' else ''}")
     with compiling(devices[0].type == "cuda"):
         alone = _bare(network, slides[0], how, devices[0], rate, least)
-    for slide in slides:
-        _stream(network, slide, how, devices, alone, "first")
-        _stream(network, slide, how, devices, alone, "again")
+        for slide in slides:
+            _stream(network, slide, how, devices, alone, "first")
+            _stream(network, slide, how, devices, alone, "again")
     if network.module is not None:
         _windows(network, precision, devices[0], options.small, alone)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import log2
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -31,10 +29,10 @@ from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
 from fullconv.stream.sparse import sections_of, takes_sections
 from fullconv.stream.strips_plan import as_kept, with_rows
+from fullconv.stream.warm import warm
 from fullconv.stream.where import auto_share
-from fullconv.system.memory import available_bytes, give_back, resident_bytes
+from fullconv.system.memory import available_bytes
 from fullconv.system.notebook import as_html, counted
-from fullconv.system.parse import compiling
 from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
 
 _PROCESS = 160 << 20  # bytes of a process before the first pixel, libraries and all, as planned with
@@ -208,10 +206,10 @@ def plan_stream(
     read_grid = way.sampling.over(view.size)
     require_room(read_grid, job.image)
     crops = None if job.confirm is None else crops_of(model, way, job)
-    held, crop_seconds = _warm(way, job, channels, why_usual(job, way, view.channels) is not None)
+    held, crop_seconds = warm(way, job, channels, why_usual(job, way, view.channels) is not None)
     own_seconds = 0.0
     if crops is not None:
-        held, own_seconds = _warm(crops, job, channels)
+        held, own_seconds = warm(crops, job, channels)
     base = held + _USUAL_THREADS
     # Not where the tiles are given: one that is the whole image holds networks too that no line can be cut for.
     lines = [line_of(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or crops is not None else []
@@ -269,22 +267,6 @@ def with_share(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
     """The plan with what is known ahead of how much work its sections leave."""
     share = Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job).mean(tuple(plan.tiles))
     return replace(plan, share=share, seconds=plan.seconds * share)
-
-
-def _warm(way: Way, job: Job, channels: int, usual: bool = True) -> tuple[int, float]:
-    """Bytes that the process holds now that the engine has run on one crop, and what writes is loaded; seconds of a crop."""
-    import zarr  # noqa: F401
-
-    _, height, width = way.model.image_shape
-    crop = np.zeros((1, channels, height, width), np.float32)
-    took = []
-    with nullcontext() if usual else compiling(False):  # a device's road compiles for tiles
-        for _ in range(2):  # the first compiles, by other engines
-            start = perf_counter()
-            way.model.run(crop, outputs=[way.output], runtime=job.runtime, precision=job.precision)
-            took.append(perf_counter() - start)
-    give_back()
-    return resident_bytes(), min(took)
 
 
 def _seconds(way: Way, of_crop: float) -> Seconds:
