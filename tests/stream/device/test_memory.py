@@ -229,3 +229,30 @@ def test_two_runs_share_a_device_where_both_say_how_much_they_take(
                 pipe.close()
     with reserved([("cuda:0", "cuda-x")], None, tmp_path / "locks"):  # a run that was killed has nothing any more
         assert len(list((tmp_path / "locks").glob("*.run"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("crops", "most", "batch"),
+    [(3672, 1024, 918), (81, 16, 14), (1024, 1024, 1024), (5, 16, 5), (17, 16, 9), (0, 16, 16)],
+)
+def test_a_tiles_crops_are_shared_evenly(crops: int, most: int, batch: int) -> None:
+    assert memory.evenly(crops, most) == batch
+    runs = -(-crops // batch)
+    assert runs == -(-crops // most)
+    assert 0 <= runs * batch - crops < max(1, runs)
+
+
+def test_no_crop_is_run_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    forward = networks.Network.forward
+
+    def counted(self: Any, values: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(values))
+        return forward(self, values)
+
+    with scene(colours(), noise(100, 90), by="crops", stride=8, batch=40) as seen:
+        door, (tile,) = seen.device, seen.loaded()
+        monkeypatch.setattr(networks.Network, "forward", counted)
+        through(door, [tile])
+    assert tile.answers.size == 110
+    assert sizes == [37] * 3

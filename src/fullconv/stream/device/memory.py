@@ -127,6 +127,11 @@ def batch_of(
     return max(least, 1 << (fits.bit_length() - 1))
 
 
+def evenly(crops: int, most: int) -> int:
+    """Crops a run, so that a tile's runs are as few as with the most, and the last one is not filled up with more than there are runs."""
+    return -(-crops // -(-crops // most)) if crops else most
+
+
 def _numbers_a_pixel(way: Way) -> float:
     """Numbers of the network's largest value, for each pixel of a large input."""
     graph, size = way.model.graph, (_LARGE, _LARGE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import prod
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
 from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.runtime import chosen
-from fullconv.stream.device.memory import kind_of, share_of
+from fullconv.stream.device.memory import evenly, kind_of, share_of
 from fullconv.stream.door import Door
 from fullconv.stream.job import Job
 from fullconv.stream.lines import line_of
@@ -104,7 +105,7 @@ def _door(
     from fullconv.stream.device.network import Networks
     from fullconv.stream.device.shifted import Shifted
 
-    model, batch = way.model, share_of(way, view, job).batch
+    model, batch = way.model, evenly(prod(way.sampling.cells(shape)), share_of(way, view, job).batch)
     crops = batch, int(way.sampling.crop[0]), int(way.sampling.crop[1])
     try:
         size = crops if way.by == "crops" else (1, *model.fitting(shape, way.output))
