@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from fullconv.rasters.view import View
 from fullconv.stream import plan as planning
 from fullconv.stream import strips_plan
 from fullconv.stream.job import Job
+from fullconv.stream.lines import line_of
 from fullconv.stream.run import job_of
 from fullconv.tiling.tiles import Tiles, plan_tiles
 
@@ -75,10 +76,10 @@ def _line(model: Model, image: Path, budget: int) -> str:
         except (BadInput, Refused) as error:
             return str(error).splitlines()[0][:100]
         halved = _halved(plan, view, job)
-        start = perf_counter()
+        start = process_time()
         kept = planning.keeping_rows(plan, view, job).tiles
-        took = perf_counter() - start
-        lines = [planning._line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+        took = process_time() - start
+        lines = [line_of(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
         halo = max(float(r.before + r.length - r.slack) for line in lines for r in line.reaches)
     strips = "no" if kept.kept is None else f"{_size(kept)} {len(kept.x):5} {len(kept.kept.links):5} {took:5.1f}"
     shares = "".join(
@@ -93,8 +94,8 @@ def _size(tiles: Tiles) -> str:
 
 def _halved(plan: planning.StreamPlan, view: View, job: Job) -> Tiles | None:
     """Tiles whose values take half the engine's memory, as fp16 storage would."""
-    lines = [planning._line(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
-    cost = planning._cost(plan.way, view, job, plan.way.model.image_shape[0], plan.base, None, (0, 0))
+    lines = [line_of(plan.way, view.size, side, plan.read_grid) for side in (0, 1)]
+    cost = planning._cost(plan.way, view, job, plan.way.model.image_shape[0], plan.base, None, (0, 0), False)
     try:
         return plan_tiles(*lines, replace(cost, run=lambda h, w: cost.run(h, w) // 2), plan.budget, view.tile)
     except BadInput:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -101,7 +105,9 @@ def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cells_are_the_whole_images(net, size: tuple[int, int], memory: int, tmp_path: Path) -> None:
     model, image = loaded(net()), pixels(*size)
     found = map_raster(model, image, tmp_path / "x.zarr", preprocess="unit", memory=memory << 20)
-    assert found.record.tiles.kept is not None
+    kept = found.record.tiles.kept
+    assert kept is not None
+    assert any(piece.exact for link in kept.links for piece in link.rows), "some are run without padding"
     whole = fullconv.map(model, image, preprocess="unit")
     assert found.scores.shape == whole.scores.shape
     assert np.abs(np.asarray(found.scores) - whole.scores).max() <= NOISE * np.abs(whole.scores).max()
@@ -141,6 +147,61 @@ def test_goes_on_after_any_strip(net: Model, tmp_path: Path, monkeypatch: pytest
         map_raster(net, image, out, **how)
         assert runs.digest(out) == expected
     assert max(begun) > 0, "some run went on within a band"
+
+
+@pytest.mark.long
+def test_goes_on_with_strips_of_before(net: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result whose links all have padding, as those of earlier versions: the same bytes, whoever ends it."""
+    image, how = pixels(1000, 1200), {"preprocess": "unit", "memory": 7 << 20}
+    original = Strips.finish
+
+    def stops(self: Strips, ticket):
+        if ticket.tile.row > 1:
+            raise MemoryError
+        return original(self, ticket)
+
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr("fullconv.stream.strips_parts.exact", lambda *_: None)
+        whole = map_raster(net, image, tmp_path / "whole.zarr", **how)
+        earlier.setattr(Strips, "finish", stops)
+        with pytest.raises(MemoryError):
+            map_raster(net, image, tmp_path / "x.zarr", **how)
+    kept = whole.record.tiles.kept
+    assert kept is not None
+    assert not any(piece.exact for link in kept.links for piece in link.rows)
+    map_raster(net, image, tmp_path / "x.zarr", **how)
+    assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
+
+
+def go_on(out: str, parts: int) -> None:
+    """What a process does that is killed behind so many parts."""
+    original, left = Strips.finish, [parts]
+
+    def killed(self: Strips, ticket):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, ticket)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("fullconv.stream.strips_plan.WORTH", -1.0)
+        patched.setattr("fullconv.stream.plan._planned_base", lambda *_: 0)
+        patched.setattr(Strips, "finish", killed)
+        map_raster(loaded(residual()), pixels(1000, 2200), out, preprocess="unit", memory=7 << 20)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a process is killed so on POSIX alone")
+def test_killed_behind_any_part(net: Model, tmp_path: Path) -> None:
+    map_raster(net, pixels(1000, 2200), tmp_path / "whole.zarr", preprocess="unit", memory=7 << 20)
+
+    def process(parts: int) -> int:
+        code = f"from tests.stream.test_strips import go_on; go_on({str(tmp_path / 'x.zarr')!r}, {parts})"
+        return subprocess.run([sys.executable, "-c", code], check=False).returncode
+
+    assert [process(parts) for parts in (3, 1, 7)] == [-signal.SIGKILL] * 3
+    assert process(10**6) == 0
+    assert runs.digest(tmp_path / "x.zarr") == runs.digest(tmp_path / "whole.zarr")
 
 
 def test_what_is_run_again_is_what_is_needed(net: Model) -> None:

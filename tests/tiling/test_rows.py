@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from fullconv.tiling import chain
-from fullconv.tiling.rows import Flow, Kept, Link, aligned, evenly, pieces
+from fullconv.tiling.rows import Bare, Flow, Kept, Link, aligned, evenly, pieces
 from fullconv.tiling.window import Reach
 
 
@@ -81,11 +81,46 @@ def test_a_cut_is_made_where_it_costs_less_than_what_is_done_twice() -> None:
     def gap(halo: float, cut: float) -> chain.Gap:
         return chain.Gap((halo, halo), 0.5, 60.0, 12.0, cut)
 
-    free = chain.cheapest([gap(64, 0.0), gap(64, 0.0)], 1e-6, 3e8, 1.0, 16)
-    dear = chain.cheapest([gap(64, 9.0), gap(64, 9.0)], 1e-6, 3e8, 1.0, 16)
+    free = chain.cheapest(chain.spans([gap(64, 0.0), gap(64, 0.0)]), 1e-6, 3e8, 1.0, 16)
+    dear = chain.cheapest(chain.spans([gap(64, 9.0), gap(64, 9.0)]), 1e-6, 3e8, 1.0, 16)
     assert free is not None
-    assert [(leg.first, leg.last) for leg in free.legs] == [(0, 1), (1, 2)]
+    assert [(leg.span.first, leg.span.last) for leg in free.legs] == [(0, 1), (1, 2)]
     assert dear is not None
-    assert [(leg.first, leg.last) for leg in dear.legs] == [(0, 2)]
+    assert [(leg.span.first, leg.span.last) for leg in dear.legs] == [(0, 2)]
     assert free.lost < dear.lost
-    assert chain.cheapest([gap(64, 0.0)], 1e-6, 1.0, 1.0, 16) is None, "no room for one part"
+    assert chain.cheapest(chain.spans([gap(64, 0.0)]), 1e-6, 1.0, 1.0, 16) is None, "no room for one part"
+
+
+def test_parts_without_padding_read_what_their_cells_read() -> None:
+    """Two convolutions of 3×3 over 100 rows: cells from 2 on, and up to 98, read no padding."""
+    reach = Reach(100, Fraction(1), 1, Fraction(2), Fraction(100 - 3 + 1))
+    found = pieces(reach, (0, 20, 40, 60, 79, 100), Bare(-2, 3, 1))
+    assert [piece.exact for piece in found] == [False, True, True, True, False]
+    assert [piece.part for piece in found if piece.exact] == [(18, 42), (38, 62), (57, 81)]
+    assert [piece.take for piece in found if piece.exact] == [slice(0, 20), slice(0, 20), slice(1, 20)]
+    assert [piece.part for piece in found if not piece.exact] == [(0, 22), (77, 100)]
+    link = Link("a", "b", found, pieces(reach, (0, 100)))
+    assert link.tops == (0, 18, 38, 57, 77)
+    assert link.kinds == {(22, False): 1, (23, False): 1, (24, True): 3}
+    assert link.part == (24, 100)
+    assert Link.from_json(link.to_json()) == link
+    old = link.to_json()["cols"][0]
+    assert len(old) == 5, "parts with padding are told as ever"
+
+
+def test_cells_that_see_padding_alone_have_a_part() -> None:
+    """A window of 3 rows behind 5 of padding: cells from 45 on read no row of the image."""
+    reach = Reach(40, Fraction(1), 1, Fraction(5), Fraction(40 + 5 - 3 + 1))
+    for bare in (None, Bare(-5, -2, 1)):
+        found = pieces(reach, (0, 10, 20, 30, 45, 48), bare)
+        assert [piece.cells for piece in found] == [(0, 10), (10, 20), (20, 30), (30, 45), (45, 48)]
+        assert all(0 <= piece.part[0] < piece.part[1] <= 40 for piece in found)
+        assert found[-1].part[1] == 40
+        assert all(piece.take.start >= 0 for piece in found)
+
+
+def test_links_have_padding_where_ways_around_cost_more() -> None:
+    gaps = [chain.Gap((32, 32), 0.5, 60.0, 12.0, 0.001, 8.0, around) for around in (0.001, 9.0)]
+    way = chain.cheapest(chain.spans(gaps), 1e-6, 3e8, 1.0, 16)
+    assert way is not None
+    assert [leg.span.exact for leg in way.legs] == [True, False]

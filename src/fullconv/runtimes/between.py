@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -40,8 +40,12 @@ def lowered_between(lowered: Lowered, first: str, last: str, shape: Sequence[int
     )
 
 
-def multiplications(lowered: Lowered) -> int | None:
-    """Of its convolutions and products, on inputs of its own shapes; None where a shape cannot be told."""
+def multiplications(lowered: Lowered, without: Collection[str] = ()) -> int | None:
+    """Of its convolutions and products, on inputs of its own shapes; None where a shape cannot be told.
+
+    Args:
+        without: values whose own are not counted.
+    """
     shapes = value_shapes(lowered, lowered.nodes, lowered.inputs)
     if shapes is None:
         return None
@@ -51,7 +55,7 @@ def multiplications(lowered: Lowered) -> int | None:
     total = 0
     for node in lowered.nodes:
         kernel = next((kernels[value] for value in node.input[1:2] if value in kernels), None)
-        if kernel is None or node.output[0] not in shapes:
+        if kernel is None or node.output[0] not in shapes or node.output[0] in without:
             continue
         if node.op_type == "Conv":
             total += prod(shapes[node.output[0]]) * prod(kernel[1:])

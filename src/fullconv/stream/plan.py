@@ -28,7 +28,8 @@ from fullconv.stream.lines import line_of, rim_of
 from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
 from fullconv.stream.sparse import sections_of, takes_sections
-from fullconv.stream.strips_plan import as_kept, with_rows
+from fullconv.stream.strips_parts import as_kept
+from fullconv.stream.strips_plan import with_rows
 from fullconv.stream.warm import warm
 from fullconv.stream.where import auto_share
 from fullconv.system.memory import available_bytes

@@ -10,6 +10,8 @@ from fullconv.errors import BrokenPromise, FullconvError
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.ways import Way
 from fullconv.runtimes.between import lowered_between
+from fullconv.runtimes.exact import exact
+from fullconv.runtimes.lowered import Lowered
 from fullconv.runtimes.runtime import Session, compiler
 from fullconv.stream.door import Array, Done, Loaded
 from fullconv.stream.job import Job
@@ -17,7 +19,7 @@ from fullconv.stream.processor import kept as kept_of
 from fullconv.stream.processor import values_of
 from fullconv.system.memory import give_back
 from fullconv.tiling.cut import Side
-from fullconv.tiling.rows import Flow, Kept, Link
+from fullconv.tiling.rows import Flow, Kept, Piece
 from fullconv.tiling.tiles import Tile
 
 
@@ -74,14 +76,17 @@ class Strips:
         way.model.run(np.zeros((1, *way.model.image_shape), np.float32), outputs=[way.output], runtime=job.runtime)
         way.model.let_go()
         give_back()
-        compile_, _ = compiler(job.runtime, job.precision)
-        self._sessions: list[tuple[str, Session]] = []
+        self._compile, _ = compiler(job.runtime, job.precision)
+        from fullconv.runtimes.onnxruntime import give_back_arena  # the engine of strips, which is loaded by now
+
+        self._give_back = give_back_arena
+        self._parts: list[Lowered] = []
+        self._sessions: dict[int, tuple[bool, Session]] = {}  # of links, for exact parts or for those with padding
         for link in links:
             part = lowered_between(lowered, link.reads, link.makes, (1, graph.values[link.reads].shape[1], *link.part))
             if part is None:
                 raise BrokenPromise(f"no network from {link.reads} to {link.makes}")
-            (name,) = part.inputs
-            self._sessions.append((name, compile_(part, [link.makes], job.precision)))
+            self._parts.append(part)
         self._rows = [
             Rows(graph.values[link.reads].shape[1], kept.held[i], links[i - 1].width)
             for i, link in enumerate(links)
@@ -136,7 +141,7 @@ class Strips:
                 values = self._rows[number - 1].part(piece.part, along.part)
             else:
                 values = self._pixels(ticket, piece.part, along.part)
-            made = self._answer(number, link, values)
+            made = self._answer(number, piece, values)
             self._rows[number].put(piece.cells, along.cells, made[:, piece.take, along.take])
 
     def _scores(self, flow: Flow, number: int, tile: Tile) -> Array:
@@ -153,7 +158,7 @@ class Strips:
             a, b = max(first, along.cells[0]), min(last, along.cells[1])
             if a >= b:
                 continue
-            made = self._answer(number, link, self._rows[number - 1].part(piece.part, along.part))
+            made = self._answer(number, piece, self._rows[number - 1].part(piece.part, along.part))
             scores[:, :, a - first : b - first] = made[:, piece.take, a - along.origin : b - along.origin]
         return scores
 
@@ -164,10 +169,24 @@ class Strips:
         crop[0, :, : part.shape[1], : part.shape[2]] = part
         return crop
 
-    def _answer(self, number: int, link: Link, values: Array) -> Array:
-        name, session = self._sessions[number]
-        (found,) = session.run({name: values}, [link.makes])
+    def _answer(self, number: int, piece: Piece, values: Array) -> Array:
+        lowered, makes = self._parts[number], self.kept.links[number].makes
+        if self._sessions.get(number, (not piece.exact,))[0] != piece.exact:
+            self._replace(number, is_exact=piece.exact)
+        (name,) = lowered.inputs
+        (found,) = self._sessions[number][1].run({name: values}, [makes])
         return np.asarray(found[0])
+
+    def _replace(self, number: int, *, is_exact: bool) -> None:
+        """Make a link's session anew: each holds the weights, and a band has few parts with padding."""
+        lowered, makes = self._parts[number], self.kept.links[number].makes
+        if self._sessions.pop(number, None) is not None:
+            self._give_back()  # the new one's weights would lie where the next runs have their values, and these beside them
+        bare = exact(lowered) if is_exact else None
+        if is_exact and bare is None:
+            raise BrokenPromise(f"{makes} is made with padding alone")
+        session = self._compile(lowered if bare is None else bare.lowered, [makes], self.job.precision)
+        self._sessions[number] = is_exact, session
 
     def _pixels(self, loaded: Loaded, rows: tuple[int, int], cols: tuple[int, int]) -> Array:
         """(1, C, H, W) of a part of the image; columns are counted from the band's first."""

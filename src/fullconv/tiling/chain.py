@@ -1,8 +1,10 @@
 """Which links a network is cut into, and how many rows each runs at a time, so that least work is done twice in the memory that there is.
 
 Every cut costs: what goes over it is copied out of the engine's layout and back, and its rows are held. Every link costs the rows and columns that its
-own windows need around a part. With w of the work in a link, a halo of h pixels, and b bytes a column for every pixel that its rows grow by, parts of S pixels
+own windows need around a part. With w of the work in a link, which is done for h pixels more, and b bytes a column for every pixel that its rows grow by, parts of S pixels
 cost w·h/S + μ·b·S, so S = √(w·h / (μ·b)) for whatever a byte is worth, μ. For each μ the best cuts are a shortest path.
+
+With padding h is all that a link's windows reach; without (``runtimes.exact``) each gap does the rows alone that those behind it read, for which ways around blocks are cut.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ class Gap:
         bytes: of the engine's memory a pixel.
         reads: bytes a pixel of what it reads, the copy for the engine included.
         cut: share of the network's work that copying what it makes costs.
+        own: rows for which its work is done beside those that it makes, where it runs without padding; None where it cannot.
+        around: share of the network's work that cutting rows off the ways around its blocks costs then.
     """
 
     halo: tuple[float, float]
@@ -33,14 +37,39 @@ class Gap:
     bytes: float
     reads: float
     cut: float
+    own: float | None = None
+    around: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Gaps [first, last) as one link.
+
+    Attributes:
+        halo, work, bytes, reads: as a gap's.
+        makes: bytes a pixel that its rows take behind it; None behind the last link.
+        again: rows, times the work that is done for them once more with every part.
+        costs: share of the network's work that copies cost.
+        exact: it runs without padding, where none is read.
+    """
+
+    first: int
+    last: int
+    halo: tuple[float, float]
+    work: float
+    bytes: float
+    reads: float
+    makes: float | None
+    again: float
+    costs: float
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A link as planned: gaps [first, last), with parts that come forward by ``rows`` and are ``cols`` wide, in pixels."""
+    """A link as planned, with parts that come forward by ``rows`` and are ``cols`` wide, in pixels."""
 
-    first: int
-    last: int
+    span: Span
     rows: float
     cols: float
 
@@ -50,7 +79,7 @@ class Way:
     """A chain as planned.
 
     Attributes:
-        lost: work that is done twice, over the work that must be done.
+        lost: work that is done twice, and what copies cost, over the work that must be done.
         column: bytes that a column of pixels takes.
     """
 
@@ -59,36 +88,53 @@ class Way:
     column: float
 
 
-def cheapest(gaps: Sequence[Gap], value: float, room: float, ends: float, least: float) -> Way | None:
+def spans(gaps: Sequence[Gap]) -> list[Span]:
+    """All links that there may be, those that end first before the others."""
+    found, count = [], len(gaps)
+    for last in range(1, count + 1):
+        for first in range(max(0, last - _LONGEST), last):
+            some = gaps[first:last]
+            halo = sum(g.halo[0] for g in some), sum(g.halo[1] for g in some)
+            work, each = sum(g.work for g in some), max(g.bytes for g in some)
+            makes = None if last == count else _AHEAD * gaps[last].reads
+            cut = 0.0 if last == count else some[-1].cut
+            found.append(Span(first, last, halo, work, each, some[0].reads, makes, work * halo[0], cut, exact=False))
+            again, behind = 0.0, 0.0
+            for gap in reversed(some):
+                if gap.own is None:
+                    break
+                again += gap.work * (gap.own + behind)
+                behind += gap.halo[0]
+            else:
+                cut += sum(gap.around for gap in some)
+                found.append(Span(first, last, halo, work, each, some[0].reads, makes, again, cut, exact=True))
+    return found
+
+
+def cheapest(links: Sequence[Span], value: float, room: float, ends: float, least: float) -> Way | None:
     """The chain whose work and memory together cost least.
 
     Args:
-        gaps: from the image to the map.
+        links: from the image to the map, as ``spans`` gives them.
         value: μ, the work that a byte a column is worth.
         room: bytes for a run of the engine.
         ends: bytes a pixel that the map's own cells take.
         least: pixels that the last link comes forward by.
     """
-    count = len(gaps)
-    best: list[tuple[float, tuple[Leg, ...], float, float]] = [(0.0, (), 0.0, 0.0)]
-    for last in range(1, count + 1):
-        found: tuple[float, tuple[Leg, ...], float, float] = (inf, (), 0.0, 0.0)
-        for first in range(max(0, last - _LONGEST), last):
-            some = gaps[first:last]
-            down, along = sum(g.halo[0] for g in some), sum(g.halo[1] for g in some)
-            work, each = sum(g.work for g in some), max(g.bytes for g in some)
-            behind = ends if last == count else gaps[last].reads
-            growing = some[0].reads + (behind if last == count else _AHEAD * behind)
-            rows = max(_LEAST, sqrt(work * down / (value * growing)), least if last == count else 0)
-            cols = room / (each * (rows + down))
-            if cols < 2 * along + _LEAST / 2:
-                continue
-            lost = work * (down / rows + along / (cols - along)) + (some[-1].cut if last < count else 0)
-            column = some[0].reads * (rows + down) + (growing - some[0].reads) * rows
-            before = best[first]
-            cost = before[0] + lost + value * column
-            if cost < found[0]:
-                found = cost, (*before[1], Leg(first, last, rows, cols)), before[2] + lost, before[3] + column
-        best.append(found)
-    cost, legs, lost, column = best[-1]
+    none: tuple[float, tuple[Leg, ...], float, float] = (inf, (), 0.0, 0.0)
+    best = {0: (0.0, none[1], 0.0, 0.0)}
+    for span in links:
+        before = best.get(span.first, none)
+        behind = ends if span.makes is None else span.makes
+        down, along = span.halo
+        rows = max(_LEAST, sqrt(span.again / (value * (span.reads + behind))), least if span.makes is None else 0)
+        cols = room / (span.bytes * (rows + down))
+        if cols < 2 * along + _LEAST / 2:
+            continue
+        lost = span.again / rows + span.work * along / (cols - along) + span.costs
+        column = span.reads * (rows + down) + behind * rows
+        cost = before[0] + lost + value * column
+        if cost < best.get(span.last, none)[0]:
+            best[span.last] = cost, (*before[1], Leg(span, rows, cols)), before[2] + lost, before[3] + column
+    cost, legs, lost, column = best.get(links[-1].last, none)
     return None if cost == inf else Way(legs, lost, column)

@@ -2,18 +2,20 @@
 
 A network is cut at its necks (``graph.necks``) into links. A link reads the rows that the one before makes as a network reads an image: it
 runs on parts of one shape, cut by the same arithmetic as tiles (``tiling.window``), so that every row it makes is the whole image's own. The rows
-that its next part needs too are kept, and so nothing above is computed again but within a link. Which parts there are depends on nothing but the map:
+that its next part needs too are kept, and so nothing above is computed again but within a link; and there little, since parts whose windows read no padding
+above or below are run without (``runtimes.exact``). Which parts there are depends on nothing but the map:
 a run that begins at any strip computes the same parts from the same rows, only those that it needs, so its cells are the same to the bit.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil, floor
 from typing import Any
 
@@ -31,11 +33,13 @@ class Piece:
         cells: [first, last) of what the link makes.
         part: [start, stop) of what it reads.
         origin: the cell of what it makes at which the part's own begin.
+        exact: it is run without padding, on the rows alone that its cells read.
     """
 
     cells: tuple[int, int]
     part: tuple[int, int]
     origin: int
+    exact: bool = False
 
     @property
     def take(self) -> slice:
@@ -43,17 +47,50 @@ class Piece:
         return slice(self.cells[0] - self.origin, self.cells[1] - self.origin)
 
 
-def pieces(reach: Reach, edges: Sequence[int]) -> tuple[Piece, ...]:
-    """Parts of one length for the cells between edges, which begin with 0 and end with the last cell that is wanted."""
-    needs = [(reach.start(a), reach.stop(None if b == edges[-1] else b)) for a, b in pairwise(edges)]
-    length = max(stop - start for start, stop in needs)
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """What parts without padding read: the cells [first, last) for cell 0 of what is made, of an image without end, and ``step`` more for the next."""
+
+    first: int
+    last: int
+    step: int
+
+
+def pieces(reach: Reach, edges: Sequence[int], bare: Bare | None = None) -> tuple[Piece, ...]:
+    """Parts for the cells between edges, which begin with 0 and end with the last cell that is wanted.
+
+    Those behind which no window reads padding are exact and of one length, the others beside them as long as they need; where none is exact, all are of one length.
+
+    Args:
+        bare: what exact parts read; None where all have padding.
+    """
+    every = tuple(pairwise(edges))
+    first, last = ceil(reach.before / reach.step), floor(reach.slack / reach.step)  # cells that read none
+    inner = {(a, b) for a, b in every if bare is not None and first <= a and b <= last}
+    most = max((b - a for a, b in inner), default=0)
+    inner = {(a, b) for a, b in inner if first <= b - most}
+    needs = {each: _need(reach, *each, ends=each == every[-1]) for each in every if each not in inner}
+    length = 0 if inner else max(stop - start for start, stop in needs.values())
     found = []
-    for cells, (need, stop) in zip(pairwise(edges), needs, strict=True):
+    for a, b in every:
+        if bare is not None and (a, b) in inner:
+            part = (b - most) * bare.step + bare.first, (b - 1) * bare.step + bare.last
+            found.append(Piece((a, b), part, b - most, exact=True))
+            continue
+        need, stop = needs[a, b]
         start = min(need, reach.length - length)
-        if not 0 <= start <= need < stop <= start + length:
-            raise BrokenPromise(f"cells {cells} need {need} to {stop}, and their part is {start} to {start + length}")
-        found.append(Piece(cells, (start, start + length), int(start / reach.step)))
+        part = start, max(stop, start + length)
+        if not 0 <= start <= need < stop <= part[1] <= reach.length:
+            raise BrokenPromise(f"cells {a} to {b} need {need} to {stop}, and their part is {part}")
+        found.append(Piece((a, b), part, int(start / reach.step)))
     return tuple(found)
+
+
+def _need(reach: Reach, first: int, last: int, *, ends: bool) -> tuple[int, int]:
+    """The part [start, stop) that some cells need: of those that see padding alone, what the last one before them does."""
+    while reach.start(first) >= reach.length:
+        first -= 1
+    return reach.start(first), reach.stop(None if ends else last)
 
 
 def evenly(count: int, most: int) -> tuple[int, ...]:
@@ -96,9 +133,19 @@ class Link:
 
     @property
     def part(self) -> tuple[int, int]:
-        """(height, width) of a part, in cells of what is read."""
-        (top, bottom), (left, right) = self.rows[0].part, self.cols[0].part
-        return bottom - top, right - left
+        """(height, width) of the largest part, in cells of what is read."""
+        (left, right), heights = self.cols[0].part, [height for height, _ in self.kinds]
+        return max(heights), right - left
+
+    @cached_property
+    def kinds(self) -> Mapping[tuple[int, bool], int]:
+        """How many parts down a band are of which height, with padding or exact."""
+        return Counter((piece.part[1] - piece.part[0], piece.exact) for piece in self.rows)
+
+    @cached_property
+    def tops(self) -> tuple[int, ...]:
+        """For each part, the first row that it or one behind it reads."""
+        return tuple(accumulate((piece.part[0] for piece in reversed(self.rows)), min))[::-1]
 
     @property
     def width(self) -> int:
@@ -107,14 +154,14 @@ class Link:
 
     def to_json(self) -> dict[str, Any]:
         def told(given: Sequence[Piece]) -> list[list[int]]:
-            return [[*piece.cells, *piece.part, piece.origin] for piece in given]
+            return [[*piece.cells, *piece.part, piece.origin, *[1] * piece.exact] for piece in given]
 
         return {"reads": self.reads, "makes": self.makes, "rows": told(self.rows), "cols": told(self.cols)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Link:
         def made(given: Any) -> tuple[Piece, ...]:
-            return tuple(Piece((int(a), int(b)), (int(c), int(d)), int(e)) for a, b, c, d, e in given)
+            return tuple(Piece((int(a), int(b)), (int(c), int(d)), int(e), bool(f)) for a, b, c, d, e, *f in given)
 
         return Link(str(data["reads"]), str(data["makes"]), made(data["rows"]), made(data["cols"]))
 
@@ -135,7 +182,7 @@ class Flow:
         """Before a strip of the last link, with nothing made: each link begins with the part that has the first row that the one behind it needs."""
         numbers = [strip]
         for link, behind in zip(links[-2::-1], links[:0:-1], strict=True):
-            first = behind.rows[numbers[-1]].part[0]
+            first = behind.tops[numbers[-1]]
             numbers.append(bisect_right([piece.cells[0] for piece in link.rows], first) - 1)
         flow = Flow(links, numbers[::-1], [0] * len(links))
         flow.made = [0, *(flow.base(i) for i in range(1, len(links)))]
@@ -144,7 +191,7 @@ class Flow:
     def base(self, link: int) -> int:
         """The first row that a link still reads."""
         rows, number = self.links[link].rows, self.next[link]
-        return rows[number].part[0] if number < len(rows) else rows[-1].part[1]
+        return self.links[link].tops[number] if number < len(rows) else rows[-1].part[1]
 
     def has(self, link: int) -> bool:
         """Whether all rows of a link's next part are made."""
