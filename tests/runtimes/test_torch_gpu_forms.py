@@ -91,6 +91,18 @@ def test_a_network_is_the_same_with_its_layers_joined(groups: int) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_it_is_compiled_with_the_strides_that_it_is_said_to_have(device: str) -> None:
+    _, module, _ = graph_of()
+    x = torch.randn(1, 3, 67, 80, device=device)
+    module = module.to(device)
+    how = {"dynamic": False, "fullgraph": True} | ({"backend": "aot_eager"} if device == "cpu" else {})
+    with torch.inference_mode():
+        before = module(x)
+        compiled = torch.compile(joined(with_blocks(module)), **how)
+        torch.testing.assert_close(compiled(x), before, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_sum_that_is_broadcast_is_that(device: str) -> None:
     how: Any = {"device": device, "dtype": torch.float64}
     x, kernel, beside = torch.randn(1, 8, 9, 9, **how), torch.randn(16, 8, 3, 3, **how), torch.randn(1, 1, 7, 7, **how)

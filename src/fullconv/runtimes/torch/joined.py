@@ -44,18 +44,23 @@ def _rectified(
     x: Tensor, weight: Tensor, bias: Tensor | None, beside: Tensor | None, stride: list[int], padding: list[int], dilation: list[int]
 ) -> Tensor:  # fmt: skip
     """All of one type, channels last."""
-    if x.is_cuda:
-        how: Any = stride, padding, dilation, 1
-        try:
-            if beside is None:
-                return torch.cudnn_convolution_relu(x, weight, bias, *how)
-            return torch.cudnn_convolution_add_relu(x, weight, beside, 1.0, bias, *how)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:  # a shape that it has no such kernel for; what else is wrong shows below
-            pass
-    found = F.conv2d(x, weight, bias, stride, padding, dilation)
-    return F.relu(found if beside is None else found + beside).contiguous(memory_format=torch.channels_last)
+    found = _by_cudnn(x, weight, bias, beside, stride, padding, dilation) if x.is_cuda else None
+    if found is None:
+        found = F.conv2d(x, weight, bias, stride, padding, dilation)
+        found = F.relu(found if beside is None else found + beside)
+    return found.contiguous(memory_format=torch.channels_last)  # as it is said below
+
+
+def _by_cudnn(x: Tensor, weight: Tensor, bias: Tensor | None, beside: Tensor | None, *how: Any) -> Tensor | None:
+    """The same as one kernel; None where there is none for these shapes."""
+    try:
+        if beside is None:
+            return torch.cudnn_convolution_relu(x, weight, bias, *how, 1)
+        return torch.cudnn_convolution_add_relu(x, weight, beside, 1.0, bias, *how, 1)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # what else is wrong shows where it is computed otherwise
+        return None
 
 
 @_rectified.register_fake
