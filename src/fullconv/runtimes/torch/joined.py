@@ -51,12 +51,14 @@ def _rectified(
     return found.contiguous(memory_format=torch.channels_last)  # as it is said below
 
 
-def _by_cudnn(x: Tensor, weight: Tensor, bias: Tensor | None, beside: Tensor | None, *how: Any) -> Tensor | None:
+def _by_cudnn(
+    x: Tensor, weight: Tensor, bias: Tensor | None, beside: Tensor | None, stride: list[int], padding: list[int], dilation: list[int]
+) -> Tensor | None:  # fmt: skip
     """The same as one kernel; None where there is none for these shapes."""
     try:
         if beside is None:
-            return torch.cudnn_convolution_relu(x, weight, bias, *how, 1)
-        return torch.cudnn_convolution_add_relu(x, weight, beside, 1.0, bias, *how, 1)
+            return torch.cudnn_convolution_relu(x, weight, bias, stride, padding, dilation, 1)
+        return torch.cudnn_convolution_add_relu(x, weight, beside, 1.0, bias, stride, padding, dilation, 1)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # what else is wrong shows where it is computed otherwise
