@@ -87,6 +87,7 @@ class Strips:
             if part is None:
                 raise BrokenPromise(f"no network from {link.reads} to {link.makes}")
             self._parts.append(part)
+            self._replace(len(self._parts) - 1, is_exact=link.rows[0].exact)  # before any values lie beside the weights
         self._rows = [
             Rows(graph.values[link.reads].shape[1], kept.held[i], links[i - 1].width)
             for i, link in enumerate(links)
