@@ -18,7 +18,7 @@ from fullconv.loading import load
 from fullconv.maps.classmap import ClassMap
 from fullconv.model import Model
 from fullconv.results.record import Record
-from fullconv.stream import plan, sides
+from fullconv.stream import plan, sides, warm
 from fullconv.stream.processor import Processor
 from fullconv.stream.run import plan_raster
 from tests.stream import colours, runs
@@ -33,7 +33,7 @@ def _fresh() -> Iterator[None]:
     """Memory as in a process of its own, and windows of crops as small as the pictures here."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(plan, "_planned_base", lambda *_: 180 << 20)
-        patched.setattr(plan, "resident_bytes", lambda: 150 << 20)
+        patched.setattr(warm, "resident_bytes", lambda: 150 << 20)
         patched.setattr(sides, "_WINDOW", 32)
         yield
 

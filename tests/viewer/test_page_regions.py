@@ -58,6 +58,35 @@ def line(page: Any, found: ClassMap, mask: np.ndarray, sight: tuple[float, float
     return hits / count
 
 
+def test_what_is_typed_while_a_verdict_is_being_kept_stays(show: Open, stored: Any, mapped: Mapped) -> None:
+    page = show(stored[0], image=mapped.image)
+    look(page, 600, 200, 1, "1,0.7")
+    page.focus("#canvas")
+    page.keyboard.press("g")
+    listed(page)
+    held: list[Any] = []
+    page.route("**/verdicts", lambda route: held.append(route))
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(".verdict input[aria-label=note]")
+    page.click(".verdict >> text=Reject")
+    page.locator("input[aria-label=note]").press_sequentially("between")
+    page.wait_for_function("() => document.activeElement.value === 'between'")
+    (route,) = held
+    route.continue_()
+    page.wait_for_selector("tr.reject[aria-selected=true]")
+    assert page.get_attribute(".verdict >> text=Reject", "aria-pressed") == "true"
+    settled(page)
+    assert page.input_value("input[aria-label=note]") == "between"
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "note"
+    page.unroute("**/verdicts")
+    page.fill("input[aria-label='other class']", "plain")
+    page.click(".verdict >> text=Relabel")
+    page.wait_for_selector("tr.relabel[aria-selected=true]")
+    assert page.get_attribute(".verdict >> text=Reject", "aria-pressed") == "false"
+    kept = json.loads(Path(f"{stored[0]}.verdicts.geojson").read_text(encoding="utf-8"))["features"]
+    assert [(each["properties"]["verdict"], each["properties"]["note"]) for each in kept] == [("relabel", "between")]
+
+
 def test_regions_are_stepped_through_and_judged_by_keys(show: Open, stored: Any, mapped: Mapped) -> None:
     result, found = stored
     every = sorted(own(found, 1, 0.7), key=lambda each: -each["score"])

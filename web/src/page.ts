@@ -294,7 +294,6 @@ export class Page implements Chosen {
       const { verdicts } = await server.say(id, find?.region ? { ...what, cells: find.region.cells, threshold: this.finds.threshold } : what);
       if (id !== this.id) return;
       this.judged(verdicts);
-      if (this.stage.scene.chosen) await this.point.show(this.context, this.stage.scene.chosen, true);
     } catch (error) {
       this.warn(told(error));
     }
@@ -303,6 +302,7 @@ export class Page implements Chosen {
   private judged(verdicts: Verdict[]): void {
     this.verdicts = verdicts;
     this.finds.take(verdicts);
+    this.point.judge();
     this.mark();
   }
 

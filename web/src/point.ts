@@ -28,6 +28,8 @@ export class Point {
   private asked = 0;
   private cell: Cell | null = null;
   private crop: Cell["other"] = null;
+  /** Presses the verdict's button; what was typed beside it stays. */
+  private press: (() => void) | null = null;
 
   constructor(
     private readonly panel: HTMLElement,
@@ -52,7 +54,7 @@ export class Point {
       return;
     }
     if (mine !== this.asked) return;
-    [this.cell, this.crop] = [cell, cell.other];
+    [this.cell, this.crop, this.press] = [cell, cell.other, null];
     const best = winner(cell);
     const shown = plane ?? best;
     const judged = chosen && !result.parts && shown !== null ? this.verdicts(result, cell, shown, context.region) : null;
@@ -63,6 +65,11 @@ export class Point {
     if (judged && !context.region) parts.push(judged);
     this.panel.replaceChildren(...parts);
     if (chosen) this.live.textContent = `cell ${cell.row}, ${cell.col}: ${best === null ? "no answer" : `${plain(result.labels[best] ?? "")}, ${short(cell.scores[best] ?? NaN)}`}`;
+  }
+
+  /** Verdicts are others now. */
+  judge(): void {
+    this.press?.();
   }
 
   private head(result: Result, cell: Cell): HTMLElement {
@@ -152,16 +159,19 @@ export class Point {
     note.value = before?.note ?? "";
     const label = el("input", { type: "text", maxlength: 2000, placeholder: "other class", "aria-label": "other class", list: "labels" });
     label.value = before?.label ?? "";
-    const button = (verdict: string, text: string): HTMLElement =>
-      el("button", { type: "button", "aria-pressed": before?.verdict === verdict ? "true" : "false" }, text, {
-        click: () => {
-          if (verdict === "relabel" && !label.value.trim()) label.focus();
-          else this.judged.say(cell, plane, before?.verdict === verdict ? null : verdict, verdict === "relabel" ? label.value.trim() : "", note.value);
-        },
-      });
+    const said = (): string | undefined => this.judged.verdict(cell.row, cell.col, plane)?.verdict;
+    const buttons = Object.entries({ accept: "Accept", reject: "Reject", relabel: "Relabel" }).map(([verdict, text]) => {
+      const click = (): void => {
+        if (verdict === "relabel" && !label.value.trim()) label.focus();
+        else this.judged.say(cell, plane, said() === verdict ? null : verdict, verdict === "relabel" ? label.value.trim() : "", note.value);
+      };
+      return [verdict, el("button", { type: "button" }, text, { click })] as const;
+    });
+    this.press = () => buttons.forEach(([verdict, button]) => button.setAttribute("aria-pressed", String(said() === verdict)));
+    this.press();
     return el("fieldset", { class: "verdict" }, [
       el("legend", {}, `${region ? "Is this region" : "Is it"} ${name}?`),
-      el("div", { class: "row" }, [button("accept", "Accept"), button("reject", "Reject"), button("relabel", "Relabel")]),
+      el("div", { class: "row" }, buttons.map(([, button]) => button)),
       label,
       note,
     ]);
