@@ -176,6 +176,35 @@ def test_a_click_asks_the_classifier_and_peaks_are_judged_by_keyboard(
     ]  # fmt: skip
 
 
+def test_a_note_on_what_was_judged_takes_nothing_back(show: Open, mapped: Mapped, tmp_path: Path) -> None:
+    result, path = tmp_path / "own.zarr", tmp_path / "own.zarr.verdicts.geojson"
+    shutil.copytree(mapped.result, result)
+    page = show(result, image=mapped.image)
+    page.mouse.click(*look(page, 500, 200, 4))
+    verdict = page.locator("fieldset.verdict")
+
+    def kept(button: str) -> list[tuple[str, str, str]]:
+        settled(page)
+        page.wait_for_selector(f"fieldset.verdict button:text-is('{button}')")
+        told = [each["properties"] for each in json.loads(path.read_text(encoding="utf-8"))["features"]]
+        return [(each["verdict"], each["label"], each["note"]) for each in told]
+
+    verdict.get_by_text("Accept").click()
+    assert kept("Accept") == [("accept", "", "")]
+    verdict.get_by_label("note").fill("folded")
+    verdict.get_by_text("Accept").click()
+    assert kept("Accept") == [("accept", "", "folded")]
+    verdict.get_by_label("note").fill("blurred")
+    page.keyboard.press("Enter")
+    assert kept("Accept") == [("accept", "", "blurred")]
+    for label in ("ink", "pen"):
+        verdict.get_by_label("other class").fill(label)
+        page.keyboard.press("Enter")
+        assert kept("Relabel") == [("relabel", label, "blurred")]
+    verdict.get_by_text("Relabel").click()
+    assert kept("Relabel") == []
+
+
 def test_a_run_in_progress_fills_in(show: Open, mapped: Mapped, tmp_path: Path) -> None:
     whole = ClassMap.load(mapped.result)
     assert whole.record is not None

@@ -168,6 +168,14 @@ def test_a_region_has_at_most_so_many_crops(stored: Any) -> None:
         {"cells": "7"},
         {"measurements": [1]},
         {"threshold": "x"},
+        {"threshold": float("nan")},
+        {"measurements": {"cells": float("inf")}},
+        {"crops": [[1, 2, 0.5, 0, 0, 1, float("nan")]]},
+        {"box": [0, 0, float("nan"), 1]},
+        {"box": [0, 0, 10**400, 1]},
+        {"row": -1},
+        {"row": 10**400},
+        {"note": "\ud800"},
     ],
 )
 def test_a_damaged_file_is_told_and_kept(stored: Any, serve: Serve, wrong: dict[str, Any]) -> None:
@@ -184,6 +192,8 @@ def test_a_damaged_file_is_told_and_kept(stored: Any, serve: Serve, wrong: dict[
     answer = client.post("/api/0/verdicts", json={**say, "cells": None})
     assert answer.status_code == 400
     assert "move it away" in answer.json()["error"]
+    assert len(answer.json()["error"]) < 300 + 2 * len(str(path))
+    assert client.get("/api/0/verdicts.csv").status_code == 400
     assert path.read_text(encoding="utf-8") == text
 
 

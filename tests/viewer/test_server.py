@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 import fullconv
 from fullconv.demonstration import demo_files
 from fullconv.errors import BadInput
+from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
 from fullconv.results.local import Local
 from fullconv.results.store import Store
@@ -246,6 +248,37 @@ def test_verdicts_are_kept_beside_the_result(mapped: Mapped, serve: Serve, tmp_p
     path.write_text("another program's", encoding="utf-8")
     assert client.post("/api/0/verdicts", json=say).status_code == 400
     assert path.read_text(encoding="utf-8") == "another program's"
+
+
+def test_what_is_written_of_verdicts_is_read_again(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any map: names of ten thousand letters, scores without end; and never more than is read."""
+    scores = np.full((2, 3, 4), 0.5, np.float32)
+    scores[0, 1, 1] = np.inf
+    eight, middle = (Fraction(8), Fraction(8)), (Fraction(7, 2), Fraction(7, 2))
+    grid = Grid(3, 4, eight, eight, middle, eight, (24, 32))
+    ClassMap(scores, grid, ("x" * 10_000, "b")).save(tmp_path / "map.npz")
+    client, path = serve(tmp_path / "map.npz"), tmp_path / "map.npz.verdicts.geojson"
+    say = {"row": 1, "col": 1, "class": 0, "verdict": "accept"}
+    assert client.post("/api/0/verdicts", json=say).json()["verdicts"][0]["score"] is None
+
+    def none(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=none)
+    assert client.post("/api/0/verdicts", json={**say, "col": 2}).status_code == 200
+    before = path.read_bytes()
+    half = client.post("/api/0/verdicts", content=json.dumps({**say, "note": "\ud800"}), headers={"content-type": "application/json"})  # fmt: skip
+    assert half.status_code == 400
+    monkeypatch.setattr("fullconv.viewer.verdicts._MOST", len(before) + 100)
+    full = client.post("/api/0/verdicts", json={**say, "col": 3})
+    assert full.status_code == 400
+    assert "move it away" in full.json()["error"]
+    assert path.read_bytes() == before
+    assert len(client.get("/api/0/verdicts").json()["verdicts"]) == 2
+    monkeypatch.setattr("fullconv.viewer.verdicts._VALUES", 10)  # small letters of great values
+    assert "move it away" in client.get("/api/0/verdicts").json()["error"]
 
 
 def test_labels_stay_text(mapped: Mapped, serve: Serve) -> None:

@@ -122,7 +122,7 @@ export class Finds {
   }
 
   private said(): string {
-    const count = `${this.count.toLocaleString("en")} ${this.kind}${this.threshold === null ? "" : ` of at least ${short(this.threshold)}`}`;
+    const count = `${this.count.toLocaleString("en")} ${this.count === 1 ? this.kind.slice(0, -1) : this.kind}${this.threshold === null ? "" : ` of at least ${short(this.threshold)}`}`;
     const first = this.order === "cells" ? "largest" : "best";
     const listed = this.count > this.every.length ? `, the ${first} ${this.every.length.toLocaleString("en")} listed` : "";
     const boxes = this.every.filter(({ region }) => region && !region.rings).length;

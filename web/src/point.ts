@@ -159,15 +159,23 @@ export class Point {
     note.value = before?.note ?? "";
     const label = el("input", { type: "text", maxlength: 2000, placeholder: "other class", "aria-label": "other class", list: "labels" });
     label.value = before?.label ?? "";
-    const said = (): string | undefined => this.judged.verdict(cell.row, cell.col, plane)?.verdict;
-    const buttons = Object.entries({ accept: "Accept", reject: "Reject", relabel: "Relabel" }).map(([verdict, text]) => {
-      const click = (): void => {
-        if (verdict === "relabel" && !label.value.trim()) label.focus();
-        else this.judged.say(cell, plane, said() === verdict ? null : verdict, verdict === "relabel" ? label.value.trim() : "", note.value);
-      };
-      return [verdict, el("button", { type: "button" }, text, { click })] as const;
+    const said = (): Verdict | undefined => this.judged.verdict(cell.row, cell.col, plane);
+    const say = (verdict: string): void => {
+      const [as, text, last] = [verdict === "relabel" ? label.value.trim() : "", note.value, said()];
+      // What was said is taken back by saying it again; with another note or class it is something else.
+      const again = last?.verdict === verdict && last.label === as && last.note === text;
+      if (verdict === "relabel" && !as) label.focus();
+      else this.judged.say(cell, plane, again ? null : verdict, as, text);
+    };
+    const buttons = Object.entries({ accept: "Accept", reject: "Reject", relabel: "Relabel" }).map(([verdict, text]) => [verdict, el("button", { type: "button" }, text, { click: () => say(verdict) })] as const);
+    label.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && said()?.label !== label.value.trim()) say("relabel");
     });
-    this.press = () => buttons.forEach(([verdict, button]) => button.setAttribute("aria-pressed", String(said() === verdict)));
+    note.addEventListener("keydown", (event) => {
+      const last = said();
+      if (event.key === "Enter" && last && last.note !== note.value) this.judged.say(cell, plane, last.verdict, last.label, note.value);
+    });
+    this.press = () => buttons.forEach(([verdict, button]) => button.setAttribute("aria-pressed", String(said()?.verdict === verdict)));
     this.press();
     return el("fieldset", { class: "verdict" }, [
       el("legend", {}, `${region ? "Is this region" : "Is it"} ${name}?`),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from fullconv.errors import BadInput
@@ -26,9 +26,12 @@ from fullconv.system.guard import MARK, is_url
 from fullconv.viewer.regions import Listing, crops_of, placed
 
 VERDICTS = ("accept", "reject", "relabel")
-_MOST = 64 << 20  # bytes of a file
+_MOST = 16 << 20  # bytes of a file
+_VALUES = 4_000_000  # of a file: each takes many times its letters of memory
 _TEXT = 2000  # letters of a note
+_TOLD = 300  # letters of what is wrong with a file
 _CROPS = 1000  # of a region
+_LAST = 1 << 40  # row or column
 _OUTLINED = 100_000  # runs of a region that is kept
 _COLUMNS = ("row", "col", "x0", "y0", "x1", "y1", "class", "score", "verdict", "label", "note", "time", "region")
 _OWN = ("row", "col", "class", "score", "verdict", "label", "note", "box", "time", "cells")
@@ -42,7 +45,7 @@ class Verdicts:
         """Of a result by its path or address; ``kept``: whether there is a place beside it, which a map in memory has not."""
         self._name = f"{source.rstrip('/')}.verdicts.geojson"
         self._far, self._kept = is_url(source), kept and not is_url(source)
-        self._lock = Lock()
+        self._lock = RLock()  # one reads at a time: a file takes ten times its bytes of memory
 
     @property
     def path(self) -> Path:
@@ -54,19 +57,24 @@ class Verdicts:
         Raises:
             BadInput: the file is none of these.
         """
-        return [{name: each[name] for name in _OWN} for each in self._read()]
+        with self._lock:
+            return [{name: each[name] for name in _OWN} for each in self._read()]
 
     def _read(self) -> list[dict[str, Any]]:
         """The same with outline and crops of regions."""
         if not self._kept or not self.path.exists():
             return []
-        if self.path.stat().st_size > _MOST:
-            raise BadInput(f"{self.path}: has more than {_MOST >> 20} MB; no file of verdicts has")
         try:
-            features = json.loads(self.path.read_bytes())["features"]
+            with self.path.open("rb") as file:
+                data = file.read(_MOST + 1)
+            if not _is_bounded(data):
+                raise ValueError(f"has more than {_MOST >> 20} MB, or {_VALUES:,} values")
+            features = json.loads(data)["features"]
+            del data
             return [_sound(feature) for feature in features]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise BadInput(f"{self.path}: is no file of verdicts, or damaged ({error!r}); move it away") from None
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            told = repr(error)[:_TOLD]
+            raise BadInput(f"{self.path}: is no file of verdicts, or damaged ({told}); move it away") from None
 
     def say(self, found: ClassMap, given: Mapping[str, Any], listing: Listing | None = None) -> list[dict[str, Any]]:
         """Keep a verdict (``accept``, ``reject``, ``relabel`` with a label), or take one back (``verdict`` None); all verdicts.
@@ -97,7 +105,9 @@ class Verdicts:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         regions = 0
-        for each in self._read():
+        with self._lock:
+            kept = self._read()
+        for each in kept:
             own = [[each["row"], each["col"], each["score"], *each["box"]]]
             regions += each["cells"] is not None
             said = [each[name] for name in _COLUMNS[8:-1]] + [None if each["cells"] is None else regions]
@@ -107,9 +117,30 @@ class Verdicts:
 
     def _write(self, found: ClassMap, kept: Sequence[Mapping[str, Any]]) -> None:
         features = [_feature(found, about) for about in kept]
-        whole = {"type": "FeatureCollection", "generator": MARK, "features": features}
+        head = json.dumps({"type": "FeatureCollection", "generator": MARK, "features": []}).removesuffix("]}")
+        lines = ",\n".join(json.dumps(each, ensure_ascii=False, allow_nan=False) for each in features)
+        data = f"{head}\n{lines}\n]}}\n".encode()
+        if not _is_bounded(data):
+            raise BadInput(
+                f"{self.path}: would have more than {_MOST >> 20} MB, or {_VALUES:,} values; move it away, and go on in a new one"
+            )
         with written_whole(self.path) as (part,):
-            part.write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+            part.write_bytes(data)
+
+
+def _is_bounded(data: bytes) -> bool:
+    """Whether a file takes no more memory than there is for it: what cannot be read again is not written."""
+    return len(data) <= _MOST and sum(map(data.count, (b",", b"[", b"{"))) + 3 * data.count(b"{") <= _VALUES
+
+
+def _is_text(*texts: Any) -> bool:
+    """Halves of pairs of UTF-16 are in no file."""
+    return all(isinstance(text, str) and not any("\ud800" <= letter <= "\udfff" for letter in text) for text in texts)
+
+
+def _score(value: Any) -> float | None:
+    """JSON has no word for what is no number, or without end."""
+    return float(value) if value is not None and isfinite(value) else None
 
 
 def _said(found: ClassMap, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,14 +153,13 @@ def _said(found: ClassMap, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput("a region is known by how many cells it has")
     if verdict is not None and verdict not in VERDICTS:
         raise BadInput(f"verdict {verdict!r}: not one of {', '.join(VERDICTS)}")
-    if not (isinstance(label, str) and isinstance(note, str)) or len(label) > _TEXT or len(note) > _TEXT:
-        raise BadInput(f"label and note are text of at most {_TEXT} letters")
+    if not _is_text(label, note) or len(label) > _TEXT or len(note) > _TEXT:
+        raise BadInput(f"label and note are text of at most {_TEXT} letters of Unicode")
     if verdict == "relabel" and not label:
         raise BadInput("relabel: say as what")
     box = [float(value) for value in found.box(row, col)]
-    score = float(found.scores[number, row, col])
     return {
-        "row": row, "col": col, "class": found.labels[number], "score": score if score == score else None, "verdict": verdict,
+        "row": row, "col": col, "class": found.labels[number], "score": _score(found.scores[number, row, col]), "verdict": verdict,
         "label": label, "note": note, "box": box, "time": datetime.now(UTC).isoformat(timespec="seconds"), "cells": cells,
     }  # fmt: skip
 
@@ -150,8 +180,8 @@ def _of_region(found: ClassMap, about: Mapping[str, Any], listing: Listing) -> d
     return {
         "outline": [[*ring.tolist(), ring[0].tolist()] for ring in rings], "threshold": listing.threshold,
         "box": [*rings[0].min(axis=0).tolist(), *rings[0].max(axis=0).tolist()],
-        "measurements": {MEASUREMENTS.get(name, name): float(value) for name, value in numbers.items()},
-        "crops": [[row, col, score, *map(float, found.box(row, col))] for row, col, score in crops],
+        "measurements": {MEASUREMENTS.get(name, name): float(value) for name, value in numbers.items() if isfinite(value)},
+        "crops": [[row, col, _score(score), *map(float, found.box(row, col))] for row, col, score in crops],
     }  # fmt: skip
 
 
@@ -174,24 +204,26 @@ def _sound(feature: Mapping[str, Any]) -> dict[str, Any]:
     """ValueError or KeyError where they are none: files come from anyone."""
     properties = feature["properties"]
     about = {name: properties[name] for name in _OWN[:-1]} | {"cells": properties.get("cells")}
-    texts = all(
-        isinstance(about[name], str) and len(about[name]) <= _TEXT
-        for name in ("class", "verdict", "label", "note", "time")
-    )
+    own = [about[name] for name in ("verdict", "label", "note", "time")]
+    texts = _is_text(about["class"], *own) and all(len(text) <= _TEXT for text in own)  # a class's name is the map's
     box = [float(value) for value in about["box"]]
-    numbers = type(about["row"]) is int and type(about["col"]) is int and len(box) == 4
+    places = all(type(about[name]) is int and 0 <= about[name] <= _LAST for name in ("row", "col"))
+    numbers = places and len(box) == 4 and all(map(isfinite, box))
     if not (texts and numbers and about["verdict"] in VERDICTS and isinstance(about["score"], float | int | None)):
-        raise ValueError(f"a verdict of {about}")
-    about["box"] = box
+        raise ValueError(f"a verdict of {str(about)[:_TOLD]}")
+    about["box"], about["score"] = box, _score(about["score"])
     if about["cells"] is None:
         return about
     rings = [[[float(x), float(y)] for x, y in ring] for ring in feature["geometry"]["coordinates"]]
-    crops = [[int(row), int(col), None if score is None else float(score), *map(float, box)] for row, col, score, *box in properties["crops"]]  # fmt: skip
+    crops = [[int(row), int(col), _score(score), *map(float, box)] for row, col, score, *box in properties["crops"]]  # fmt: skip
     measured = {str(name)[:_TEXT]: float(value) for name, value in properties["measurements"].items()}
     sound = type(about["cells"]) is int and rings and all(len(ring) > 3 for ring in rings) and all(len(crop) == 7 for crop in crops)  # fmt: skip
-    if not sound or not all(isfinite(value) for ring in rings for point in ring for value in point):
-        raise ValueError(f"a region of {about}")
-    return {**about, "outline": rings, "crops": crops, "measurements": measured, "threshold": float(properties["threshold"])}  # fmt: skip
+    threshold = float(properties["threshold"])
+    corners = (value for ring in rings for point in ring for value in point)
+    boxes = (value for crop in crops for value in crop[3:] if value is not None)
+    if not sound or not all(map(isfinite, (threshold, *measured.values(), *corners, *boxes))):
+        raise ValueError(f"a region of {str(about)[:_TOLD]}")
+    return {**about, "outline": rings, "crops": crops, "measurements": measured, "threshold": threshold}
 
 
 def _cell(value: Any) -> Any:
