@@ -108,6 +108,12 @@ def test_every_answer_says_what_a_page_may_do(mapped: Mapped, serve: Serve, page
     assert "access-control-allow-origin" not in heads
 
 
+def test_a_query_of_many_fields_is_no_fault_of_the_server(mapped: Mapped, serve: Serve) -> None:
+    many = "/api/about?" + "&".join(f"f{i}=1" for i in range(1000))
+    for token in (TOKEN, "another"):
+        assert serve(mapped.result, token=token).get(many).status_code == 400
+
+
 def test_bodies_are_json_and_bounded(mapped: Mapped, serve: Serve) -> None:
     client = serve(mapped.result)
     path = "/api/0/verdicts"

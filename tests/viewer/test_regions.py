@@ -79,7 +79,7 @@ def test_what_is_asked_wrongly_is_told(stored: Any, serve: Serve) -> None:
     client = serve(stored[0])
     assert client.get("/api/0/regions/1").json()["threshold"] == 0.5
     assert client.get("/api/0/regions/3").status_code == 404
-    for wrong in ("threshold=x", "threshold=2", "order=size"):
+    for wrong in ("threshold=x", "threshold=2", "threshold=-1e300", "order=size"):
         assert client.get(f"/api/0/regions/1?{wrong}").status_code == 400, wrong
 
 
@@ -142,7 +142,15 @@ def test_verdicts_are_polygons_and_crops_to_train_on(stored: Any, serve: Serve) 
     assert len(again.post("/api/0/verdicts", json={**say, "verdict": None}).json()["verdicts"]) == 2
     for wrong in ({"cells": say["cells"] + 1}, {"threshold": 0.7}):
         assert again.post("/api/0/verdicts", json={**say, **wrong}).status_code == 404, wrong
-    for wrong in ({"cells": 1.5}, {"threshold": "x"}, {"class": -1}, {"class": "1"}, {"verdict": "maybe"}):
+    for wrong in (
+        {"cells": 1.5},
+        {"threshold": "x"},
+        {"threshold": 10**400},
+        {"threshold": -1e300},
+        {"class": -1},
+        {"class": "1"},
+        {"verdict": "maybe"},
+    ):
         assert again.post("/api/0/verdicts", json={**say, **wrong}).status_code in (400, 404), wrong
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from fractions import Fraction
@@ -279,6 +280,23 @@ def test_what_is_written_of_verdicts_is_read_again(
     assert len(client.get("/api/0/verdicts").json()["verdicts"]) == 2
     monkeypatch.setattr("fullconv.viewer.verdicts._VALUES", 10)  # small letters of great values
     assert "move it away" in client.get("/api/0/verdicts").json()["error"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_no_unicode_are_seen(serve: Serve, tmp_path: Path) -> None:
+    eight, middle = (Fraction(8), Fraction(8)), (Fraction(7, 2), Fraction(7, 2))
+    grid = Grid(3, 4, eight, eight, middle, eight, (24, 32))
+    path = tmp_path / "h\udcf6lle.npz"  # as Latin-1 has it
+    ClassMap(np.full((2, 3, 4), 0.5, np.float32), grid, ("a", "b\ud800")).save(path)
+    client = serve(path)
+    assert client.get("/api/about").json()["results"][0]["name"] == path.name
+    told = client.get("/api/0/about").json()["result"]
+    assert (told["name"], told["labels"]) == (path.name, ["a", "b\ud800"])
+    say = {"row": 1, "col": 1, "class": 1, "verdict": "accept"}
+    answer = client.post("/api/0/verdicts", json=say)
+    assert answer.status_code == 400
+    assert "--labels" in answer.json()["error"]
+    assert client.post("/api/0/verdicts", json={**say, "class": 0}).status_code == 200
 
 
 def test_labels_stay_text(mapped: Mapped, serve: Serve) -> None:

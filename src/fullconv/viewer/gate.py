@@ -111,7 +111,10 @@ class Gate:
             if not named:
                 return PlainTextResponse("open the address that view() gave, with its token", 403)
         else:
-            query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=32)
+            try:
+                query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=32)
+            except ValueError:
+                return PlainTextResponse("too many fields", 400)
             came = query.get("token", [""])[0]
             if self._is_token(came):
                 return self._redirected(came) if opens else None

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from fullconv.errors import BadInput, FullconvError
@@ -32,6 +32,7 @@ PAGE = Path(__file__).with_name("page")
 FILES = {"": "index.html", "page.js": "page.js", "page.css": "page.css"}
 _PEAKS = 2000
 _AT_ONCE = 6  # answers that are made side by side: each takes the memory of what it reads
+_LARGEST = float(np.finfo(np.float32).max)
 _COUNTED = 1 << 31  # scores that are all read because a page is opened
 
 
@@ -232,7 +233,7 @@ class _Routes:
         number, listing = self._number(request), None
         if given.get("cells") is not None and given.get("verdict") is not None:
             plane, threshold = given.get("class"), given.get("threshold")
-            if type(plane) is not int or plane < 0 or not (threshold is None or type(threshold) in (int, float)):
+            if type(plane) is not int or plane < 0 or not (threshold is None or _is_score(threshold)):
                 raise BadInput("a region is of a class, by number, at a threshold")
             listing = self._listing(number, plane, threshold)
         return _json({"verdicts": self._shown.verdicts(number).say(self._exhibit(request).found, given, listing)})
@@ -309,9 +310,11 @@ def _told(work: Callable[[], Response]) -> Response:
         return _error(f"cannot be read: {error!r}"[:300], 500)
 
 
-def _json(data: Any) -> Response:
-    """JSON has no word for what is no number: it is null."""
-    return JSONResponse(_finite(data))
+def _json(data: Any, status: int = 200) -> Response:
+    """JSON has no word for what is no number: it is null. Names of files may be bytes that are no UTF-8: all but ASCII is escaped."""
+    return Response(
+        json.dumps(_finite(data), separators=(",", ":"), allow_nan=False), status, media_type="application/json"
+    )
 
 
 def _finite(data: Any) -> Any:
@@ -327,7 +330,7 @@ def _raw(data: bytes) -> Response:
 
 
 def _error(text: str, status: int) -> Response:
-    return JSONResponse({"error": text}, status)
+    return _json({"error": text}, status)
 
 
 def _places(request: Request, *names: str) -> tuple[int, ...]:
@@ -360,9 +363,14 @@ def _number(request: Request, name: str) -> float | None:
         value = float(text)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value):
+    if not _is_score(value):
         raise BadInput(f"{name} {text[:40]!r}: not a number")
     return value
+
+
+def _is_score(value: Any) -> bool:
+    """Whether it is a number that a score, of 32 bits, can be held to."""
+    return type(value) in (int, float) and abs(value) <= _LARGEST
 
 
 def _look(request: Request, picture: Picture) -> Look:

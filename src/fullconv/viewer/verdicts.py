@@ -157,6 +157,10 @@ def _said(found: ClassMap, given: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f"label and note are text of at most {_TEXT} letters of Unicode")
     if verdict == "relabel" and not label:
         raise BadInput("relabel: say as what")
+    if not _is_text(found.labels[number]):
+        raise BadInput(
+            "this class's name is no Unicode: no file can hold a verdict on it; name the classes anew (--labels)"
+        )
     box = [float(value) for value in found.box(row, col)]
     return {
         "row": row, "col": col, "class": found.labels[number], "score": _score(found.scores[number, row, col]), "verdict": verdict,
