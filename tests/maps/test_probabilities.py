@@ -172,6 +172,10 @@ def test_a_threshold_is_held_against_what_scores_are(tmp_path: Path) -> None:
     assert logits.peaks(0, 0) is not None
     with pytest.raises(BadInput, match="no score reaches it"):
         soft.peaks(0, 1.5)
+    for found, beyond in ((soft, -1e300), (logits, 4e38), (logits, -4e38)):
+        with pytest.raises(BadInput, match=r"threshold .*: no score is so large"):
+            fullconv.export(found, tmp_path / "x.geojson", threshold=beyond)
+    assert len(logits.peaks(0, float("-inf"))) == len(logits.peaks(0, -100.0))
     assert {p.score >= 0.5 for p in soft.peaks(0)} <= {True}
     soft.save(tmp_path / "x.npz")
     assert fullconv.ClassMap.load(tmp_path / "x.npz").score_kind == "probabilities"
