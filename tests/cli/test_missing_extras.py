@@ -53,6 +53,7 @@ def test_every_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "where.geojson").write_text(square)
     maps = ["-o", str(tmp_path / "maps")]
     one = str(tmp_path / "x.npy")
+    store = ["-o", str(tmp_path / "x.zarr")]
     scores = str(tmp_path / "maps" / "x.npz")
     told = {
         "a map": (["map", *model, one, *maps], None),
@@ -67,6 +68,11 @@ def test_every_one_is_named(tmp_path: Path) -> None:
         "workers": (["map", *model, one, *maps, "--workers", "1"], "dask"),
         "openvino": (["map", *model, one, *maps, "--runtime", "openvino"], "openvino"),
         "bf16": (["map", *model, one, *maps, "--precision", "bf16"], "torch"),
+        **{
+            f"{' '.join(how)} {command}": ([command, *model, one, *out, *how], how[1] if how[1] == "openvino" else "torch")
+            for how in (("--device", "cuda"), ("--device", "mps"), ("--runtime", "torch"), ("--precision", "fp16"), ("--runtime", "openvino"))
+            for command, out in (("map", maps), ("map", [*store, "--dry-run"]), ("map", store), ("verify", []))
+        },
         "a program": (["inspect", str(tmp_path / "a.pt2")], "torch"),
         "a model by name": (["inspect", "timm:resnet18"], "torch"),
         "keras": (["inspect", str(tmp_path / "a.keras")], ""),

@@ -28,6 +28,15 @@ def stored(mapped: Mapped, tmp_path: Path) -> tuple[Path, ClassMap]:
     return tmp_path / "x.zarr", filled(mapped.result, tmp_path / "x.zarr", scores)
 
 
+def shown(show: Open, result: Path, mapped: Mapped) -> Any:
+    """The page with the regions of a class being listed."""
+    page = show(result, image=mapped.image)
+    look(page, 600, 200, 1, "1,0.7")
+    page.focus("#canvas")
+    page.keyboard.press("g")
+    return page
+
+
 def listed(page: Any) -> list[list[str]]:
     """The table's numbers, row by row."""
     page.wait_for_selector("table.finds tbody tr")
@@ -59,10 +68,7 @@ def line(page: Any, found: ClassMap, mask: np.ndarray, sight: tuple[float, float
 
 
 def test_what_is_typed_while_a_verdict_is_being_kept_stays(show: Open, stored: Any, mapped: Mapped) -> None:
-    page = show(stored[0], image=mapped.image)
-    look(page, 600, 200, 1, "1,0.7")
-    page.focus("#canvas")
-    page.keyboard.press("g")
+    page = shown(show, stored[0], mapped)
     listed(page)
     held: list[Any] = []
     page.route("**/verdicts", lambda route: held.append(route))
@@ -90,10 +96,7 @@ def test_what_is_typed_while_a_verdict_is_being_kept_stays(show: Open, stored: A
 def test_regions_are_stepped_through_and_judged_by_keys(show: Open, stored: Any, mapped: Mapped) -> None:
     result, found = stored
     every = sorted(own(found, 1, 0.7), key=lambda each: -each["score"])
-    page = show(result, image=mapped.image)
-    look(page, 600, 200, 1, "1,0.7")
-    page.focus("#canvas")
-    page.keyboard.press("g")
+    page = shown(show, result, mapped)
     rows = listed(page)
     assert page.locator("#finds [role=status]").inner_text() == f"{len(every)} regions of at least 0.7"
     assert [int(row[3].replace(",", "")) for row in rows] == [each["cells"] for each in every]
@@ -139,10 +142,7 @@ def test_regions_are_stepped_through_and_judged_by_keys(show: Open, stored: Any,
 def test_outlines_are_those_of_the_cells(show: Open, stored: Any, mapped: Mapped) -> None:
     result, found = stored
     every = sorted(own(found, 1, 0.7), key=lambda each: -each["cells"])
-    page = show(result, image=mapped.image)
-    look(page, 600, 200, 1, "1,0.7")
-    page.focus("#canvas")
-    page.keyboard.press("g")
+    page = shown(show, result, mapped)
     listed(page)
     for region in every[:3]:
         sight = (round(4 * float(np.nonzero(region["mask"])[1].mean()), 1), 200.0, 1.3)

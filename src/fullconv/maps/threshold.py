@@ -8,7 +8,7 @@ import numpy as np
 
 from fullconv.errors import BadInput
 
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)  # score
 _USUAL = 0.5  # of probabilities
 _WAY_OUT = (
     "map again with --activation softmax (a crop is of one class) or sigmoid (several may be there at once) for probabilities, give a "
@@ -37,7 +37,7 @@ def least_score(kind: str, given: float | None, advised: float | None = None) ->
         if kind in ("logits", "log-probabilities"):
             raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")
         return _USUAL
-    if _LARGEST < abs(given) < inf:
+    if LARGEST < abs(given) < inf:
         raise BadInput(f"threshold {given:g}: no score is so large, of the 32 bits that scores have; -inf takes all")
     if kind == "probabilities" and given > 1:
         raise BadInput(f"threshold {given:g}: no score reaches it; scores are probabilities, 1 at most")

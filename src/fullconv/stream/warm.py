@@ -48,7 +48,7 @@ def _on_many(way: Way, job: Job, channels: int, of_one: float) -> float:
     except BadInput:
         return of_one
     finally:
-        way.model.let_go()  # it holds copies of them that the device reads
+        way.model.let_go()  # of the host's memory it keeps what went up
         give_back()
 
 

@@ -277,7 +277,7 @@ def plan_tiles(
         best: tuple[float, Cut, Cut] | None = None
         low = len(
             wide
-        )  # the widest tile that fits: memory and time grow with width and height, so that of a lower one none is less wide
+        )  # the widest tile that fits: that of a lower one is as wide at least, since memory and time grow
         for i, down in enumerate(tall):
             while low and fits_in(i, low - 1) and seconds(down, wide[low - 1]) <= longest:
                 low -= 1

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from fullconv.errors import BadInput, FullconvError
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.summary import wins_of
+from fullconv.maps.threshold import LARGEST
 from fullconv.results.storage import Replaced
 from fullconv.viewer.described import described, failed, of_difference, of_result
 from fullconv.viewer.exhibit import Exhibit
@@ -32,7 +33,6 @@ PAGE = Path(__file__).with_name("page")
 FILES = {"": "index.html", "page.js": "page.js", "page.css": "page.css"}
 _PEAKS = 2000
 _AT_ONCE = 6  # answers that are made side by side: each takes the memory of what it reads
-_LARGEST = float(np.finfo(np.float32).max)
 _COUNTED = 1 << 31  # scores that are all read because a page is opened
 
 
@@ -370,7 +370,7 @@ def _number(request: Request, name: str) -> float | None:
 
 def _is_score(value: Any) -> bool:
     """Whether it is a number that a score, of 32 bits, can be held to."""
-    return type(value) in (int, float) and abs(value) <= _LARGEST
+    return type(value) in (int, float) and abs(value) <= LARGEST
 
 
 def _look(request: Request, picture: Picture) -> Look:

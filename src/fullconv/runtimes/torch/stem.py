@@ -62,7 +62,8 @@ def as_blocks(x: Tensor, parts: tuple[int, ...], step: int, size: tuple[int, ...
 
 
 def _is_stem(module: fx.GraphModule, node: fx.Node) -> bool:
-    x, weight, _, stride, padding, dilation, groups = _arguments(node)
+    arguments: Any = node.args
+    x, weight, _, stride, padding, dilation, groups = arguments
     if weight.op != "get_attr" or x not in _images(module):
         return False
     return bool(
@@ -85,7 +86,8 @@ def _images(module: fx.GraphModule) -> set[fx.Node]:
 
 
 def _change(module: fx.GraphModule, node: fx.Node) -> None:
-    x, weight, bias, (step, _), padding, _, _ = _arguments(node)
+    arguments: Any = node.args
+    x, weight, bias, (step, _), padding, _, _ = arguments
     kernel = module.get_buffer(str(weight.target))
     made = blocks(kernel, step, (padding[0], padding[1]))
     name = f"{node.name}_blocks"
@@ -96,8 +98,3 @@ def _change(module: fx.GraphModule, node: fx.Node) -> None:
             as_blocks, (x, tuple(made.shape[1:]), step, tuple(kernel.shape[2:]), tuple(padding))
         )
     node.args = (laid, parts, bias, [1, 1], [0, 0], [1, 1], 1)
-
-
-def _arguments(node: fx.Node) -> Any:
-    """(x, weight, bias, stride, padding, dilation, groups)."""
-    return node.args

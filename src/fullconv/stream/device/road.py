@@ -13,7 +13,7 @@ from fullconv.maps.crops import answers_each
 from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
 from fullconv.runtimes.engine import Engine
-from fullconv.runtimes.runtime import chosen
+from fullconv.runtimes.runtime import chosen, require_engine
 from fullconv.stream.device.memory import evenly, kind_of, share_of
 from fullconv.stream.door import Door
 from fullconv.stream.job import Job
@@ -56,11 +56,12 @@ def reserving(job: Job) -> AbstractContextManager[None]:
     """Have a job's GPUs to itself, or with others that say how much they take, while it lasts.
 
     Raises:
-        BadInput: another run has one, or one is not there.
+        BadInput: another run has one, one is not there, or PyTorch is not.
     """
     asked = Engine.of(job.runtime)
     if chosen(asked, job.precision) != "torch" or kind_of(job) == "cpu":
         return nullcontext()
+    require_engine(job.runtime, job.precision)
     from fullconv.runtimes.torch.device import devices_of, identity_of
     from fullconv.stream.device.lock import reserved
 
