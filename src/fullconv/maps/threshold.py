@@ -38,7 +38,9 @@ def least_score(kind: str, given: float | None, advised: float | None = None) ->
             raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")
         return _USUAL
     if LARGEST < abs(given) < inf:
-        raise BadInput(f"threshold {given:g}: no score is so large, of the 32 bits that scores have; -inf takes all")
+        raise BadInput(
+            f"threshold {given:g}: no score is so large, of the 32 bits that scores have; give one within ±{LARGEST:.2g}"
+        )
     if kind == "probabilities" and given > 1:
         raise BadInput(f"threshold {given:g}: no score reaches it; scores are probabilities, 1 at most")
     if kind == "log-probabilities" and given > 0:
