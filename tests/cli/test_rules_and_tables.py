@@ -71,6 +71,7 @@ def test_a_result_that_was_finished_is_judged_too(run: Run, model: list[str], im
     [
         ("crak > 0.9", [], "did you mean 'crack'"),
         ("crack > 1.5", [], "never holds: probabilities lie between 0 and 1"),
+        ("area(crack) >= 0 px²", [], "always holds: areas are 0 or more"),
         ("crack >", [], "where a number is expected"),
         ("crack > 0.9", ["--keep", "sound"], "its scores are not among those of --keep"),
         ("crack > 0.9", ["--keep", "top1"], "leave --keep top1 and --dtype out"),

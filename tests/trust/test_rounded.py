@@ -14,7 +14,8 @@ from fullconv.loading import load
 from fullconv.model import Model
 from fullconv.reports.verification import html_report
 from fullconv.stream.device import leave
-from fullconv.trust.rounded import last_bits
+from fullconv.trust.decisions import Decisions
+from fullconv.trust.rounded import Rounding, last_bits
 from fullconv.trust.verify import verify
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # a fixture
@@ -69,6 +70,20 @@ def test_a_map_that_parts_from_its_crops_in_that_precision_fails(
     )  # fmt: skip
     assert done.status == 1
     assert json.loads(done.out)["reports"][0]["rounded"]["failed"]
+
+
+def test_a_map_that_is_no_number_where_its_crops_are_fails_and_is_told_in_numbers() -> None:
+    rough = np.random.default_rng(0).random((6, 3), np.float32)
+    mapped = rough.copy()
+    mapped[2, 1], mapped[4] = np.nan, np.inf
+    seen = Rounding("bf16", exact=True)
+    seen.add(Decisions.of(rough, "logits"), mapped, rough, rough, lambda: rough)
+    found = seen.found()
+    assert found is not None
+    assert found.failed
+    assert (found.apart, found.parted) == (2, 0.0)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["apart"] == 2
+    assert found.lines[-1].endswith("in 2 cells one of them is NaN or infinite, and the other is not")
 
 
 def test_a_padded_map_has_no_crops_to_be_equal_to(quick: Model, cat: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from fullconv.errors import BadInput
@@ -36,7 +37,7 @@ _METRES = {"µm²": 1e-12, "mm²": 1e-6, "cm²": 1e-4, "m²": 1.0, "ha": 1e4, "k
 _SPELT = {"um²": "µm²", "μm²": "µm²", "cell": "cells"}
 _UNITS = (*_METRES, "px²", "cells")
 _OF_PLACE = {"micrometer": 1e-12, "meter": 1.0}  # square metres of a square unit of an image's
-_RANGES = {"probabilities": (0.0, 1.0), "log-probabilities": (float("-inf"), 0.0)}
+_RANGES = {"probabilities": (0.0, 1.0), "log-probabilities": (-inf, 0.0)}
 _DEEPEST = 50
 _WORDS = ("and", "or", "not")
 
@@ -105,7 +106,7 @@ class Rule:
         """BadInput where a number means nothing for scores of this kind (``ClassMap.score_kind``): no score, or every one, passes it."""
         for test in self.tests:
             if test.measure == "area":
-                low, high = 0.0, float("inf")
+                low, high = 0.0, inf
             elif test.measure == "share":
                 low, high = 0.0, 1.0
             else:
@@ -115,7 +116,7 @@ class Rule:
                     )
                 if kind == "logits":
                     least_score(kind, test.number)
-                low, high = _RANGES.get(kind, (float("-inf"), float("inf")))
+                low, high = _RANGES.get(kind, (-inf, inf))
             if test.compare in (">", "<="):
                 never, always = test.number >= high, test.number < low
             else:
@@ -125,7 +126,7 @@ class Rule:
             if never or always:
                 what = kind if test.measure == "score" else f"{test.measure}s"
                 held = "never holds" if never else "always holds"
-                raise BadInput(f"--fail-if {self.text!r}: {test} {held}: {what} lie between {low:g} and {high:g}")
+                raise BadInput(f"--fail-if {self.text!r}: {test} {held}: {what} {_within(low, high)}")
 
     def judge(self, result: ClassMap) -> Verdict:
         """What it says of a map whose classes are the network's, or some of them.
@@ -142,6 +143,13 @@ class Rule:
             for test in dict.fromkeys(self.tests)
         }
         return Verdict(self.text, _holds(self.root, values), tuple(facts))
+
+
+def _within(low: float, high: float) -> str:
+    """Where numbers lie, in words."""
+    if high == inf:
+        return f"are {low:g} or more"
+    return f"are {high:g} or less" if low == -inf else f"lie between {low:g} and {high:g}"
 
 
 def _tests(part: Node | Comparison) -> Iterator[Comparison]:

@@ -198,15 +198,25 @@ class Room:
         option: by which it is set.
         budget: bytes.
         bytes: what a tile takes of it, as of a ``Cost``.
+        beyond: what of a tile of so many (height, width) pixels is too large there, however much memory there is, and what helps;
+            None where nothing is.
     """
 
     name: str
     option: str
     budget: int
     bytes: Callable[[int, int, int, int], int]
+    beyond: Callable[[int, int], str | None] = lambda height, width: None
+
+    def holds(self, tile: tuple[int, int, int, int]) -> bool:
+        """Whether a tile fits, (height, width) in pixels and (rows, cols) in cells."""
+        return self.beyond(*tile[:2]) is None and self.bytes(*tile) <= self.budget
 
     def require(self, tile: tuple[int, int, int, int], what: str) -> None:
-        """BadInput where a tile does not fit, (height, width) in pixels and (rows, cols) in cells; it says what it takes."""
+        """BadInput where a tile does not fit, as for ``holds``; it says what it takes."""
+        beyond = self.beyond(*tile[:2])
+        if beyond is not None:
+            raise BadInput(f"{what}, {tile[1]}×{tile[0]} px, is too large for {self.name}: {beyond}")
         takes = self.bytes(*tile)
         if takes > self.budget:
             raise BadInput(
@@ -270,7 +280,7 @@ def plan_tiles(
     @cache
     def fits_in(i: int, j: int) -> bool:
         down, right, room = tall[i], wide[j], cost.room
-        there = room is None or room.bytes(down.length, right.length, down.most_cells, right.most_cells) <= room.budget
+        there = room is None or room.holds((down.length, right.length, down.most_cells, right.most_cells))
         return there and peak(down, right) <= budget
 
     def search(longest: float) -> tuple[float, Cut, Cut] | None:

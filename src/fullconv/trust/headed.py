@@ -45,10 +45,11 @@ def check_head(bare: Checkable, adapted: Checkable, fitted: FittedHead, logits: 
             want, most = fitted.moved(plain, means), _largest(fitted, plain, means)
             have = _rows(_as_map(adapted, logits, adapted.values(image, [logits])[logits]))
             bit = _HALF if any(v.dtype == np.float16 for v in values.values()) else LAST_BIT
-            apart = float(np.abs(have - want).max()) if have.shape == want.shape else np.inf
-            if not apart <= MARGIN * bit * most:
+            apart = float(np.abs(have - want).max()) if have.shape == want.shape else None
+            if apart is None or not apart <= MARGIN * bit * most:
+                much = f"off by {apart:.0e} of {most:.0e}" if apart is not None else f"{have.shape}, not {want.shape}"
                 raise BrokenPromise(
-                    f"{name}: at {size[0]}×{size[1]} {head.output} is not what its head says (off by {apart:.0e} of {most:.0e}); this is a bug "
+                    f"{name}: at {size[0]}×{size[1]} {head.output} is not what its head says ({much}); this is a bug "
                     "in fullconv, please report it"
                 )
             worst, cells = max(worst, apart / most), cells + len(want)

@@ -28,7 +28,8 @@ class Rounded:
         agree: of those, how many crops decide the same in it as in float32; None where scores decide nothing.
         largest, mean: difference of a crop's scores in it and in float32.
         noise: largest change of the crops' scores in it when the last bits that it keeps of their pixels change.
-        parted: largest difference of an exact map in it and its crops in it; None of a map that is not exact.
+        parted: largest difference of an exact map in it and its crops in it, of those that are numbers; None of a map that is not exact.
+        apart: of its cells, those of which map or crop, and not the other, is no number somewhere.
     """
 
     precision: Precision
@@ -38,11 +39,12 @@ class Rounded:
     mean: float
     noise: float
     parted: float | None
+    apart: int = 0
 
     @property
     def failed(self) -> bool:
         """An exact map in this precision differs from its crops in it by more than it rounds."""
-        return self.parted is not None and not self.parted <= self.threshold
+        return self.parted is not None and (self.apart > 0 or not self.parted <= self.threshold)
 
     @property
     def threshold(self) -> float:
@@ -57,8 +59,11 @@ class Rounded:
             f"{self.precision} alone, on {self.cells} crops of the untouched network: {same}scores move by {self.largest:.2e} at most, {self.mean:.2e} on average"
         ]
         if self.parted is not None:
-            how = "more than it rounds" if self.failed else "as it rounds"
-            told.append(f"map and crops, both in {self.precision}, differ by {self.parted:.2e} at most: {how}")
+            how = "as it rounds" if self.parted <= self.threshold else "more than it rounds"
+            apart = (
+                f"; in {self.apart} cells one of them is NaN or infinite, and the other is not" if self.apart else ""
+            )
+            told.append(f"map and crops, both in {self.precision}, differ by {self.parted:.2e} at most: {how}{apart}")
         return told
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +76,7 @@ class Rounding:
 
     def __init__(self, precision: Precision, exact: bool) -> None:
         self._precision, self._exact = precision, exact
-        self._cells = self._agree = 0
+        self._cells = self._agree = self._apart = 0
         self._largest = self._sum = self._noise = self._parted = 0.0
         self._decides = True
 
@@ -86,7 +91,8 @@ class Rounding:
         self._noise = max(self._noise, _most(differences(again(), rough)[0]))
         if self._exact:
             gaps, apart, _ = differences(mapped, rough)
-            self._parted = max(self._parted, np.inf if apart.any() else _most(gaps))
+            self._apart += int(apart.sum())
+            self._parted = max(self._parted, _most(gaps))
 
     def found(self) -> Rounded | None:
         """All of it; None where nothing was added."""
@@ -94,7 +100,7 @@ class Rounding:
             return None
         agree, parted = self._agree if self._decides else None, self._parted if self._exact else None
         mean = self._sum / self._cells
-        return Rounded(self._precision, self._cells, agree, self._largest, mean, self._noise, parted)
+        return Rounded(self._precision, self._cells, agree, self._largest, mean, self._noise, parted, self._apart)
 
 
 def last_bits(values: Array, precision: Precision, seed: int) -> npt.NDArray[np.float32]:

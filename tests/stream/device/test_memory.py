@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,10 +77,8 @@ def test_a_tile_that_does_not_fit_runs_in_parts_with_the_same_cells(
 
 @pytest.mark.parametrize("net", [colours, digits])
 def test_no_value_of_a_tile_is_beyond_what_kernels_count_in_32_bits(
-    net: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    net: Callable[[], Any], cuda: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "kind_of", lambda job: "cuda")
-    monkeypatch.setattr(memory, "budget_of", lambda job, kind: (1, "cuda:0", 8 << 30))
     monkeypatch.setattr(tiles, "LONGEST", inf)  # on a busy machine a crop takes long
     image = noise(900, 1100, channels=1 if net is digits else 3)
     with scene(net(), image, 4 << 30) as seen:
@@ -97,6 +96,51 @@ def test_no_value_of_a_tile_is_beyond_what_kernels_count_in_32_bits(
             largest = max(largest, counts.most)
         assert len(seen.plan.tiles) > 1
         assert most / 2 < largest <= most
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan as for a GPU of 8 GiB."""
+    monkeypatch.setattr(memory, "kind_of", lambda job: "cuda")
+    monkeypatch.setattr(memory, "budget_of", lambda job, kind: (1, "cuda:0", 8 << 30))
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_least_tile_beyond_what_kernels_count_is_told_with_its_largest_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_COUNTED", 1000)
+    with (
+        pytest.raises(BadInput, match=r"^the least tile, (\d+)×(\d+) px, is too large for cuda:0: ") as told,
+        scene(digits(), noise(900, 1100, channels=1), 4 << 30),
+    ):
+        pass
+    width, height = map(int, re.findall(r"(\d+)×(\d+) px", str(told.value))[0])
+    numbers = 24 * (height - 4) * (width - 4)  # conv1: 24 channels by kernels of 5×5
+    assert str(told.value).endswith(
+        f"what layer 'conv1' (Convolution) gives has {numbers:,} numbers, and kernels there count to 1,000; give --device cpu, "
+        "or another engine (--runtime onnxruntime)"
+    )
+
+
+@pytest.mark.usefixtures("cuda")
+def test_what_a_tile_takes_is_a_size_whatever_kernels_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scene(digits(), noise(900, 1100, channels=1), 4 << 30) as seen:
+        before = seen.plan.device_bytes
+        monkeypatch.setattr(memory, "_COUNTED", 1000)
+        begun = plan_stream(seen.model, seen.view, seen.job, 4 << 30, seen.plan.tiles)  # by an earlier version, say
+        assert begun.device_bytes == before < 1 << 30
+        with pytest.raises(
+            BadInput, match=r"^a tile that the run was begun with, .* is too large for cuda:0: what layer 'conv1'"
+        ):
+            plan_stream(seen.model, seen.view, replace(seen.job, device_memory=1 << 30), 4 << 30, seen.plan.tiles)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_no_value_of_a_batch_of_crops_is_beyond_what_kernels_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_one = 3 * 16 * 16  # its pixels; all that follows is smaller
+    for most, batch in ((1 << 31, 1024), (100 * of_one, 100), (7 * of_one - 1, 6), (of_one, 1), (of_one - 1, 1)):
+        monkeypatch.setattr(memory, "_COUNTED", most)
+        with scene(colours(), noise(100, 90), 4 << 30, by="crops", stride=8, batch=7) as seen:
+            assert memory.share_of(seen.plan.way, seen.view, seen.job).batch == batch
 
 
 class Counts(torch.fx.Interpreter):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 
 from fullconv.errors import BadInput, CannotRun
 from fullconv.geometry.lengths import map_sizes
+from fullconv.graph.nodes import Graph
 from fullconv.maps.cost import by_torch, engine_bytes
 from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
@@ -23,7 +24,6 @@ _MOST_BATCH = 1024  # crops a run
 _OF_CROPS = 4  # the part of a device's memory that a batch of crops may take
 _FREE = 0.9  # of what is free, that is taken where nobody says
 _COUNTED = (1 << 31) - 1  # numbers of one value: kernels that count in 64 bits are a third as fast on an H100
-_LARGE, _FILLED = 8192, 1.01  # pixels a side of it; what edges add to a smaller one's
 _DEPTH = {"cuda": 3}  # tiles under way, as ``lanes`` has them
 _FEWEST = 2
 Bytes = Callable[[int, int, int, int], int]  # of a tile's height and width in pixels, rows and columns in cells
@@ -66,6 +66,8 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         if kind == "cpu" or budget is None
         else batch_of(engine, channels, crop, budget // _OF_CROPS * narrow, job.batch)
     )
+    if kind == "cuda" and way.by == "crops":
+        batch = max(1, min(batch, _COUNTED // _of_a_crop(way.model.graph)))
     classes, kept = len(job.labels), 1 if job.keep == "top1" else len(job.kept)
 
     def slots(height: int, width: int, rows: int, cols: int) -> int:
@@ -81,11 +83,7 @@ def share_of(way: Way, view: View, job: Job) -> Share:
             return entered + engine((batch, channels, *crop)) // narrow + batch * 4 * channels * prod(crop)
         return entered + engine((1, channels, height, width)) // narrow
 
-    largest = _numbers_a_pixel(way) if kind == "cuda" and way.by == "cast" else 0.0
-
     def on_device(height: int, width: int, rows: int, cols: int) -> int:
-        if largest * height * width > _COUNTED:
-            return sys.maxsize
         fixed = _WORKSPACE + _WEIGHTS * _weights(way) if kind != "cpu" else 0
         return fixed + slots(height, width, rows, cols) + network(height, width) + 2 * 4 * classes * rows * cols
 
@@ -96,7 +94,19 @@ def share_of(way: Way, view: View, job: Job) -> Share:
     def run(height: int, width: int) -> int:
         return count * by_torch(network(height, width)) if kind == "cpu" else 0
 
-    room = None if budget is None else Room(name, "--device-memory", budget, on_device)
+    @cache
+    def beyond(height: int, width: int) -> str | None:
+        if kind != "cuda" or way.by != "cast":
+            return None
+        numbers, value = largest_of(way.model.graph, (height, width))
+        if numbers <= _COUNTED:
+            return None
+        return (
+            f"{_told(way.model.graph, value)} has {numbers:,} numbers, and kernels there count to {_COUNTED:,}; "
+            "give --device cpu, or another engine (--runtime onnxruntime)"
+        )
+
+    room = None if budget is None else Room(name, "--device-memory", budget, on_device, beyond)
     return Share(room, run, stage, batch)
 
 
@@ -132,14 +142,24 @@ def evenly(crops: int, most: int) -> int:
     return -(-crops // -(-crops // most)) if crops else most
 
 
-def _numbers_a_pixel(way: Way) -> float:
-    """Numbers of the network's largest value, for each pixel of a large input."""
-    graph, size = way.model.graph, (_LARGE, _LARGE)
-    numbers = (
-        prod(sides) * prod(graph.values[value].shape[1:]) // prod(graph.values[value].map_size)
+def largest_of(graph: Graph, size: tuple[int, int]) -> tuple[int, str]:
+    """The numbers of a network's largest map for an image of (height, width), and the value's name."""
+    found = (
+        (prod(sides) * prod(graph.values[value].shape[1:]) // prod(graph.values[value].map_size), value)
         for value, sides in map_sizes(graph, size).items()
     )
-    return _FILLED * max(numbers) / prod(size)
+    return max(found, key=lambda each: each[0])
+
+
+def _of_a_crop(graph: Graph) -> int:
+    """The numbers of the untouched network's largest value, for one crop."""
+    return max(prod(axes.shape[1:]) for axes in graph.values.values())
+
+
+def _told(graph: Graph, value: str) -> str:
+    """A value by the layer that makes it."""
+    made = graph.producer(value)
+    return "the network's input" if made is None else f"what layer {made.name!r} ({made.op}) gives"
 
 
 def _weights(way: Way) -> int:
