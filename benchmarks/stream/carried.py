@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 import fullconv
+from benchmarks.gpu.slide import repeated
 from benchmarks.scene import jpeg_tiff
 from fullconv.trust.bench import cores, processor
 
+_LARGEST = 20_000  # px a side; larger slides are some encoded tiles again and again, without a .npy beside
 _STAGES = ("read", "decode", "where", "prepare", "write", "encode", "levels", "settle")
 
 
@@ -25,10 +27,7 @@ def carried(folder: Path, images: Path, side: int, memory: float, runs: int, aga
         f"{processor()}, {cores()} threads, fullconv {fullconv.__version__}, {side}² px RGB, {memory:g} GB, best of {runs}\n"
     )
     print(f"{'':10} {'':8} {'MP/s':>7} {'MP/s of a core':>15}   ms a megapixel")
-    for kind, image in (
-        ("JPEG TIFF", jpeg_tiff(images / f"scene{side}.tif", side)),
-        (".npy", _npy(images / f"scene{side}.npy", side)),
-    ):
+    for kind, image in _images(images, side).items():
         found: dict[str, list[dict[str, Any]]] = {}
         for _ in range(runs):
             for name, sources in {"now": own, **({} if against is None else {"before": against})}.items():
@@ -49,6 +48,12 @@ def carried(folder: Path, images: Path, side: int, memory: float, runs: int, aga
             print(
                 f"{kind:10} {'ratio':8} {rates['now'][0] / rates['before'][0]:7.2f} {rates['now'][1] / rates['before'][1]:15.2f}"
             )
+
+
+def _images(folder: Path, side: int) -> dict[str, Path]:
+    if side > _LARGEST:
+        return {"JPEG TIFF": repeated(folder / f"slide{side}.tif", side)}
+    return {"JPEG TIFF": jpeg_tiff(folder / f"scene{side}.tif", side), ".npy": _npy(folder / f"scene{side}.npy", side)}
 
 
 def _run(image: Path, out: Path, sources: Path, memory: float) -> dict[str, Any]:

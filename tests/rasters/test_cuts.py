@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullconv.rasters import blocks, zarrs
+from fullconv.rasters import kept as kept_blocks
 from fullconv.rasters.blocks import Blocks
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled
@@ -130,13 +131,13 @@ def test_blocks_are_read_once_and_counted(tile: tuple[int, int]) -> None:
 
 
 def test_no_more_blocks_are_kept_than_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_KEPT", 1000)
+    monkeypatch.setattr(kept_blocks, "KEPT", 1000)
     source = _Counted((100, 128))
     kept = Blocks(source)
     for top in range(0, 403, 50):
         kept.read(0, (top, min(403, top + 70)), (0, 397), range(3))
         assert len(kept._kept) <= 4
-        assert kept._bytes <= 4 * 100 * 128 * 3
+        assert kept._kept.bytes <= 4 * 100 * 128 * 3
     assert kept.about.held == 5 * 100 * 128 * 3
 
 

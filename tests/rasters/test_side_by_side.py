@@ -16,7 +16,9 @@ import tifffile
 import zarr
 
 from fullconv.rasters import blocks
+from fullconv.rasters import kept as kept_blocks
 from fullconv.rasters.blocks import Blocks
+from fullconv.rasters.boundary import blocks_of
 from fullconv.rasters.source import About, Level, Unreadable, Window
 from fullconv.rasters.view import Selection, View
 from fullconv.stream.spoiled import read_around
@@ -87,7 +89,7 @@ def test_threads_read_a_slide(reader: str, select: Selection, tmp_path: Path, mo
     if reader == "openslide":
         monkeypatch.setattr("fullconv.rasters.open._reads_tiff", lambda: False)
         monkeypatch.setattr("fullconv.rasters.slide._BLOCK", 64)
-    monkeypatch.setattr(blocks, "_KEPT", 20 * 64 * 64 * 4)
+    monkeypatch.setattr(kept_blocks, "KEPT", 20 * 64 * 64 * 4)
     with closing(View(pictures.svs(tmp_path / "x.svs", SCENE, tile=64), select)) as view, ThreadPoolExecutor(4) as pool:
         height, width = view.size
         whole, _ = view.read((0, height), (0, width))
@@ -150,14 +152,14 @@ def test_two_windows_share_their_blocks() -> None:
 
 def test_what_the_next_tile_shares_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles follow each other from left to right: of a window larger than what is kept, its last columns are."""
-    monkeypatch.setattr(blocks, "_KEPT", 2 * 7 * 64 * 64 * 3)  # two columns of seven
+    monkeypatch.setattr(kept_blocks, "KEPT", 2 * 7 * 64 * 64 * 3)  # two columns of seven
     source = _Slow(1)
     kept = Blocks(source)
     kept.read(0, (0, 403), (0, 256), range(3))
-    assert sorted(key[1:3] for key in kept._kept) == [(y, x) for y in range(0, 403, 64) for x in (128, 192)]
+    assert sorted(key[1:3] for key in kept._kept._last) == [(y, x) for y in range(0, 403, 64) for x in (128, 192)]
     kept.read(0, (0, 403), (150, 397), range(3))
     assert len(source.read_) == len(set(source.read_)) == 49
-    assert kept._bytes <= 2 * 7 * 64 * 64 * 3
+    assert kept._kept.bytes <= 2 * 7 * 64 * 64 * 3
     kept.close()
 
 
@@ -168,25 +170,62 @@ def test_what_the_tile_below_shares_is_kept_where_a_row_has_room(threads: int, m
     sides = [[(0, 140), (130, 250), (230, 330), (325, 403)], [(0, 150), (130, 270), (260, 397)]]
     monkeypatch.setattr(blocks, "threads", lambda: threads)
     for room, once in ((7 + 2 * 3, True), (7 + 2 * 3 - 1, False)):
-        monkeypatch.setattr(blocks, "_KEPT", room * block)
+        monkeypatch.setattr(kept_blocks, "KEPT", room * block)
         source = _Slow(1)
         kept = Blocks(source)
         for rows in sides[0]:
             for cols in sides[1]:
                 found = kept.read(0, rows, cols, range(3))
                 np.testing.assert_array_equal(found.pixels, SCENE[slice(*rows), slice(*cols)])
-                assert kept._bytes <= room * block
-                held = [len(each) for each in (kept._kept, kept._above, kept._below)]
-                assert sum(held) * block == kept._bytes
+                assert kept._kept.bytes <= room * block
+                held = [len(each) for each in (kept._kept._last, kept._kept._above, kept._kept._below)]
+                assert sum(held) * block == kept._kept.bytes
         assert len(set(source.read_)) == 49
         assert (len(source.read_) == 49) == once
         kept.close()
-        assert kept._bytes == 0
+        assert kept._kept.bytes == 0
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("select", [Selection(), Selection(mpp=1.7)], ids=["as stored", "between levels"])
+def test_windows_that_are_known_decode_no_block_twice(
+    select: Selection, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles of any overlap; no more is held than was told. Unknown ones decode what two rows of tiles share twice."""
+    monkeypatch.setattr(blocks, "threads", lambda: threads)
+    monkeypatch.setattr(kept_blocks, "KEPT", 8 * 16 * 16 * 3)
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, SCENE, photometric="rgb", tile=(16, 16), compression="deflate", resolution=(10_000, 10_000), resolutionunit=3)  # fmt: skip
+    rng = np.random.default_rng(0)
+    twice = 0
+    for case in range(12):
+        known = case % 3 > 0
+        with closing(View(path, select)) as view:
+            side = min(view.size)
+            starts = sorted({0, *map(int, rng.integers(1, side - 40, int(rng.integers(0, 5))))})
+            ends = sorted(min(side, end + int(rng.integers(0, 60))) for end in starts[1:])
+            spans = [*zip(starts, (*ends, side + 9), strict=True)]  # what lies past the image is padding
+            told = kept_blocks.KEPT + view.room_beside(spans, spans)
+            if known:
+                view.follow(spans, spans)
+            if case % 3 == 2:
+                view.reopen()
+            source = blocks_of(view._source)
+            decoded, read = [], source._source.read
+            source._source.read = lambda *window, own=read, seen=decoded: seen.append(window[:3]) or own(*window)
+            for rows in spans:
+                for cols in spans:
+                    view.read(rows, cols)
+                    assert source._kept.bytes <= told
+            if known:
+                assert len(decoded) == len(set(decoded))
+            twice += len(decoded) - len(set(decoded))
+    assert twice > 300
 
 
 def test_a_row_that_is_kept_is_right_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows anywhere, by several threads, of blocks some of which fail."""
-    monkeypatch.setattr(blocks, "_KEPT", 15 * 64 * 64 * 3)
+    monkeypatch.setattr(kept_blocks, "KEPT", 15 * 64 * 64 * 3)
     source = _Slow(1, spoiled=((128, 128), (320, 64)))
     kept = Blocks(source)
     rng = np.random.default_rng(0)
@@ -207,13 +246,13 @@ def test_a_row_that_is_kept_is_right_whatever_is_asked_for(monkeypatch: pytest.M
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(read, windows))
-    held = sum(map(len, (kept._kept, kept._above, kept._below)))
-    assert kept._bytes == held * 64 * 64 * 3 <= 16 * 64 * 64 * 3
+    held = sum(map(len, (kept._kept._last, kept._kept._above, kept._kept._below)))
+    assert kept._kept.bytes == held * 64 * 64 * 3 <= 16 * 64 * 64 * 3
     kept.close()
 
 
 def test_what_is_kept_and_decoded_is_in_what_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "_KEPT", 400_000)
+    monkeypatch.setattr(kept_blocks, "KEPT", 400_000)
     scene = pictures.scene(1500, 1600)
     tifffile.imwrite(tmp_path / "x.tif", scene, photometric="rgb", tile=(128, 128), compression="deflate")
     with closing(View(tmp_path / "x.tif")) as view:
@@ -283,7 +322,7 @@ def test_a_block_that_fails_spoils_no_other_threads_window(tmp_path: Path, monke
     """openslide gives up on a slide after one error, whoever asked."""
     monkeypatch.setattr("fullconv.rasters.open._reads_tiff", lambda: False)
     monkeypatch.setattr("fullconv.rasters.slide._BLOCK", 64)
-    monkeypatch.setattr(blocks, "_KEPT", 0)
+    monkeypatch.setattr(kept_blocks, "KEPT", 0)
     path = pictures.svs(tmp_path / "x.svs", SCENE, tile=64)
     _spoil(path, 8)
     rows = [((top, top + 64), (0, 397)) for top in (0, 64, 128, 192, 256)] * 4

@@ -11,6 +11,7 @@ from contextlib import nullcontext, suppress
 from threading import Lock
 
 from fullconv.errors import BadInput, FullconvError
+from fullconv.rasters.blocks import Blocks
 from fullconv.rasters.source import Source, Span, Unreadable, Window
 
 
@@ -66,6 +67,12 @@ class _Checked:
     def close(self) -> None:
         with suppress(Exception):  # a damaged file may not even close, and nothing is lost by it
             self._source.close()
+
+
+def blocks_of(source: Source) -> Blocks | None:
+    """What decodes an image's blocks, so that it can be told of windows to come; None where none are decoded."""
+    inner = source._source if isinstance(source, _Checked) else source
+    return inner if isinstance(inner, Blocks) else None
 
 
 def _words(error: BaseException) -> str:

@@ -63,6 +63,7 @@ class Tiff:
         self._arrays: dict[int, Any] = {}
         self._turn = Lock()  # where a thread moves the file's one position
         self._rows = [self._contiguous(path, each) for each in self._series]
+        self._in_tiles = [self._tiled(each) for each in self._series]
         remarks = [f"{path}: holds a colour profile, which is left alone"] if _PROFILE in page.tags else []
         if self._file.is_ome and series.kind == "generic":
             remarks.append(f"{path}: names planes in other files (OME), which are not read")
@@ -70,7 +71,7 @@ class Tiff:
             remarks.append(f"{path}: holds {len(self._file.series)} images, the first is read")
         self.about = About(
             str(path), bands, dtype.name, tuple(map(self._level, self._series, self._rows)), pixel_size=size,
-            parallel=all(map(self._tiled, self._series)), unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
+            parallel=all(self._in_tiles), unit="micrometer" if size else "", alpha=kind, in_rows=not page.is_tiled and page.compression != 1,
             white=white_of(dtype, None if self._colours is not None else bits), inverted=page.photometric == _WHITE_IS_ZERO,
             orientation=int(_number(page, ORIENTATION) or 1), remarks=tuple(remarks),
             names=_names(self._file, page, bands, tuple(name for i, name in enumerate(described) if i != self._alpha)),
@@ -112,7 +113,7 @@ class Tiff:
         if in_file is not None:
             return chosen(in_file.read(rows, cols), samples)
         series = self._series[level]
-        if self._tiled(series):
+        if self._in_tiles[level]:
             return chosen(self._tiles(series.keyframe, rows, cols), samples)
         if level not in self._arrays:
             self._arrays[level] = zarr.open_array(series.aszarr(), mode="r")

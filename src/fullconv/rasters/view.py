@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,13 +14,14 @@ from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.again import is_own
 from fullconv.rasters.bandnames import contradiction, listed, places_of
+from fullconv.rasters.boundary import blocks_of
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.selection import Selection as Selection
 from fullconv.rasters.selection import Trained as Trained
 from fullconv.rasters.selection import parse_bands as parse_bands
 from fullconv.rasters.shared import Shared
-from fullconv.rasters.source import About, Array, Window
+from fullconv.rasters.source import About, Array, Span, Window
 
 Mask = npt.NDArray[np.bool_]
 _STRIP = 2_000_000  # numbers of an image that a small picture of it is made of at once
@@ -55,6 +57,7 @@ class View:
             self.about.dtype, self.about.nodata if self.select.nodata is None else self.select.nodata
         )
         self._shared = Shared()
+        self._followed: tuple[list[Span], list[Span]] | None = None
 
     def _resolution(self) -> tuple[int, tuple[int, int]]:
         """The level that is read, and the size at which the network sees it."""
@@ -195,6 +198,31 @@ class View:
         """Bytes of a window that was read."""
         return height * width * (self.channels * (1 if self.about.dtype == "uint8" else 4) + self.may_miss)
 
+    def room_beside(self, rows: Sequence[Span], cols: Sequence[Span]) -> int:
+        """Bytes that ``follow`` keeps beside those of ``stage_bytes``."""
+        blocks = blocks_of(self._source)
+        return 0 if blocks is None else blocks.room_beside(self._level, *self._stored(rows, cols))
+
+    def follow(self, rows: Sequence[Span], cols: Sequence[Span]) -> None:
+        """Keep what windows of all these rows and columns, read row by row, share, so that no block is decoded twice for them."""
+        self._followed = self._stored(rows, cols)
+        self._follow()
+
+    def _follow(self) -> None:
+        blocks = blocks_of(self._source)
+        if blocks is not None and self._followed is not None:
+            blocks.follow(self._level, *self._followed)
+
+    def _stored(self, *sides: Sequence[Span]) -> tuple[list[Span], list[Span]]:
+        """Rows and columns of this resolution as those of the level that is read."""
+        inside = [
+            [(max(0, a), min(b, length)) for a, b in spans] for spans, length in zip(sides, self.size, strict=True)
+        ]
+        if self._resampled:
+            inside = [[axis.needs(*span) for span in spans] for axis, spans in zip(self._axes, inside, strict=True)]
+        rows, cols = inside
+        return rows, cols
+
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.
 
@@ -282,6 +310,7 @@ class View:
         with self._shared.alone():
             self._source.close()
             self._source = open_source(self._image, self.select.access)
+            self._follow()
 
     def at_level(self, level: int, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """As ``read``, of a level as it is stored: a window that lies inside it."""

@@ -73,6 +73,7 @@ class StreamPlan:
         room: memory of a device that tiles have to fit in too.
         share: about what of the tiles' work is done, where few of their cells are asked for; 1 where that is not known ahead.
         by_workers: other processes do the tiles, each within the budget.
+        blocks: bytes of the image's blocks that are kept beside, so that none is decoded twice; None where some are.
         is_sparse: much of the tiles' work is saved so, as far as is known ahead.
     """
 
@@ -88,6 +89,7 @@ class StreamPlan:
     crop_seconds: float = 0.0
     room: Room | None = None
     share: float = 1.0
+    blocks: int | None = None
     is_sparse: bool = False
     by_workers: bool = False
 
@@ -98,7 +100,11 @@ class StreamPlan:
     @property
     def peak_bytes(self) -> int:
         """Predicted peak memory of the process."""
-        return self.base + self.tiles.run_bytes + self.tiles.stage_bytes
+        return self.base + self.tiles.run_bytes + self._stage_bytes
+
+    @property
+    def _stage_bytes(self) -> int:
+        return self.tiles.stage_bytes + (self.blocks or 0)
 
     @property
     def measuring_bytes(self) -> int:
@@ -145,7 +151,7 @@ class StreamPlan:
             f"{tiles.image[1]}×{tiles.image[0]} px ({mega:,.0f} megapixels), {self.grid.rows} × {self.grid.cols} cells\n"
             f"{counted(len(tiles), 'tile')} ({len(tiles.y)} × {len(tiles.x)}) of {width}×{height} px{kept}, {tiles.waste:.1%} of the work lost to halos{sparse}\n"
             f"predicted peak memory{' of a worker' if self.by_workers else ''} {self.peak_bytes / 1e6:,.0f} MB: {self.base / 1e6:,.0f} before the first pixel, "
-            f"{tiles.run_bytes / 1e6:,.0f} for the engine, {tiles.stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
+            f"{tiles.run_bytes / 1e6:,.0f} for the engine, {self._stage_bytes / 1e6:,.0f} for reading and writing; budget {self.budget / 1e6:,.0f} MB"
             f"{'' if self.room is None else self._on_device}{'' if self.crops is None else _CROPS_TOO}"
         )
 
@@ -173,7 +179,7 @@ class StreamPlan:
             "share": self.share,
             "seconds_expected": self.seconds,
             "budget_bytes": self.budget,
-            "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": tiles.stage_bytes, "peak": self.peak_bytes},
+            "predicted_bytes": {"base": self.base, "engine": tiles.run_bytes, "stages": self._stage_bytes, "peak": self.peak_bytes},
         }  # fmt: skip
 
 

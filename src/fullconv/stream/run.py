@@ -36,6 +36,7 @@ from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
 from fullconv.stream.device.road import reserving
 from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, with_engine
+from fullconv.stream.followed import following, with_blocks
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
@@ -220,6 +221,8 @@ def _map_raster(
                 job, whole = with_engine(model, view, job, whole, memory, request["model"]["fingerprint"], notes)
                 plan = in_sections(whole, view, job)
             request = {**request, "runtime": taken(plan, job)}
+        if client is None:
+            plan = following(plan, view, job)
         stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
         store = Store.resume(place, old) if old else Store.create(place, _record(plan, view, job, request))
         store.record = replace(store.record, **said)  # of one that goes on, as it is told now
@@ -304,7 +307,7 @@ def plan_raster(
     with closing(View(image, job.select)) as view:
         plan = plan_stream(model, view, job, memory, notes=notes)
         if workers is None and scheduler is None:
-            return in_sections(keeping_rows(plan, view, job), view, job)
+            return with_blocks(in_sections(keeping_rows(plan, view, job), view, job), view, job)
         return replace(in_sections(plan, view, job), by_workers=True)
 
 
