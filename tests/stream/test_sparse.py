@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from fullconv import map_raster, plan_raster
 from fullconv.loading import load
@@ -121,6 +122,26 @@ def test_missing_data_and_auto_leave_out_the_same_cells(
         assert seen["plan"]["sections"]
         assert 0.02 < np.mean(~np.isnan(found.scores[0])) < 0.3
         np.testing.assert_allclose(found.scores[:], expected.scores[:], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [{"nodata": 0}, {"where": "auto:0.5"}], ids=["gone", "auto"])
+def test_whole_crops_say_whether_a_cell_has_an_answer(
+    how: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the network reads less of a crop: two rows and columns of 12 here, of which tiles at most see some."""
+    monkeypatch.setattr(planning, "_planned_base", lambda *_: 0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+    model = load(net, input_shape=(3, 12, 12), check=False)
+    random = np.random.default_rng(0)
+    pixels = random.integers(30, 200, (400, 391, 3), np.uint8)
+    gone = random.random(pixels.shape[:2]) < 0.9 * random.random(pixels.shape[1])
+    pixels[gone] = 0
+    found, seen = mapped(model, pixels, tmp_path / "a.zarr", memory=2 << 20, missing=0.5, **how)
+    assert seen["plan"]["tiles"] > 3
+    crops = np.lib.stride_tricks.sliding_window_view(gone, (12, 12))[::3, ::3]
+    asked = crops.mean((2, 3)) <= 0.5
+    assert 0.1 < asked.mean() < 0.9
+    np.testing.assert_array_equal(~np.isnan(found.scores[0]), asked)
 
 
 def test_less_is_run_and_read(

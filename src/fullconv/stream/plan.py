@@ -31,7 +31,7 @@ from fullconv.stream.sparse import sections_of, takes_sections
 from fullconv.stream.strips_parts import as_kept
 from fullconv.stream.strips_plan import with_rows
 from fullconv.stream.warm import warm
-from fullconv.stream.where import auto_share
+from fullconv.stream.where import auto_share, go_by_pixels
 from fullconv.system.memory import available_bytes
 from fullconv.system.notebook import as_html, counted
 from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
@@ -218,9 +218,10 @@ def plan_stream(
     if crops is not None:
         held, own_seconds = warm(crops, job, channels)
     base = held + _USUAL_THREADS
-    # Not where the tiles are given: one that is the whole image holds networks too that no line can be cut for.
-    lines = [line_of(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or crops is not None else []
-    rims = (0, 0) if crops is None else (rim_of(lines[0], way, 0), rim_of(lines[1], way, 1))
+    # Not where one tile is given: one that is the whole image holds networks too that no line can be cut for.
+    rimmed = crops is not None or (go_by_pixels(job, view) and (tiles is None or len(tiles) > 1))
+    lines = [line_of(way, view.size, side, read_grid) for side in (0, 1)] if tiles is None or rimmed else []
+    rims = (rim_of(lines[0], way, 0), rim_of(lines[1], way, 1)) if rimmed else (0, 0)
     seconds = _seconds(way, crop_seconds)
     if crops is not None and job.statement is not None:
         seconds = _with_crops(seconds, own_seconds * job.statement.expected)
@@ -247,7 +248,10 @@ def plan_stream(
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
     if tiles.kept is not None:
         expected = cost.seconds(*tiles.image, *tiles.cells) / (1 - tiles.waste)
-    grid = view.in_original(read_grid)
+    grid, rims = (
+        view.in_original(read_grid),
+        (0, 0) if crops is None else rims,
+    )  # what only says who is answered is not run on
     return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds, cost.room)
 
 
@@ -305,7 +309,7 @@ def _cost(
     way: Way, view: View, job: Job, channels: int, base: int, crops: Way | None, rims: tuple[int, int], sparse: bool
 ) -> Cost:
     classes = 1 + len(job.labels)
-    looked = 5 if auto_share(job.where) is not None or view.may_miss else 0  # bytes a pixel of masks and their sums
+    looked = 5 if go_by_pixels(job, view) else 0  # bytes a pixel of masks and their sums
     crop = tuple(int(side) for side in way.sampling.crop)
     batch = job.batch * channels * crop[0] * crop[1] * 4 if way.by == "crops" else 0
     turned = channels * 4 if way.shifts != (1, 1) or turns(way.model) else 0

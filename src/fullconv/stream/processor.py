@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fullconv.geometry.grid import Grid, Sampling
 from fullconv.maps.crops import run_cells
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.mapping import run_cast
@@ -151,9 +152,12 @@ def values_of(loaded: Loaded, job: Job, way: Way, ordered: bool, buffer: Array) 
 
 def read_by(job: Job, way: Way, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
     """The pixels [first, last) of a tile: what the network runs on, and all of the cells' crops where these are run too."""
-    if job.confirm is None:
-        return tile.y.read, tile.x.read
-    steps = zip((tile.y, tile.x), way.sampling.stride, way.sampling.crop, strict=True)
+    return (tile.y.read, tile.x.read) if job.confirm is None else with_crops(way.sampling, tile)
+
+
+def with_crops(cells: Sampling | Grid, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The pixels [first, last) of what the network runs on for a tile, and of all of its cells' crops."""
+    steps = zip((tile.y, tile.x), cells.stride, cells.crop, strict=True)
     y, x = ((side.read[0], max(side.read[1], int((side.cells[1] - 1) * step + crop))) for side, step, crop in steps)
     return y, x
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.rasters.view import View
+from fullconv.stream.job import Job
 from fullconv.stream.mask import Mask, Picture
 from fullconv.stream.polygons import SUFFIXES, Polygons
 from fullconv.stream.tissue import Tissue
@@ -63,6 +64,11 @@ def auto_share(given: str | None) -> float | None:
             f"--where {given}: after auto: comes a share of a cell's own square above 0 and up to 1, as in auto:0.3"
         )
     return value
+
+
+def go_by_pixels(job: Job, view: View) -> bool:
+    """Whether pixels of a cell's crop say that it has no answer: such that are missing, do not decode or show nothing."""
+    return view.may_miss or job.on_error == "skip" or auto_share(job.where) is not None
 
 
 def fingerprint(given: str | None, rule: Where | None, view: View) -> str | None:

@@ -22,12 +22,12 @@ from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.glass import Glass, glass_of
 from fullconv.stream.job import Job
-from fullconv.stream.processor import Processor, read_by
+from fullconv.stream.processor import Processor, read_by, with_crops
 from fullconv.stream.sparse import Sparse, within
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.strips import Strips
 from fullconv.stream.timings import Timings
-from fullconv.stream.where import Where, auto_share, where_of
+from fullconv.stream.where import Where, auto_share, go_by_pixels, where_of
 from fullconv.tiling.tiles import Tile, Tiles
 
 
@@ -58,6 +58,7 @@ class Worker:
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
         self._least = auto_share(job.where)
+        self._by_pixels = go_by_pixels(job, view)
         sections = None if tiles is None else tiles.sections
         self._sparse = None if sections is None else Sparse(sections, way, view, read_grid, job)
 
@@ -83,9 +84,11 @@ class Worker:
         if not answers.any():
             return Loaded(tile, None, None, answers)
         part = tile if self._sparse is None else self._sparse.around(tile, answers)
-        rows, cols = read_by(self.job, self.way, part)
+        own = rows, cols = read_by(self.job, self.way, part)
         if rows[0] == rows[1]:  # a strip whose rows are all kept
             return Loaded(tile, np.empty((0, 0, self._channels), np.uint8), None, answers)
+        if self._by_pixels:  # of all of a crop: else what is left out would depend on how the image is cut
+            rows, cols = with_crops(self._read_grid, part)
         failed = ""
         try:
             with self.timings.of("decode"):
@@ -109,6 +112,8 @@ class Worker:
                 asked &= 1 - self._shares(part, blank(pixels), *own_square(self._read_grid)) >= self._least
             if not asked.any():
                 return Loaded(tile, None, None, answers, failed)
+            inside = slice(own[0][1] - own[0][0]), slice(own[1][1] - own[1][0])
+            pixels, missing = pixels[inside], None if missing is None else missing[inside]
             sections = () if self._sparse is None else self._sparse.sections(tile, part, answers)
         if pixels.shape[2] == 1 < self._channels:  # seen so often, and not copied
             pixels = np.broadcast_to(pixels, (*pixels.shape[:2], self._channels))
