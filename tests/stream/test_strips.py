@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
@@ -21,10 +23,14 @@ from fullconv import map_raster
 from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.model import Model
+from fullconv.rasters import kept
+from fullconv.rasters.boundary import blocks_of
 from fullconv.rasters.view import View
+from fullconv.stream.followed import following
 from fullconv.stream.run import job_of, plan_raster
 from fullconv.stream.strips import Strips
 from fullconv.stream.strips_plan import _stands
+from fullconv.stream.work import Worker
 from tests.stream import runs
 
 NOISE = 2e-6  # of the largest answer: the engine's own, between shapes of its input
@@ -116,6 +122,34 @@ def test_cells_are_the_whole_images(net, size: tuple[int, int], memory: int, tmp
 @pytest.fixture(scope="module")
 def net() -> Model:
     return loaded(residual())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_block_of_a_band_is_decoded_twice(
+    known: bool, net: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "KEPT", 4 * 64 * 64 * 3)
+    tifffile.imwrite(tmp_path / "x.tif", pixels(1000, 2200), photometric="rgb", tile=(64, 64), compression="deflate")
+    job = job_of(net, tmp_path / "x.tif", tmp_path / "x.zarr", preprocess="unit")
+    plan = plan_raster(net, tmp_path / "x.tif", preprocess="unit", memory=7 << 20)
+    with closing(View(tmp_path / "x.tif", job.select)) as view:
+        if known:
+            alone = replace(plan, blocks=None, budget=1 << 40)
+            plan = following(alone, view, job)
+            assert plan.blocks == plan.peak_bytes - alone.peak_bytes > 0
+        worker = Worker(job, plan.way, view, None, plan.read_grid, plan.grid, tiles=plan.tiles)
+        source = blocks_of(view._source)
+        decoded, read = [], source._source.read
+        monkeypatch.setattr(source._source, "read", lambda *window: decoded.append(window[:3]) or read(*window))
+        twice, bands = 0, set()
+        for step in plan.tiles.steps(plan.tiles):
+            if step.col not in bands:
+                twice += len(decoded) - len(set(decoded))
+                decoded.clear()
+            bands.add(step.col)
+            worker.load(step)
+    assert len(bands) > 1
+    assert (twice + len(decoded) - len(set(decoded)) == 0) == known
 
 
 @pytest.mark.long

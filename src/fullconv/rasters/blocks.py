@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.rasters.again import Again
-from fullconv.rasters.kept import Kept, Key, block_bytes
+from fullconv.rasters.kept import Kept, Key, Windows, block_bytes
 from fullconv.rasters.source import Array, Source, Span, Window
 from fullconv.system.parse import threads
 from fullconv.system.processors import processors
@@ -47,13 +47,13 @@ class Blocks:
         self._lock = Lock()
         self._again = Again()
 
-    def room_beside(self, level: int, rows: Sequence[Span], cols: Sequence[Span]) -> int:
+    def room_beside(self, level: int, windows: Windows) -> int:
         """Bytes beside those of ``about.held`` that ``follow`` takes."""
-        return max(0, self._kept.room_for(level, rows, cols) - self._kept.room)
+        return max(0, self._kept.room_for(level, windows) - self._kept.room)
 
-    def follow(self, level: int, rows: Sequence[Span], cols: Sequence[Span]) -> None:
-        """Decode no block twice for windows of all these rows and columns, row by row."""
-        self._kept.follow(level, rows, cols)
+    def follow(self, level: int, windows: Windows) -> None:
+        """Decode no block twice for these windows."""
+        self._kept.follow(level, windows)
 
     def read(self, level: int, rows: Span, cols: Span, bands: Sequence[int]) -> Window:
         into = _Canvas(rows, cols, bool(self.about.alpha), self._again)

@@ -3,7 +3,7 @@
 A map's tiles follow each other from left to right, and each shares the columns at its right end with the next. So of a window that has more
 blocks than are kept, those of its last columns are. Its last rows are shared with the tile below, which comes when all of its own row have been: blocks of them are
 kept as well where whole rows of the image's have room. Which rows and columns those are follows from the windows to come, where these are known; else one row of
-blocks is kept, and as many columns as there is room for.
+blocks is kept, and as many columns as there is room for. Tiles that keep their network's rows follow each other downwards, band by band: of their windows, which are known, the last rows are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from threading import Lock
 
@@ -21,6 +23,25 @@ _LEAST = 4
 
 Key = tuple[int, int, int, tuple[int, ...]]  # level, row and column of a block's first pixel, bands
 _Blocks = OrderedDict[Key, "Future[Window]"]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows that are to come: of these rows and columns, row by row, or downwards, band by band."""
+
+    rows: Sequence[Span]
+    cols: Sequence[Span]
+    down: bool = False
+
+    @cached_property
+    def below(self) -> dict[int, int]:
+        """Where the window below one begins, by where that one ends."""
+        return {one[1]: two[0] for one, two in pairwise(self.rows)}
+
+    @cached_property
+    def right(self) -> dict[int, int]:
+        """The same of the window to the right."""
+        return {one[1]: two[0] for one, two in pairwise(self.cols)}
 
 
 class Kept:
@@ -44,38 +65,42 @@ class Kept:
         self._below: _Blocks = OrderedDict()  # of the last rows of the windows that are read
         self._above: _Blocks = OrderedDict()  # of the last rows of those before: their first
         self._edge = (-1, 0)  # level (-1: none yet) and first pixel of the rows that are kept for the windows below
-        self._next: dict[
-            tuple[int, int], dict[int, int]
-        ] = {}  # of a level's rows (0) or columns (1): where the window behind one that ends there begins
+        self._known: tuple[int, Windows] | None = None  # level, and the windows of it that are to come
 
     def __len__(self) -> int:
         return len(self._last) + len(self._above) + len(self._below)
 
-    def room_for(self, level: int, rows: Sequence[Span], cols: Sequence[Span]) -> int:
-        """Bytes to be kept so that windows of all these rows and columns, row by row, decode no block twice."""
+    def room_for(self, level: int, windows: Windows) -> int:
+        """Bytes to be kept so that these windows decode no block twice; in bands, so that one band's do not."""
         if self.whole[level]:
             return self.room
         high, across = self._levels[level].tile
+        rows, cols = windows.rows, windows.cols
         below, right = (_most(_shared(spans, side)) for spans, side in ((rows, high), (cols, across)))
         tall, wide = (_most(_touched(*span, side) for span in spans) for spans, side in ((rows, high), (cols, across)))
+        if windows.down:
+            return 2 * below * wide * self.each[level]
         return below * (self._rows[level] + wide * self.each[level]) + max(2, right) * tall * self.each[level]
 
-    def follow(self, level: int, rows: Sequence[Span], cols: Sequence[Span]) -> None:
-        """Keep what windows of all these rows and columns, row by row, share: there is room."""
-        self.room = max(self.room, self.room_for(level, rows, cols))
-        for axis, spans in enumerate((rows, cols)):
-            self._next[level, axis] = {one[1]: two[0] for one, two in pairwise(spans)}
+    def follow(self, level: int, windows: Windows) -> None:
+        """Keep what these windows share: there is room."""
+        self.room = max(self.room, self.room_for(level, windows))
+        self._known = level, windows
 
     def turned_to(self, level: int, rows: Span, cols: Span) -> tuple[int, int]:
         """Make ready for a window: the row (the image's end for none) and the column from which on its blocks are kept."""
-        about, each, row = self._levels[level], self.each[level], self._rows[level]
+        about, each = self._levels[level], self.each[level]
         high, across = about.tile
+        beside = self._known is not None and self._known[0] != level  # of another level, in between
+        known = None if self._known is None or beside else self._known[1]
+        down = known is not None and known.down
         column = _touched(*rows, high) * each
-        begins = self._next.get((level, 0), {}).get(rows[1], rows[1] - 1)
+        begins = rows[1] - 1 if known is None else known.below.get(rows[1], rows[1] - 1)
         edge = begins // high * high
-        lines = max(0, _touched(begins, rows[1], high)) * row
-        beside = bool(self._next) and (level, 0) not in self._next  # of another level, in between
-        fits = not (self.whole[level] or beside) and lines + 2 * column <= self.room
+        lines = max(0, _touched(begins, rows[1], high)) * (
+            _touched(*cols, across) * each if down else self._rows[level]
+        )
+        fits = not (self.whole[level] or beside) and lines + (lines if down else 2 * column) <= self.room
         if rows[1] == about.height or not fits:
             edge, lines = about.height, 0
         with self._lock:
@@ -84,11 +109,12 @@ class Kept:
                 self._edge, self._above, self._below = (level, edge), self._below, OrderedDict()
             self._drop(self._above, [key for key in self._above if key[2] + across <= cols[0]])
             held = sum(self.each[key[0]] for kept in (self._above, self._below) for key in kept)
-        last = self._next.get((level, 1), {}).get(cols[1])
-        if last is None:
-            columns = max(1, (self.room - max(held, lines)) // column)
-            return edge, -(-cols[1] // across) * across - columns * across
-        return edge, last // across * across
+        if down:
+            return edge, about.width
+        if known is not None and cols[1] in known.right:
+            return edge, known.right[cols[1]] // across * across
+        columns = max(1, (self.room - max(held, lines)) // column)
+        return edge, -(-cols[1] // across) * across - columns * across
 
     def found(self, keys: Iterable[Key]) -> list[Future[Window] | None]:
         """The blocks that are kept, or are being decoded to be."""

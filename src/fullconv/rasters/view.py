@@ -15,6 +15,7 @@ from fullconv.geometry.grid import Grid
 from fullconv.rasters.again import is_own
 from fullconv.rasters.bandnames import contradiction, listed, places_of
 from fullconv.rasters.boundary import blocks_of
+from fullconv.rasters.kept import Windows
 from fullconv.rasters.open import open_source
 from fullconv.rasters.resample import Axis, resampled, strips
 from fullconv.rasters.selection import Selection as Selection
@@ -57,7 +58,7 @@ class View:
             self.about.dtype, self.about.nodata if self.select.nodata is None else self.select.nodata
         )
         self._shared = Shared()
-        self._followed: tuple[list[Span], list[Span]] | None = None
+        self._followed: Windows | None = None
 
     def _resolution(self) -> tuple[int, tuple[int, int]]:
         """The level that is read, and the size at which the network sees it."""
@@ -198,30 +199,30 @@ class View:
         """Bytes of a window that was read."""
         return height * width * (self.channels * (1 if self.about.dtype == "uint8" else 4) + self.may_miss)
 
-    def room_beside(self, rows: Sequence[Span], cols: Sequence[Span]) -> int:
+    def room_beside(self, windows: Windows) -> int:
         """Bytes that ``follow`` keeps beside those of ``stage_bytes``."""
         blocks = blocks_of(self._source)
-        return 0 if blocks is None else blocks.room_beside(self._level, *self._stored(rows, cols))
+        return 0 if blocks is None else blocks.room_beside(self._level, self._stored(windows))
 
-    def follow(self, rows: Sequence[Span], cols: Sequence[Span]) -> None:
-        """Keep what windows of all these rows and columns, read row by row, share, so that no block is decoded twice for them."""
-        self._followed = self._stored(rows, cols)
+    def follow(self, windows: Windows) -> None:
+        """Keep what these windows share, so that no block is decoded twice for them; in bands, so that one band's do not."""
+        self._followed = self._stored(windows)
         self._follow()
 
     def _follow(self) -> None:
         blocks = blocks_of(self._source)
         if blocks is not None and self._followed is not None:
-            blocks.follow(self._level, *self._followed)
+            blocks.follow(self._level, self._followed)
 
-    def _stored(self, *sides: Sequence[Span]) -> tuple[list[Span], list[Span]]:
-        """Rows and columns of this resolution as those of the level that is read."""
-        inside = [
-            [(max(0, a), min(b, length)) for a, b in spans] for spans, length in zip(sides, self.size, strict=True)
-        ]
-        if self._resampled:
-            inside = [[axis.needs(*span) for span in spans] for axis, spans in zip(self._axes, inside, strict=True)]
-        rows, cols = inside
-        return rows, cols
+    def _stored(self, windows: Windows) -> Windows:
+        """Windows of this resolution as those of the level that is read."""
+
+        def stored(spans: Sequence[Span], axis: Axis, length: int) -> list[Span]:
+            inside = [(max(0, a), min(b, length)) for a, b in spans]
+            return [axis.needs(*span) for span in inside] if self._resampled else inside
+
+        (down, high), (right, wide) = zip(self._axes, self.size, strict=True)
+        return Windows(stored(windows.rows, down, high), stored(windows.cols, right, wide), windows.down)
 
     def read(self, rows: tuple[int, int], cols: tuple[int, int]) -> tuple[Array, Mask | None]:
         """The pixels [rows) × [cols) that lie inside the image, (H, W, channels) on 0..255, and which of them hold no data.

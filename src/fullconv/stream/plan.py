@@ -73,7 +73,7 @@ class StreamPlan:
         room: memory of a device that tiles have to fit in too.
         share: about what of the tiles' work is done, where few of their cells are asked for; 1 where that is not known ahead.
         by_workers: other processes do the tiles, each within the budget.
-        blocks: bytes of the image's blocks that are kept beside, so that none is decoded twice; None where some are.
+        blocks: bytes of the image's blocks that are kept beside, so that none is decoded twice (in bands, none of one); None where some are.
         is_sparse: much of the tiles' work is saved so, as far as is known ahead.
     """
 
