@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tifffile
+from torch import nn
 
 from fullconv import map_raster, plan_raster
+from fullconv.loading import load
 from fullconv.rasters import kept
+from fullconv.rasters.kept import Windows
 from fullconv.rasters.tiff import Tiff
 from fullconv.rasters.view import View
 from fullconv.stream import plan, run
@@ -83,6 +87,28 @@ def test_what_is_kept_is_planned_and_within_the_budget(slide: Path) -> None:
     with closing(View(slide)) as view:
         for budget, blocks in ((planned.peak_bytes, planned.blocks), (planned.peak_bytes - 1, None)):
             assert with_blocks(replace(alone, budget=budget), view, job).blocks == blocks
+
+
+def test_crops_that_reach_further_than_their_network_reads(
+    slide: Path, decoded: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are looked at for missing data, windows end behind the tiles'."""
+    net = nn.Sequential(nn.Conv2d(1, 4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+    model = load(net, input_shape=(1, 12, 12), check=False)
+    windows: list[Any] = []
+    read = View.read
+
+    def reading(self: View, rows: Any, cols: Any) -> Any:
+        windows.append((rows, cols))
+        return read(self, rows, cols)
+
+    monkeypatch.setattr(View, "read", reading)
+    told: list[Windows] = []
+    monkeypatch.setattr(View, "follow", lambda self, windows: told.append(windows))
+    monkeypatch.setattr(run, "in_sections", lambda plan, view, job: plan)
+    map_raster(model, slide, tmp_path / "x.zarr", preprocess="unit", memory=MEMORY, runtime="onnxruntime", nodata=0)
+    assert len(windows) == len(set(windows)) > 1
+    assert set(windows) == set(product(told[0].rows, told[0].cols))
 
 
 def test_workers_keep_none(slide: Path) -> None:

@@ -16,10 +16,12 @@ from fullconv.maps.finite import require_numbers
 from fullconv.maps.mapping import run_cast
 from fullconv.maps.ways import Way
 from fullconv.rasters.pictures import to_channels
+from fullconv.rasters.view import View
 from fullconv.results.layout import NO_CLASS
 from fullconv.stream.confirm import Confirmer
 from fullconv.stream.door import Array, Done, Loaded, Mask
 from fullconv.stream.job import Job
+from fullconv.stream.where import go_by_pixels
 from fullconv.tiling.tiles import Tile
 
 _BUFFERS = 2
@@ -153,6 +155,11 @@ def values_of(loaded: Loaded, job: Job, way: Way, ordered: bool, buffer: Array) 
 def read_by(job: Job, way: Way, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
     """The pixels [first, last) of a tile: what the network runs on, and all of the cells' crops where these are run too."""
     return (tile.y.read, tile.x.read) if job.confirm is None else with_crops(way.sampling, tile)
+
+
+def looked_at(job: Job, way: Way, view: View, grid: Grid, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The same, and all of the cells' crops where pixels say which have an answer: else that would depend on how the image is cut."""
+    return with_crops(grid, tile) if go_by_pixels(job, view) else read_by(job, way, tile)
 
 
 def with_crops(cells: Sampling | Grid, tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:

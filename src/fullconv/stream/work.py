@@ -22,12 +22,12 @@ from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.glass import Glass, glass_of
 from fullconv.stream.job import Job
-from fullconv.stream.processor import Processor, read_by, with_crops
+from fullconv.stream.processor import Processor, looked_at, read_by
 from fullconv.stream.sparse import Sparse, within
 from fullconv.stream.spoiled import read_around
 from fullconv.stream.strips import Strips
 from fullconv.stream.timings import Timings
-from fullconv.stream.where import Where, auto_share, go_by_pixels, where_of
+from fullconv.stream.where import Where, auto_share, where_of
 from fullconv.tiling.tiles import Tile, Tiles
 
 
@@ -58,7 +58,6 @@ class Worker:
         self._channels = way.model.image_shape[0]
         self._state = State(job.image)
         self._least = auto_share(job.where)
-        self._by_pixels = go_by_pixels(job, view)
         sections = None if tiles is None else tiles.sections
         self._sparse = None if sections is None else Sparse(sections, way, view, read_grid, job)
 
@@ -84,11 +83,10 @@ class Worker:
         if not answers.any():
             return Loaded(tile, None, None, answers)
         part = tile if self._sparse is None else self._sparse.around(tile, answers)
-        own = rows, cols = read_by(self.job, self.way, part)
+        own = read_by(self.job, self.way, part)
+        rows, cols = looked_at(self.job, self.way, self.view, self._read_grid, part)
         if rows[0] == rows[1]:  # a strip whose rows are all kept
             return Loaded(tile, np.empty((0, 0, self._channels), np.uint8), None, answers)
-        if self._by_pixels:  # of all of a crop: else what is left out would depend on how the image is cut
-            rows, cols = with_crops(self._read_grid, part)
         failed = ""
         try:
             with self.timings.of("decode"):
