@@ -173,6 +173,10 @@ def test_less_is_run_and_read(
     assert work < 0.6
     assert len(set(runs_)) <= 9
     assert sum(read) < 0.6 * tile * seen["plan"]["tiles"]
+    told = plan_raster(model, image, preprocess="unit", runtime="onnxruntime", memory=MEMORY, where=islands).work
+    assert (told.runs, told.pixels) == (len(runs_), sum(map(np.prod, runs_)))
+    assert told.anew == sum(np.prod(shape) for shape, last in zip(runs_[1:], runs_, strict=False) if shape != last)
+    assert told.anew > 0
     assert seen["tile"]["seconds_left"] == 0
 
 
@@ -243,7 +247,11 @@ def test_what_is_planned_says_it(
     sparse = planned(where=islands, runtime="onnxruntime")
     assert f"{sparse.share:.0%} of it where cells are asked for" in str(sparse)
     assert planned(runtime="onnxruntime").tiles.sections is None, "all cells are asked for"
-    assert planned(where=islands, by="crops").tiles.sections is None, "crops that are not asked for are not run"
+    crops = planned(where=islands, by="crops")
+    assert crops.tiles.sections is None
+    assert crops.work.cells == crops.work.runs < 0.3 * crops.grid.rows * crops.grid.cols, "others are not run"
+    assert crops.share == pytest.approx(crops.work.cells / (crops.grid.rows * crops.grid.cols))
+    assert planned(runtime="onnxruntime").work.cells == sparse.grid.rows * sparse.grid.cols
 
 
 def test_what_is_planned_for_workers_is_what_they_do(

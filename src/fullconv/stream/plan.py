@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import log2
+from dataclasses import dataclass, field, replace
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,19 @@ from fullconv.model import Model
 from fullconv.rasters.view import View
 from fullconv.results.chunks import threads
 from fullconv.results.layout import CHUNK_BYTES
-from fullconv.stream.ahead import Ahead
 from fullconv.stream.confirm import crops_bytes, crops_of
 from fullconv.stream.device.memory import share_of
 from fullconv.stream.device.road import why_usual
 from fullconv.stream.job import Job
 from fullconv.stream.lines import line_of, rim_of
+from fullconv.stream.pace import Pace, Work
 from fullconv.stream.pipeline import ANSWERS, PIXELS
 from fullconv.stream.processor import values_bytes
-from fullconv.stream.sparse import sections_of, takes_sections
+from fullconv.stream.sparse import takes_sections
 from fullconv.stream.strips_parts import as_kept
 from fullconv.stream.strips_plan import with_rows
 from fullconv.stream.warm import warm
-from fullconv.stream.where import auto_share, go_by_pixels
+from fullconv.stream.where import go_by_pixels
 from fullconv.system.memory import available_bytes
 from fullconv.system.notebook import as_html, counted
 from fullconv.tiling.tiles import Cost, Room, Tiles, plan_tiles
@@ -42,7 +42,6 @@ _WITH_TORCH = 480 << 20  # the same where PyTorch is loaded
 _THREADS = 32 << 20  # what the threads of a run, their queues and encoders hold at most
 _USUAL_THREADS = 20 << 20  # what they hold as a rule: measured 10 to 29 MB
 _QUANTUM = 128 << 20
-_SPARSE = 0.8  # of the tiles' work, from which on less of it saves more than engines differ by
 _ENGINE = 160 << 20  # of another engine's library and code
 _TRYING = 6  # copies of the weights that it takes while it compiles
 _WEIGHTS = 3.2  # copies of the weights: the file's, what a cast changes, and the engine's in an order of its own
@@ -67,9 +66,12 @@ class StreamPlan:
         budget: bytes.
         base: bytes that the process holds before the first pixel, the engine's session included.
         seconds: about what the engine will take for all tiles.
+        pace: how fast it is.
+        work: what it will do, as far as that was looked at.
         crops: the way of the same cells by crops, where some are confirmed by theirs.
         rims: (down, right) pixels that a tile is read further for these.
         crop_seconds: about what one of them takes.
+        confirmed: about which share of the cells is.
         room: memory of a device that tiles have to fit in too.
         share: about what of the tiles' work is done, where few of their cells are asked for; 1 where that is not known ahead.
         by_workers: other processes do the tiles, each within the budget.
@@ -83,19 +85,28 @@ class StreamPlan:
     tiles: Tiles
     budget: int
     base: int
+    pace: Pace
     seconds: float = 0.0
+    work: Work = field(default_factory=Work)
     crops: Way | None = None
     rims: tuple[int, int] = (0, 0)
     crop_seconds: float = 0.0
+    confirmed: float = 0.0
     room: Room | None = None
     share: float = 1.0
     blocks: int | None = None
     is_sparse: bool = False
     by_workers: bool = False
 
+    def at(self, pace: Pace) -> StreamPlan:
+        """The same at another pace of the engine."""
+        seconds = pace.seconds(self.work) + self.confirmed * self.work.cells * self.crop_seconds
+        return replace(self, pace=pace, seconds=seconds)
+
     def confirming(self, share: float) -> StreamPlan:
         """The same tiles, of which this share of the cells are run as crops too."""
-        return replace(self, seconds=self.seconds + share * self.grid.rows * self.grid.cols * self.crop_seconds)
+        more = share * self.grid.rows * self.grid.cols * self.crop_seconds
+        return replace(self, seconds=self.seconds + more, confirmed=share)
 
     @property
     def peak_bytes(self) -> int:
@@ -252,7 +263,11 @@ def plan_stream(
         view.in_original(read_grid),
         (0, 0) if crops is None else rims,
     )  # what only says who is answered is not run on
-    return StreamPlan(way, grid, read_grid, tiles, budget, base, expected, crops, rims, own_seconds, cost.room)
+    pace = Pace(0.0, crop_seconds / prod(model.image_shape[1:]), 0.0)
+    confirmed = 0.0 if crops is None or job.statement is None else job.statement.expected
+    return StreamPlan(
+        way, grid, read_grid, tiles, budget, base, pace, expected, Work(), crops, rims, own_seconds, confirmed, cost.room
+    )  # fmt: skip
 
 
 def keeping_rows(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
@@ -262,22 +277,6 @@ def keeping_rows(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
     if found is None:
         return plan
     return replace(plan, tiles=found, seconds=plan.seconds * (1 - plan.tiles.waste) / (1 - found.waste))
-
-
-def in_sections(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
-    """The same map, of whose tiles the network runs on the parts that hold cells where few are asked for; else as it is."""
-    if plan.tiles.kept is not None or not takes_sections(job, plan.way, view):
-        return plan
-    sections = sections_of(plan.tiles, plan.way, view, plan.read_grid)
-    plan = with_share(replace(plan, tiles=replace(plan.tiles, sections=sections)), view, job)
-    sparse = plan.share <= _SPARSE or auto_share(job.where) is not None
-    return replace(plan, is_sparse=sections is not None and sparse)
-
-
-def with_share(plan: StreamPlan, view: View, job: Job) -> StreamPlan:
-    """The plan with what is known ahead of how much work its sections leave."""
-    share = Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job).mean(tuple(plan.tiles))
-    return replace(plan, share=share, seconds=plan.seconds * share)
 
 
 def _seconds(way: Way, of_crop: float) -> Seconds:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Unpack
 
 from fullconv import fingerprint, version
@@ -36,12 +35,13 @@ from fullconv.stream.calibrate import calibrate
 from fullconv.stream.confirm import is_own
 from fullconv.stream.device.road import reserving
 from fullconv.stream.engine import as_begun, compiling_where_it_pays, taken, with_engine
+from fullconv.stream.expected import in_sections, timed
 from fullconv.stream.followed import following, with_blocks
 from fullconv.stream.job import Job, OnError, difference
 from fullconv.stream.options import MapOptions, takes
 from fullconv.stream.pipeline import run_tiles
-from fullconv.stream.plan import StreamPlan, budget_within, in_sections, keeping_rows, plan_stream, with_share
-from fullconv.stream.timings import Timings
+from fullconv.stream.plan import StreamPlan, budget_within, keeping_rows, plan_stream
+from fullconv.stream.watch import Report, Watch
 from fullconv.stream.where import fingerprint as where_print
 from fullconv.stream.where import where_of
 from fullconv.stream.work import Worker, totals
@@ -49,8 +49,6 @@ from fullconv.stream.worker import Outcome
 from fullconv.system.guard import guarded, reads
 from fullconv.system.memory import available_bytes, peak_bytes
 from fullconv.tiling.tiles import LONGEST, Tile
-
-Report = Callable[[str, Mapping[str, Any]], None]
 
 
 def job_of(
@@ -221,6 +219,7 @@ def _map_raster(
                 job, whole = with_engine(model, view, job, whole, memory, request["model"]["fingerprint"], notes)
                 plan = in_sections(whole, view, job)
             request = {**request, "runtime": taken(plan, job)}
+        plan = timed(plan, view, job)
         if client is None:
             plan = following(plan, view, job)
         stack.enter_context(compiling_where_it_pays(plan, taken(plan, job), notes))
@@ -229,8 +228,7 @@ def _map_raster(
         done = store.done()
         report("plan", {**plan.to_json(), "done": len(done), "text": str(plan)})
         left = [tile for tile in plan.tiles if tile.name not in done]
-        ahead = Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job)
-        watch = _Watch(plan, len(done), report, ahead, ahead.mean(left) * len(left))
+        watch = Watch(plan, left, report, Ahead.of(plan.tiles, plan.way, view, plan.read_grid, plan.grid, job))
 
         def is_done(tile: Tile, mark: str, peak: int) -> None:
             require_lock()
@@ -267,7 +265,7 @@ def _planned(
         notes("nothing to confirm: every cell is its crop's own already")
     if old is not None:
         job = as_begun(replace(job, statement=old.statement), old.request)
-        return job, with_share(plan_stream(model, view, job, memory, old.tiles, notes), view, job)
+        return job, plan_stream(model, view, job, memory, old.tiles, notes)
     plan = plan_stream(model, view, job, memory, notes=notes)
     if job.confirm is None:
         return job, plan
@@ -307,8 +305,8 @@ def plan_raster(
     with closing(View(image, job.select)) as view:
         plan = plan_stream(model, view, job, memory, notes=notes)
         if workers is None and scheduler is None:
-            return with_blocks(in_sections(keeping_rows(plan, view, job), view, job), view, job)
-        return replace(in_sections(plan, view, job), by_workers=True)
+            return with_blocks(timed(in_sections(keeping_rows(plan, view, job), view, job), view, job), view, job)
+        return replace(timed(in_sections(plan, view, job), view, job), by_workers=True)
 
 
 def request_of(
@@ -363,38 +361,3 @@ def _record(plan: StreamPlan, view: View, job: Job, request: Mapping[str, Any]) 
         unit=about.unit, transform=about.transform, crs=about.crs, score_kind=plan.way.score_kind, statement=job.statement,
         **job.said,
     )  # fmt: skip
-
-
-class _Watch:
-    """Counts what is done, and tells it."""
-
-    def __init__(self, plan: StreamPlan, done: int, report: Report, ahead: Ahead, work: float) -> None:
-        """``work`` is that of all tiles which are left, of one that is run whole 1."""
-        self._plan, self._report, self._ahead, self._work, self._worked = plan, report, ahead, work, 0.0
-        self._done = self._before = done
-        self._peak = 0
-        self._start = perf_counter()
-        self._mega = plan.tiles.image[0] * plan.tiles.image[1] / 1e6 / len(plan.tiles)
-
-    def is_done(self, tile: Tile, mark: str, peak: int) -> None:
-        self._done += 1
-        self._peak = max(self._peak, peak)
-        seconds = perf_counter() - self._start
-        new, total = self._done - self._before, len(self._plan.tiles)
-        self._worked += self._ahead.share(tile)
-        left = max(0.0, self._work - self._worked) if self._done < total else 0.0
-        self._report("tile", {
-            "tile": tile.name, "box": list(tile.box()), "done": self._done, "of": total, "seconds": seconds,
-            "megapixels_per_second": self._mega * new / max(seconds, 1e-9), "seconds_left": seconds / self._worked * left,
-            "peak_bytes": self._peak, "note": mark,
-        })  # fmt: skip
-
-    def summary(self, failed: Sequence[tuple[str, str]], left_out: int, timings: Timings) -> dict[str, Any]:
-        """Of the whole run."""
-        grid, (limit, share) = self._plan.grid, timings.limit()
-        return {
-            "tiles": len(self._plan.tiles), "seconds": perf_counter() - self._start, "peak_bytes": max(self._peak, peak_bytes()),
-            "predicted_bytes": self._plan.peak_bytes, "cells": grid.rows * grid.cols, "left_out": left_out,
-            "failed": [{"tile": name, "reason": reason} for name, reason in failed],
-            "stages": timings.seconds, "limit": limit, "limit_share": share, "text": str(timings),
-        }  # fmt: skip

@@ -24,7 +24,7 @@ from fullconv.stream.door import Array, Done, Loaded, Mask, Section
 from fullconv.stream.job import Job
 from fullconv.stream.lines import line_of, rim_of
 from fullconv.stream.processor import read_by
-from fullconv.tiling.least import Cutter, work_of
+from fullconv.tiling.least import Cutter
 from fullconv.tiling.sections import Sections
 from fullconv.tiling.tiles import Tile, Tiles
 
@@ -36,7 +36,12 @@ def may_be_sparse(job: Job, view: View) -> bool:
 
 def takes_sections(job: Job, way: Way, view: View) -> bool:
     """Whether a job's tiles may be run in sections."""
-    if way.by != "cast" or not may_be_sparse(job, view) or not _is_processor(job):
+    return may_be_sparse(job, view) and serves_any_shape(job, way)
+
+
+def serves_any_shape(job: Job, way: Way) -> bool:
+    """Whether one session of a job's engine, on the processor, runs the cast network on parts of any shape."""
+    if way.by != "cast" or not _is_processor(job):
         return False
     _, any_size = compiler(job.runtime, job.precision)
     image = way.model.graph.image
@@ -104,12 +109,9 @@ class Sparse:
             made.append(Section(part, slice(rows[0] - top, rows[1] - top), slice(cols[0] - left, cols[1] - left)))
         return tuple(made)
 
-    def share(self, tile: Tile, answers: Mask) -> float:
-        """Of a tile's work, what its sections have."""
-        if not answers.any():
-            return 0.0
-        parts = self._cutter.within(tile, self.around(tile, answers), bits_of(answers, self._blocks))
-        return sum(map(work_of, parts)) / work_of(tile)
+    def parts(self, tile: Tile, answers: Mask) -> tuple[Tile, ...]:
+        """Its sections as parts of the image, in the order in which they are run, where some of its cells are asked for."""
+        return self._cutter.within(tile, self.around(tile, answers), bits_of(answers, self._blocks))
 
 
 def bits_of(answers: Mask, block: tuple[int, int]) -> tuple[int, ...]:
