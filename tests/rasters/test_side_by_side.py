@@ -229,6 +229,19 @@ def test_windows_that_are_known_decode_no_block_twice(
     assert twice > 100
 
 
+@pytest.mark.parametrize("down", [False, True], ids=["row by row", "in bands"])
+def test_an_image_that_has_room_is_decoded_once_also_where_its_windows_are_known(down: bool) -> None:
+    source = _Slow(1)
+    with closing(Blocks(source)) as kept:
+        assert kept.about.levels[0].once
+        rows, cols = [(0, 200), (180, 403)], [(0, 150), (130, 280), (260, 397)]
+        kept.follow(0, Windows(rows, cols, down))
+        for top in rows:
+            for left in cols:
+                kept.read(0, top, left, (0, 1, 2))
+    assert len(source.read_) == len(set(source.read_)) == 49
+
+
 def test_a_row_that_is_kept_is_right_whatever_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows anywhere, by several threads, of blocks some of which fail."""
     monkeypatch.setattr(kept_blocks, "KEPT", 15 * 64 * 64 * 3)

@@ -109,6 +109,8 @@ class Kept:
                 self._edge, self._above, self._below = (level, edge), self._below, OrderedDict()
             self._drop(self._above, [key for key in self._above if key[2] + across <= cols[0]])
             held = sum(self.each[key[0]] for kept in (self._above, self._below) for key in kept)
+        if self.whole[level]:  # every block has room
+            return edge, 0
         if down:
             return edge, about.width
         if known is not None and cols[1] in known.right:
