@@ -108,6 +108,11 @@ class Mean(nn.Module):
         return powers / powers.sum(1, keepdim=True)
 
 
+class Logarithm(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.log(x)
+
+
 class Shifted(nn.Module):
     """Probabilities with something taken off, which are none."""
 
@@ -125,6 +130,7 @@ class Shifted(nn.Module):
         ([nn.Softmax(1)], "probabilities"), ([nn.Sigmoid()], "probabilities"), ([Mean()], "probabilities"), ([nn.LogSoftmax(1)], "log-probabilities"),
         ([nn.Softmax(1), nn.Dropout(), nn.Flatten()], "probabilities"), ([], "logits"), ([nn.LeakyReLU()], "logits"), ([nn.Tanh()], "logits"),
         ([nn.Hardtanh(0.25, 0.75)], ""), ([nn.Softmax(1), Shifted()], "logits"),
+        ([nn.Softmax(1), Logarithm()], "log-probabilities"),
     ],
 )  # fmt: skip
 def test_what_a_head_says_already(head: list[nn.Module], kind: str) -> None:

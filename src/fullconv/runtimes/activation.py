@@ -116,12 +116,19 @@ def head_of(lowered: Lowered, output: str) -> Head:
 
 def seen_head(answers: Sequence[Array]) -> Head:
     """What numbers are by some answers, (1, classes, ...) each: of one class in each crop, none of that, or not to be told."""
+    if any(np.isnan(answer).any() or (answer == np.inf).any() for answer in answers):
+        return ""
+    if answers[0].shape[1] > 1 and all(answer.max() <= 1e-6 and _are_shares(np.exp(answer)) for answer in answers):
+        return "log-probabilities"  # as a softmax and a logarithm behind it make them, which may be minus infinity
     if not all(np.isfinite(answer).all() for answer in answers):
         return ""
     if any(answer.min() < 0 or answer.max() > 1 + 1e-6 for answer in answers):
         return "logits"
-    shares = all(np.allclose(answer.sum(axis=1), 1, rtol=0, atol=1e-3) for answer in answers)
-    return "probabilities" if shares and answers[0].shape[1] > 1 else ""
+    return "probabilities" if answers[0].shape[1] > 1 and all(map(_are_shares, answers)) else ""
+
+
+def _are_shares(answer: Array) -> bool:
+    return bool(np.allclose(answer.sum(axis=1), 1, rtol=0, atol=1e-3))
 
 
 def _shifts(node: onnx.NodeProto, known: set[str]) -> bool:

@@ -31,10 +31,11 @@ def same_answers(meant: Checkable, written: Checkable, name: str) -> None:
     trial = Trial(meant, written, outputs)
     try:
         mine = trial.crop((0, 0))
-        theirs = trial.run(written, trial.image(trial.trained), list(outputs.values()))
+        # the same values of both: an engine joins what lies between quantised numbers only where nobody asks for it
+        theirs = trial.run(written, trial.image(trial.trained), list(trial.outputs.values()))
     except (CannotRun, NoWeights):
         return  # there is nothing to compare; what has no weights has no answers
-    for old, new in outputs.items():
+    for old, new in trial.outputs.items():
         if mine[old].shape != theirs[new].shape:
             raise _differs(name, f"{new} is {theirs[new].shape} for {mine[old].shape}")
         apart = float(gaps(mine[old], theirs[new]).max(initial=0.0))

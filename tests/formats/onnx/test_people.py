@@ -228,6 +228,23 @@ def test_a_net_whose_convolutions_are_quantised_is_cast(tmp_path: Path) -> None:
     assert worst(finer.run(IMAGE)["y"][:, :, ::2, ::2], model.cast().run(IMAGE)["y"]) < 1e-5
 
 
+def test_a_quantised_net_is_written_as_it_is(tmp_path: Path) -> None:
+    """ONNX Runtime joins what lies between two quantisations, and rounds otherwise where somebody asks for a value within."""
+    numbers = {  # steps of sixteen to one, so that many sums lie between two
+        "w": np.random.default_rng(6).integers(-3, 4, (8, 3, 5, 5), np.int8), "ws": np.float32(0.007), "wz": np.int8(0),
+        "s": np.float32(0.031), "z": np.uint8(3), "t": np.float32(0.007 * 0.031 * 16), "u": np.uint8(0),
+    }  # fmt: skip
+    body = (
+        "q = QuantizeLinear(x, s, z)\nd = DequantizeLinear(q, s, z)\nk = DequantizeLinear(w, ws, wz)\n"
+        "c = Conv <kernel_shape=[5,5], pads=[0,0,0,0]> (d, k)\nr = Relu(c)\n"
+        "e = QuantizeLinear(r, t, u)\ny = DequantizeLinear(e, t, u)"
+    )
+    path = write(tmp_path / "net.onnx", body, numbers, opset=13)
+    (out,) = load(path).cast().save(tmp_path / "full.onnx")
+    crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
+    np.testing.assert_array_equal(original(out, crop)[0], original(path, crop)[0])
+
+
 def test_operators_of_other_domains_run_by_crops(tmp_path: Path) -> None:
     """What ONNX Runtime knows, runs; what has no rule, is refused by name."""
     path = write(tmp_path / "net.onnx", QUANTISED, quantised_numbers(), opset=13)
