@@ -108,7 +108,7 @@ def fields(kind: type[Message]) -> Mutator:
             return damaged(data, random, others)
         for _ in range(random.choice([1, 1, 2, 3])):
             _change(_some_part(message, random), random)
-        return message.SerializeToString()
+        return message.SerializePartialToString()  # what a field lacks is damage too
 
     return mutate
 

@@ -178,7 +178,8 @@ def _keep(target: Target, folder: Path, seed: int, case: int, kind: str, detail:
     (FINDINGS / ".gitignore").write_text("*\n")
     name = hashlib.sha1(kind.encode()).hexdigest()[:8]
     kept = FINDINGS / f"{target.name}-{name}-{seed}-{case}{target.suffix}"
-    shutil.copyfile(folder / f"case{target.suffix}", kept)
+    own = folder / f"case-{case}{target.suffix}"  # of one that ended; else the worker stands at it
+    shutil.copyfile(own if own.exists() else folder / f"case{target.suffix}", kept)
     tally.findings[kind] = (kept, detail)
 
 

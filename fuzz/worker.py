@@ -9,6 +9,7 @@ import traceback
 import warnings
 from pathlib import Path
 from random import Random
+from shutil import copyfile
 from typing import Any, TextIO
 
 from fullconv.errors import BrokenPromise, FullconvError
@@ -71,7 +72,10 @@ def _forever(target: Target, folder: Path, seed: int, case: int, say: TextIO) ->
         random = Random(f"{target.name}/{seed}/{case}")
         path.write_bytes(target.mutate(random.choice(seeds), random, seeds))
         say.write(json.dumps({"start": case}) + "\n")
-        say.write(json.dumps({"end": case, **outcome(target, path)}) + "\n")
+        found = outcome(target, path)
+        if found["outcome"] == "finding":  # kept before the next case takes its place
+            copyfile(path, path.with_stem(f"case-{case}"))
+        say.write(json.dumps({"end": case, **found}) + "\n")
         case += 1
 
 

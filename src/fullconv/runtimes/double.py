@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from fullconv.errors import CannotRun
 from fullconv.runtimes.lowered import Lowered
@@ -29,7 +30,7 @@ class DoubleSession:
         }
         self._outputs = [lowered.outputs[name] for name in names]
         try:
-            self._evaluator = ReferenceEvaluator(model)
+            self._evaluator = ReferenceEvaluator(model, new_ops=[BatchNormalization])
         except Exception as error:  # an operator that the reference does not have
             raise CannotRun(f"not to be computed in double precision: {str(error)[:200]}", []) from None
 
@@ -41,6 +42,18 @@ class DoubleSession:
                 return list(self._evaluator.run(self._outputs, {**wide, **self._weights}))
         except Exception as error:  # the reference's own, which is no engine for every network
             raise CannotRun(f"not to be computed in double precision: {str(error)[:200]}", []) from None
+
+
+class BatchNormalization(OpRun):
+    """By the numbers that were learnt: the reference takes each image's own before operator set 14."""
+
+    op_domain = ""
+
+    def _run(self, x: Array, *learnt: Array, epsilon: float = 1e-5, training_mode: int = 0, **_: Any) -> tuple[Array]:
+        if training_mode:
+            raise NotImplementedError("batch normalization in training")
+        scale, bias, mean, variance = (each.reshape(-1, *(1,) * (x.ndim - 2)) for each in learnt)
+        return (scale * (x - mean) / np.sqrt(variance + epsilon) + bias,)
 
 
 def _widen(graph: onnx.GraphProto) -> None:

@@ -13,8 +13,9 @@ from onnx import TensorProto, helper
 
 from fullconv.errors import BadInput
 from fullconv.loading import load
+from fullconv.maps.mapping import map_image
 from fullconv.system import apart
-from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, ints, weights, write
+from tests.formats.onnx.nets import EXACT, TRUNK, TRUNK_WEIGHTS, ints, weights, write
 from tests.formats.onnx.test_people import GEMM, NUMBERS, changed
 
 
@@ -45,6 +46,48 @@ def test_an_operand_that_is_left_out_of_several_is_refused(kind: str, within: bo
     onnx.save(model, str(tmp_path / "net.onnx"))
     with pytest.raises(BadInput, match=f"{kind} '.*' leaves out its input 1, and none of several may be left out"):
         load(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("name", ["", "nobody"])
+def test_an_output_that_nothing_makes_is_refused(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", TRUNK + GEMM, NUMBERS, opset=13)
+    changed(path, lambda m: setattr(m.graph.output.add(), "name", name))
+    with pytest.raises(BadInput, match=f"names an output '{name}' that no operator makes"):
+        load(path)
+
+
+def test_an_input_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", TRUNK + GEMM, NUMBERS, opset=13)
+    changed(path, lambda m: m.graph.input.append(m.graph.input[0]))
+    with pytest.raises(BadInput, match="names the input 'x' more than once"):
+        load(path)
+
+
+def test_a_weight_that_is_handed_out_is_left_out(tmp_path: Path) -> None:
+    """A cast gives it another shape."""
+    path = write(tmp_path / "net.onnx", TRUNK + GEMM, NUMBERS, opset=13)
+    changed(path, lambda m: setattr(m.graph.output.add(), "name", "w"))
+    model = load(path)
+    assert "output 'w' is a weight, and is left out" in model.notes
+    (out,) = model.cast().save(tmp_path / "full.onnx")
+    assert [value.name for value in onnx.load(str(out)).graph.output] == ["y"]
+
+
+def test_sums_beyond_what_fp32_holds_are_no_other_network(tmp_path: Path) -> None:
+    """Which of them are still numbers follows from the order in which an engine adds up; the map says that some are none."""
+    for name, seed in (
+        ("channel shuffle", 0),
+        ("channel shuffle", 1),
+        ("flatten with a computed shape", 2),
+        ("batch norm between dense layers", 0),
+    ):
+        body, numbers, opset = EXACT[name]
+        rng, weight = np.random.default_rng(seed), numbers["w1"].copy()
+        weight.flat[rng.integers(weight.size)] = 2.8e38
+        model = load(write(tmp_path / "net.onnx", body, {**numbers, "w1": weight}, opset=opset))
+        model.cast()
+        with pytest.raises(BadInput, match="cells are"):
+            map_image(model, rng.integers(0, 256, (60, 60, 3), np.uint8))
 
 
 def test_a_pad_that_takes_cells_away_is_still_read(tmp_path: Path) -> None:

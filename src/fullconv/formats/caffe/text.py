@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from google.protobuf import text_format
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.spelt import as_text, text_of
 
 _MAX_BYTES = 64 << 20  # the largest known prototxts are below 1 MB
 
@@ -20,11 +22,10 @@ def read_prototxt(path: Path) -> Any:
     if path.stat().st_size > _MAX_BYTES:
         raise BadInput(f"{path}: {path.stat().st_size >> 20} MB is no prototxt; are network and weights exchanged?")
     raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text or raw.startswith(b"\x89HDF"):
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInput(f"{path}: is text in UTF-16, which Caffe does not read; save it as UTF-8")
+    text = text_of(raw)
+    if text is None:
         raise BadInput(
             f"{path}: this is a binary file, not a prototxt; give the network (.prototxt) here and the weights with --weights"
         )
@@ -55,6 +56,7 @@ def parse_prototxt(text: str, name: str = "prototxt") -> Any:
         lines = text.split("\n")  # as protobuf counts them
         near = lines[line - 1].strip()[:80] if line and line <= len(lines) else ""
         raise BadInput(f"{where}: not a valid prototxt: {what}" + (f"\n  at: {near}" if near else "")) from None
+    as_text(net)
     if not net.layer and not net.layers:
         raise BadInput(f"{name}: holds no layers; a network's deploy.prototxt or train_val.prototxt is needed")
     return net

@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 
 from fullconv.errors import BadInput
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.spelt import as_text
 from fullconv.system.guard import MARK
 
 Array = npt.NDArray[Any]
@@ -87,6 +88,7 @@ def read_caffemodel(path: Path) -> list[SavedLayer]:
         raise BadInput(
             f"{path}: truncated or damaged, not a readable caffemodel ({error}); copy or download the file again"
         ) from None
+    as_text(net)
     if not net.layer and not net.layers:
         raise BadInput(f"{path}: holds no layers, so it is no caffemodel (a mean file or a solver state, perhaps)")
     layers = iter(found)

@@ -16,6 +16,7 @@ from fullconv.errors import BadInput
 from fullconv.formats.onnx.hazards import require_operands
 from fullconv.formats.onnx.tensors import check_tensors
 from fullconv.formats.onnx.tidy import tidy
+from fullconv.formats.spelt import as_text
 
 OLDEST = 7
 IN_MEMORY = Path("the ONNX model in memory")  # stands for a path in messages
@@ -33,6 +34,7 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # what it warns of, the errors below tell
     path = IN_MEMORY if isinstance(source, onnx.ModelProto) else source
     message = copy.deepcopy(source) if isinstance(source, onnx.ModelProto) else _parsed(source)
+    as_text(message)
     if not message.graph.node:
         raise BadInput(f"{path}: holds no operators, so it is no ONNX model")
     _one_domain(message)
@@ -51,6 +53,7 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
     except Exception as error:  # the passes raise what the file makes them raise
         raise BadInput(f"{path}: not a valid ONNX model ({first_line(error)})") from None
     require_operands(model, path)
+    _require_ends(model, path)
     model.ir_version = max(model.ir_version, 4)  # the first in which initializers need not be inputs
     model.graph.name = model.graph.name or "network"  # a file must have one; DJL writes none
     _name_nodes(model)
@@ -138,6 +141,19 @@ def _in_order(model: ir.Model) -> bool:
             return False
         made.add(id(node))
     return True
+
+
+def _require_ends(model: ir.Model, path: Path) -> None:
+    """Refuse an input that is named twice, and an output that is made by nothing."""
+    graph = model.graph
+    twice = [name for name, count in Counter(value.name for value in graph.inputs).items() if count > 1]
+    if twice:
+        raise BadInput(f"{path}: names the input {twice[0]!r} more than once; write the file anew")
+    for value in graph.outputs:
+        if value.producer() is None and not value.is_graph_input() and not value.is_initializer():
+            raise BadInput(
+                f"{path}: names an output {value.name or ''!r} that no operator makes; write the file anew without it"
+            )
 
 
 def _name_nodes(model: ir.Model) -> None:

@@ -55,6 +55,8 @@ def _scores_alone(graph: ir.Graph) -> tuple[str, ...]:
             kept += [v for v in tensors if v not in kept]
         elif node is not None and (node.domain == _CLASSICAL or value.dtype == ir.DataType.STRING):
             labels.append(value)
+        elif value.is_initializer():  # says nothing of an image, and may be changed by a cast
+            notes.append(f"output {value.name!r} is a weight, and is left out")
         elif value not in kept:
             kept.append(value)
     if not kept:  # a label is all there is: what it is looked up by
