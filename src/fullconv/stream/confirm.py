@@ -91,17 +91,20 @@ class Confirmer:
             answers: cells that have an answer.
         """
         which = self.unsure(scores, answers)
+        if which.any():
+            self.put(scores, values, tops, which)
+        return which
+
+    def put(self, scores: Array, values: Array, tops: tuple[int, int], which: Mask) -> None:
+        """Put the answers of these cells' crops into the scores, as for ``confirm``; there are some."""
         cells = [(int(row), int(col)) for row, col in np.argwhere(which)]
-        if not cells:
-            return which
         part = values[:, :, tops[0] :, tops[1] :]
-        grid = self._grid(part, answers.shape)
+        grid = self._grid(part, which.shape)
         found = run_cells(
             self.crops.model, part, self.crops.output, grid, cells, self.job.runtime, PRECISION, self.job.batch
         )
         self._require_numbers(found, part, grid, cells)
         scores[:, which] = found.T
-        return which
 
     def _grid(self, part: Array, shape: tuple[int, ...]) -> Grid:
         return replace(self.crops.sampling.over((part.shape[2], part.shape[3])), rows=shape[0], cols=shape[1])

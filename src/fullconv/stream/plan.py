@@ -20,6 +20,7 @@ from fullconv.rasters.view import View
 from fullconv.results.chunks import threads
 from fullconv.results.layout import CHUNK_BYTES
 from fullconv.stream.confirm import crops_bytes, crops_of
+from fullconv.stream.device.confirmed import unconfirmed
 from fullconv.stream.device.memory import share_of
 from fullconv.stream.device.road import why_usual
 from fullconv.stream.job import Job
@@ -317,7 +318,8 @@ def _cost(
     usual = why_usual(job, way, view.channels)
     if usual is not None and job.device_memory is not None:
         raise BadInput(f"--device-memory (device_memory=) is not planned here: {usual}; leave it out")
-    share = None if usual is not None else share_of(way, view, job)
+    asked = job if crops is None else unconfirmed(job)  # of the device
+    share = None if usual is not None else share_of(way, view, asked, crops)
     beside = 0 if crops is None else crops_bytes(crops, job)
     kept = ANSWERS + (0 if crops is None else _CONFIRMED) + int(sparse)  # sections', beside the tile's
 

@@ -18,6 +18,7 @@ from fullconv.rasters.source import Unreadable
 from fullconv.rasters.view import View
 from fullconv.results.store import Put, Store
 from fullconv.stream.blank import blank, own_square
+from fullconv.stream.device.confirmed import Confirmed, unconfirmed
 from fullconv.stream.device.road import device_door
 from fullconv.stream.door import Done, Door, Loaded, Mask
 from fullconv.stream.glass import Glass, glass_of
@@ -150,10 +151,17 @@ class Worker:
         if self._kept is not None:
             return Strips(self.job, self.way, self.view.ordered, self._kept)
 
-        def usual() -> Door:
-            return Processor(self.job, self.way, self.view.ordered, shape, self._crops)
+        job = self.job if self.job.confirm is None else unconfirmed(self.job)
 
-        return device_door(self.job, self.way, self.view, (shape[1], shape[2]), usual, self.timings) or usual()
+        def usual() -> Door:
+            return Processor(job, self.way, self.view.ordered, shape)
+
+        found = device_door(job, self.way, self.view, (shape[1], shape[2]), usual, self.timings)
+        if found is None:
+            return Processor(self.job, self.way, self.view.ordered, shape, self._crops)
+        if job is self.job:
+            return found
+        return Confirmed(self.job, self.way, self.view.ordered, shape, found, self._crops)
 
     # Storing -------------------------------------------------------------------------------------
 

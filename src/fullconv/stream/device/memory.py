@@ -15,6 +15,7 @@ from fullconv.maps.ways import Way
 from fullconv.rasters.view import View
 from fullconv.runtimes.engine import Engine
 from fullconv.runtimes.runtime import sees_cuda
+from fullconv.stream.confirm import crops_bytes
 from fullconv.stream.job import Job
 from fullconv.tiling.tiles import Room
 
@@ -50,8 +51,11 @@ class Share:
     batch: int
 
 
-def share_of(way: Way, view: View, job: Job) -> Share:
+def share_of(way: Way, view: View, job: Job, crops: Way | None = None) -> Share:
     """What a job takes that goes by a device's road.
+
+    Args:
+        crops: the way of the same cells by crops, where some of them are confirmed by theirs.
 
     Raises:
         BadInput: the device has not the memory that it is to take.
@@ -70,6 +74,8 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         batch = max(1, min(batch, _COUNTED // _of_a_crop(way.model.graph)))
     classes, kept = len(job.labels), 1 if job.keep == "top1" else len(job.kept)
 
+    confirming = 0 if crops is None else crops_bytes(crops, job)
+
     def slots(height: int, width: int, rows: int, cols: int) -> int:
         """What goes up and down of the tiles under way."""
         return depth * (view.pixel_bytes(height, width) + height * width + (4 * kept + 3) * rows * cols)
@@ -84,12 +90,15 @@ def share_of(way: Way, view: View, job: Job) -> Share:
         return entered + engine((1, channels, height, width)) // narrow
 
     def on_device(height: int, width: int, rows: int, cols: int) -> int:
-        fixed = _WORKSPACE + _WEIGHTS * _weights(way) if kind != "cpu" else 0
+        fixed = _WORKSPACE + _WEIGHTS * sum(map(_weights, (way,) if crops is None else (way, crops)))
+        fixed = confirming + (fixed if kind != "cpu" else 0)
         return fixed + slots(height, width, rows, cols) + network(height, width) + 2 * 4 * classes * rows * cols
 
     def stage(height: int, width: int, rows: int, cols: int) -> int:
         more = 1 if count > 1 else 0  # tiles that wait for a device
-        return count * (slots(height, width, rows, cols) + (depth + more) * view.pixel_bytes(height, width))
+        beside = confirming if kind == "cpu" else job.batch * 4 * channels * prod(crop)  # of crops
+        seen = 0 if crops is None else 4 * channels * height * width + beside
+        return seen + count * (slots(height, width, rows, cols) + (depth + more) * view.pixel_bytes(height, width))
 
     def run(height: int, width: int) -> int:
         return count * by_torch(network(height, width)) if kind == "cpu" else 0

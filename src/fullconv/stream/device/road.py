@@ -33,8 +33,6 @@ def why_usual(job: Job, way: Way, planes: int) -> str | None:
     assert image is not None, "a network with cells has an image"
     if chosen(Engine.of(job.runtime), job.precision) != "torch":
         return "another engine than PyTorch runs"
-    if job.confirm is not None:
-        return "cells are confirmed by crops"
     if any(len(numbers) not in (1, model.image_shape[0]) for numbers in (job.preprocess.mean, job.preprocess.std)):
         return "the preprocessing is one of other channels"
     if planes != model.image_shape[0] and {planes, model.image_shape[0]} != {1, 3}:
