@@ -96,3 +96,14 @@ def test_a_folder_of_something_else_is_told_in_our_words(command: list[str], run
     assert found.err.strip().endswith(
         "notes: is not a result of fullconv: it holds no map (.zarr), nor a study of fullconv run (summary.csv)"
     )
+
+
+@pytest.mark.parametrize("command", [["info"], ["export", "-o", "x.csv"]])
+def test_a_folder_of_maps_is_told_as_one(command: list[str], run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for name in ("b.zarr", "a.zarr", "summary.csv"):
+        (folder / name).touch()
+    found = run(command[0], folder, *command[1:])
+    assert found.status == 2
+    assert f"study: is not a result of fullconv: it is a folder of them; give one, {folder / 'a.zarr'} say" in found.err

@@ -98,7 +98,7 @@ def test_labels(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no such file \(list of labels\)"):
         read_labels(tmp_path / "none.txt", 4)
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="not a readable text file"):
+    with pytest.raises(BadInput, match=r"is not text in UTF-8 .*; save it as UTF-8"):
         read_labels(tmp_path / "binary.txt", 4)
 
 

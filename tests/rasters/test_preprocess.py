@@ -45,6 +45,8 @@ def test_json_with_numbers_and_a_mean_file(tmp_path: Path) -> None:
     )
     found = Preprocess.of(tmp_path / "p.json")
     assert found == Preprocess("BGR", 0.5, (1, 2, 3), (1, 2, 4))
+    (tmp_path / "p.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "p.json").read_bytes())  # as Windows saves it
+    assert Preprocess.of(tmp_path / "p.json") == found
 
 
 def test_mean_files(tmp_path: Path, shared: Path) -> None:

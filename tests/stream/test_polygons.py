@@ -83,6 +83,8 @@ def test_geojson_is_longitude_and_latitude_unless_it_says_or_lies_otherwise(tmp_
         assert (cells(path, about()) != expected()).mean() <= 2e-3, stated  # a side of 40 km is bent
     path.write_text(json.dumps(ring(1)))
     assert (cells(path, about(None)) == expected()).all(), "pixels, where the image has no place"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as Windows saves it
+    assert (cells(path, about(None)) == expected()).all()
 
 
 def test_bad_polygons_are_told(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def _by_hub(name: str, repository: str, files: tuple[str, ...], revision: str | 
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not valid JSON: {error}") from None
     return data if isinstance(data, dict) else {}

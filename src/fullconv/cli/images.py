@@ -52,8 +52,10 @@ def _of_list(path: Path) -> list[str]:
 
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BadInput(f"{path}: not a readable list of images ({error})") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not text in UTF-8 ({error}); save it as UTF-8") from None
     if path.suffix.lower() == ".csv":
         rows = [row for row in csv.reader(lines) if row]
         titles = [title.strip().lower() for title in rows[0]] if rows else []

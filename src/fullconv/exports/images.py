@@ -84,7 +84,7 @@ class ImageTable:
         columns = [*FIRST, *(f"{label} {name}" for label in labels for name in _OF_CLASS)]
         titles = _line([plain(name) for name in columns])
         if goes_on and path.exists() and path.stat().st_size:
-            with path.open(encoding="utf-8", newline="") as file:
+            with path.open(encoding="utf-8-sig", newline="") as file:  # as a spreadsheet saves it
                 if _line(next(csv.reader(file), [])) != titles:
                     raise BadInput(f"{path}: is a table of other classes; give another name, or move it away")
             _end_line(path)
@@ -94,7 +94,7 @@ class ImageTable:
 
     def rows(self) -> list[dict[str, str]]:
         """What it holds, by column; of a row that was cut off by a power cut what there is."""
-        with self.path.open(encoding="utf-8", newline="") as file:
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
             return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
 
     def add(self, image: str, result: ClassMap, about: Mapping[str, Any]) -> None:

@@ -156,7 +156,7 @@ def _from_json(path: Path) -> Preprocess:
     require_file(path, "preprocessing")
     reads(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -61,7 +61,7 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     """What became of each image: of those that are mapped what lies beside their maps, of the others what the table says."""
     reads(folder / SUMMARY)
     try:
-        with (folder / SUMMARY).open(encoding="utf-8", newline="") as file:
+        with (folder / SUMMARY).open(encoding="utf-8-sig", newline="") as file:  # as a spreadsheet saves it
             rows = [
                 {key: value or "" for key, value in row.items() if isinstance(key, str)}
                 for row in islice(csv.DictReader(file), 100_000)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOSPC
+from itertools import islice
+from pathlib import Path
 
 from zarr.errors import GroupNotFoundError
 
 from fullconv.errors import BadInput, FullconvError
 from fullconv.results.storage import Full
+from fullconv.system.guard import is_folder, is_url
+
+_LOOKED_AT = 10_000  # files of a folder that is no result
 
 
 @contextmanager
@@ -20,12 +25,23 @@ def opening(name: str) -> Iterator[None]:
     except (FullconvError, MemoryError):
         raise
     except GroupNotFoundError:
-        raise BadInput(
-            f"{name}: is not a result of fullconv: it holds no map (.zarr), nor a study of fullconv run (summary.csv)"
-        ) from None
+        raise BadInput(f"{name}: is not a result of fullconv: {_found_in(name)}") from None
     except Exception as error:  # zarr, its codecs and JSON, each with errors of its own
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(f"{name}: is not a result of fullconv, or damaged ({told})") from None
+
+
+def _found_in(name: str) -> str:
+    """What a folder is that is no result, as far as it can be told."""
+    folder = Path(name)
+    with suppress(OSError):
+        if not is_url(name) and is_folder(folder):
+            maps = [path for path in islice(folder.iterdir(), _LOOKED_AT) if path.suffix in (".zarr", ".npz")]
+            if maps:
+                return (
+                    f"it is a folder of them; give one, {min(maps)} say (fullconv view and report take all of a study)"
+                )
+    return "it holds no map (.zarr), nor a study of fullconv run (summary.csv)"
 
 
 @contextmanager

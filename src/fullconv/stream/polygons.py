@@ -186,7 +186,7 @@ def _read_json(path: Path) -> list[tuple[Any, str | None]]:
     import shapely
 
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
         shapes = [shapely.from_geojson(json.dumps(each)) for each in _geometries(data) if each]
         named = data.get("crs") if isinstance(data, dict) else None
         crs = None if named is None else str(named["properties"]["name"])

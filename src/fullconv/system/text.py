@@ -23,8 +23,10 @@ def read_text(path: Path, what: str, longest: int = 1 << 24) -> str:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read(longest + 1)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BadInput(f"{path}: not a readable text file ({error})") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not text in UTF-8 ({error}); save it as UTF-8") from None
     if len(text) > longest:
         raise BadInput(f"{path}: is longer than any {what} ({longest:,} characters)")
     return text
