@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,3 +74,17 @@ def keras2(kind: str, name: str, inbound: Sequence[str] | None = None, **config:
         if inbound is None
         else made | {"name": name, "inbound_nodes": [[[each, 0, 0, {}] for each in inbound]] if inbound else []}
     )
+
+
+def archived(path: Path, config: Mapping[str, Any], groups: Mapping[str, Sequence[np.ndarray]], version: str) -> Path:
+    """An archive as Keras 2.13 to 2.15 wrote it; ``groups`` are each layer's weights by where they lie, as ``layers/conv2d``."""
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        for group, values in groups.items():
+            for i, value in enumerate(values):
+                file.create_dataset(f"{group}/vars/{i}", data=value)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    return path

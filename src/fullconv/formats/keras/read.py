@@ -15,7 +15,9 @@ from torch import nn
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
 from fullconv.formats.keras.applications import SCHEME, application
-from fullconv.formats.keras.old import load_old, version_of
+from fullconv.formats.keras.container import by_its_suffix
+from fullconv.formats.keras.old import load_old, trained_by_torch, version_of
+from fullconv.formats.keras.pooling import ELSEWHERE, HERE, as_elsewhere
 from fullconv.formats.keras.safety import check
 from fullconv.formats.torch.export import export_module
 from fullconv.formats.torch.network import TorchNet
@@ -30,16 +32,19 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
     if reading.weights is not None:
         raise BadInput(f"{source}: a Keras file holds its weights; leave out --weights")
     keras = keras_by_torch()
-    note = None
+    note, by_torch = None, False
     if isinstance(source, str | Path) and str(source).startswith(SCHEME):
         name, model = str(source), application(keras, str(source))
     elif isinstance(source, Path):
-        name, (model, note) = str(source), load_file(keras, source)
+        name, (model, note), by_torch = str(source), load_file(keras, source), trained_by_torch(source)
     else:
-        name, model = source.name, source
+        name, model, by_torch = source.name, source, True
+    grey = [len(tensor.shape) for tensor in model.inputs or ()] == [3]  # rows and columns, and no axis of channels
     axes = _axes(model, name, reading)
     _, *size = axes.shape
-    program, any_batch = export_module(_Called(model), (size[0], size[1], size[2]), name)
+    pools: list[bool] = []
+    with as_elsewhere(pools, change=not by_torch):
+        program, any_batch = export_module(_Called(model, grey), (size[0], size[1], size[2]), name)
     named = {
         v.value.data_ptr(): (v.path.replace("/", "."), bool(v.trainable)) for v in model.variables if v.value.numel()
     }
@@ -51,7 +56,9 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
     net = read_program(program, name, {given: axes}, None if any_batch else 1, named)
     scales = _scales_within(model)
     raw = NAMED["raw"] if scales and "Rescaling" in scales else None  # made for pixels as they are
-    notes = [each for each in (note, scales) if each]
+    pooled = (HERE if by_torch else ELSEWHERE) if pools else ""
+    flat = "its input has rows and columns and no channels: images go in as grey" if grey else ""
+    notes = [each for each in (note, scales, pooled, flat) if each]
     return replace(net, preprocess=raw, notes=(*net.notes, *notes))
 
 
@@ -70,12 +77,12 @@ def _scales_within(model: Any) -> str:
 class _Called(nn.Module):
     """A Keras model behind an nn.Module's way of being called."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, grey: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.grey = model, grey
 
     def forward(self, x: torch.Tensor) -> Any:
-        return self.model(x, training=False)
+        return self.model(x.squeeze(-1) if self.grey else x, training=False)
 
 
 def keras_by_torch() -> Any:
@@ -100,7 +107,8 @@ def load_file(keras: Any, path: Path) -> tuple[Any, str | None]:
             warnings.simplefilter("ignore")
             if version.startswith(("0", "1", "2")):
                 return load_old(keras, path, config, version)
-            return keras.saving.load_model(path, compile=False, safe_mode=True), None
+            with by_its_suffix(path) as named:
+                return keras.saving.load_model(named, compile=False, safe_mode=True), None
     except BadInput:
         raise
     except Exception as error:  # Keras's own and Python's, as the file makes them
@@ -109,8 +117,10 @@ def load_file(keras: Any, path: Path) -> tuple[Any, str | None]:
 
 def _axes(model: Any, name: str, reading: Reading) -> Axes:
     shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
+    if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
         raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
+    if len(shapes[0]) == 3:  # (rows, columns) of a grey image
+        return input_axes([*shapes[0], 1], "input", name, reading.input_shape, True)
     orders = [
         getattr(layer, "data_format", None)
         for layer in model._flatten_layers()

@@ -6,12 +6,15 @@ computes otherwise, or does not have, is refused by the layer's name, with the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from fullconv.errors import BadInput
 from fullconv.formats.keras.keras1 import LAYERS as KERAS_1
 from fullconv.formats.keras.keras1 import merged
+from fullconv.formats.keras.operations import KINDS as OPERATIONS
+from fullconv.formats.keras.operations import as_layer
 
 Config = dict[str, Any]
 WAY = "convert it where it runs (python -m tf2onnx.convert --keras NAME.h5 --output NAME.onnx) and read the .onnx file"
@@ -26,6 +29,7 @@ _HARMLESS: Mapping[
     "fused": (None, True, False),
     "virtual_batch_size": (None,),
     "adjustment": (None,),
+    "trainable": (None, True, False),
     "input_dtype": (None, "float32"),
     "implementation": (0, 1, 2),
     "filters": (None,),
@@ -33,6 +37,18 @@ _HARMLESS: Mapping[
     "experimental_run_tf_function": (True, False),
 }
 _MODELS = {"Model": "Functional", "Functional": "Functional", "Sequential": "Sequential"}
+_LATER = {  # layers of Keras 2 and their equals; what only augments does nothing to an image that is looked at
+    "SyncBatchNormalization": "BatchNormalization",
+    "RandomHeight": "Identity",
+    "RandomWidth": "Identity",
+}
+_ARGUMENTS = {"LeakyReLU": {"alpha": "negative_slope"}}  # under their later names
+_OWN = (
+    "module",
+    "registered_name",
+    "build_config",
+    "shared_object_id",
+)  # what Keras 2.13 and later say of where a class is from
 _OTHER = ("hard_sigmoid", "HardSigmoid")  # Keras 3 computes x / 6 + 0.5 where Keras 1 and 2 had 0.2 · x + 0.5
 
 
@@ -48,13 +64,33 @@ def repaired(
     Raises:
         BadInput: a layer has no equal in Keras 3.
     """
-    return _Repair(version, takes, path).model(config, "model")
+    return _Repair(version, takes, path).model(deepcopy(dict(config)), "model")
+
+
+def halved(config: Mapping[str, Any]) -> str | None:
+    """What a user should know of a network that computed in half precision; None of others."""
+    policies = {name for policy in _policies(config) if (name := str(policy.get("name", ""))).startswith("mixed_")}
+    return f"computed in {', '.join(sorted(policies))} by Keras, and here in float32" if policies else None
+
+
+def _policies(config: Any) -> Iterator[Mapping[str, Any]]:
+    todo = [config]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            policy = value.get("dtype")
+            if isinstance(policy, Mapping) and isinstance(policy.get("config"), Mapping):
+                yield policy["config"]
+            todo.extend(value.values())
+        elif isinstance(value, list):
+            todo.extend(value)
 
 
 class _Repair:
     def __init__(self, version: str, takes: Callable[[str], frozenset[str] | None], path: object) -> None:
         self.version, self.takes, self.path = version, takes, path
         self.first = version.startswith(("0", "1"))
+        self.release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
     def model(self, config: Mapping[str, Any], name: str) -> Config:
         kind = _MODELS.get(str(config.get("class_name")))
@@ -67,6 +103,7 @@ class _Repair:
             raise self._refused(name, "has no list of layers")
         made = {key: value for key, value in inner.items() if key not in ("layers", "build_input_shape")}
         layers = [self.layer(layer, i) for i, layer in enumerate(inner["layers"])]
+        _from_the_first(layers, made)
         if kind == "Sequential":
             layers = [*self._input(layers), *layers]
         for layer in layers:
@@ -77,7 +114,7 @@ class _Repair:
             if isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list):
                 made[key] = ends[0]
         made["layers"] = layers
-        made.setdefault("name", name)
+        made["name"] = plain(str(made.get("name", name)))
         return {"class_name": kind, "config": made}
 
     def _input(self, layers: list[Config]) -> list[Config]:
@@ -97,9 +134,16 @@ class _Repair:
             raise self._refused(f"layer {i}", "is no description of a layer")
         kind, config = str(layer["class_name"]), layer.get("config")
         name = str(layer.get("name") or (config.get("name") if isinstance(config, Mapping) else None) or f"layer_{i}")
-        outer = {key: value for key, value in layer.items() if key not in ("class_name", "config", "inbound_nodes")}
-        if "inbound_nodes" in layer:
-            outer["inbound_nodes"] = [_calls(node) for node in layer["inbound_nodes"]]
+        outer = {k: v for k, v in layer.items() if k not in ("class_name", "config", "inbound_nodes", *_OWN)}
+        if "name" in outer:
+            outer["name"] = plain(str(outer["name"]))
+        nodes = layer.get("inbound_nodes")
+        if kind in OPERATIONS and isinstance(config, Mapping) and isinstance(nodes, list):
+            kind, config, nodes = as_layer(
+                kind, name, str(config.get("function")), nodes, lambda why: self._refused(name, why)
+            )
+        if nodes is not None:
+            outer["inbound_nodes"] = [_calls(node) for node in nodes]
         if kind in _MODELS:
             return {**self.model(layer, name), **outer}
         if not isinstance(config, Mapping):
@@ -108,12 +152,17 @@ class _Repair:
         return {**outer, "class_name": kind, "config": self._settled(kind, made, name)}
 
     def _renamed(self, kind: str, config: Config, name: str) -> tuple[str, Config]:
-        """A layer of Keras 1 under its later names."""
+        """A layer of Keras 1 or 2 under its later names."""
         if kind == "Merge":
             return merged(config, lambda why: self._refused(name, why))
         old = KERAS_1.get(kind)
         if old is None or not (self.first or kind != old.kind):
-            return kind, config
+            if kind in _LATER:
+                config = {
+                    k: v for k, v in config.items() if _LATER[kind] != "Identity" or k in ("name", "batch_input_shape")
+                }
+            later = _ARGUMENTS.get(kind, {})
+            return _LATER.get(kind, kind), {later.get(key, key): value for key, value in config.items()}
         return old.kind, old.renamed(config, lambda why: self._refused(name, why))
 
     def _settled(self, kind: str, config: Config, name: str) -> Config:
@@ -124,13 +173,26 @@ class _Repair:
         if shape is not None:
             config["batch_shape"] = shape
         config = {k: v for k, v in config.items() if not k.endswith(_TRAINING)}
+        if "name" in config:
+            config["name"] = plain(str(config["name"]))
+        if isinstance(config.get("dtype"), Mapping):  # a policy: what runs here computes in float32
+            config["dtype"] = "float32"
+        if kind == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
+            (config["axis"],) = config["axis"]
+        if kind == "RandomCrop":
+            raise self._refused(
+                name, "is a RandomCrop, which cuts and resizes whole images in Keras 2 and not in Keras 3"
+            )
         if kind == "InputLayer":
             config.pop("input_tensor", None)
         for key in ("activation", "recurrent_activation"):
             config[key] = self._activation(config[key], name) if key in config else None
             if config[key] is None:
                 del config[key]
-        if kind == "UpSampling2D" and config.get("interpolation", "nearest") != "nearest" and self.version < "2.3":
+        how = config.get("interpolation", "nearest")
+        if kind in ("UpSampling2D", "Resizing") and how not in ("nearest", "bilinear"):
+            raise self._refused(name, f"resamples by {how}, which is another one in Keras 3 on PyTorch")
+        if kind == "UpSampling2D" and how != "nearest" and self.release < (2, 3):
             raise self._refused(
                 name, f"resamples by {config['interpolation']}, whose grid was another one in Keras {self.version}"
             )
@@ -161,6 +223,11 @@ class _Repair:
         return BadInput(f"{self.path}: layer {name!r} {why}; {WAY}")
 
 
+def plain(name: str) -> str:
+    """A layer's name without the slashes that Keras 3 takes none of (``conv1/bn``)."""
+    return name.replace("/", "_")
+
+
 def _number(value: Any) -> Any:
     """Arrays as Keras 2 wrote them into configurations."""
     if isinstance(value, Mapping) and value.get("type") == "ndarray":
@@ -172,4 +239,29 @@ def _calls(node: Any) -> Any:
     """Where a layer is called, with the keyword arguments that Keras 1 left out."""
     if not isinstance(node, list):
         return node
-    return [[*call, {}] if isinstance(call, list) and len(call) == 3 else call for call in node]
+    whole = [[*call, {}] if isinstance(call, list) and len(call) == 3 else call for call in node]
+    return [[plain(str(call[0])), *call[1:]] if isinstance(call, list) and call else call for call in whole]
+
+
+def _from_the_first(layers: list[Config], model: Config) -> None:
+    """Count the calls of a model within a model from the first that is read: Keras 2 counted its own making as one."""
+    inner = {layer["config"]["name"] for layer in layers if layer["class_name"] in _MODELS.values()}
+    ends = [end for key in ("input_layers", "output_layers") for end in _listed(model.get(key))]
+    for end in ends:
+        end[0] = plain(str(end[0]))
+    nodes = [node for layer in layers for node in layer.get("inbound_nodes", ()) if isinstance(node, list)]
+    calls = [call for node in nodes for call in node if isinstance(call, list) and len(call) > 2] + ends
+    for name in inner:
+        numbers = [call[1] for call in calls if call[0] == name and isinstance(call[1], int)]
+        least = min(numbers, default=0)
+        for call in calls:
+            if call[0] == name and isinstance(call[1], int):
+                call[1] -= least
+
+
+def _listed(ends: Any) -> list[list[Any]]:
+    """The ends of a model, whether one is written as itself or as a list of one."""
+    if not isinstance(ends, list) or not ends:
+        return []
+    found = ends if isinstance(ends[0], list) else [ends]
+    return [end for end in found if isinstance(end, list) and len(end) >= 3]

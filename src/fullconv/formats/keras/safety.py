@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from fullconv.errors import BadInput
+from fullconv.formats.keras.container import is_archive
 from fullconv.system.heaps import is_endless
 
 _LARGEST = 64 * 2**20  # bytes of a configuration
@@ -26,12 +27,12 @@ _CODE = (
 )
 
 
-_FLOOD = 64 * 2**20  # bytes of weights that a file of any size may spell out
+FLOOD = 64 * 2**20  # bytes of weights that a file of any size may spell out
 
 
 def check(path: Path) -> Any:
     """The configuration of a file. Raise BadInput unless it is a Keras model whose parts are all Keras's own."""
-    config = _of_archive(path) if path.suffix.lower() == ".keras" else _of_hdf5(path)
+    config = _of_archive(path) if is_archive(path) else _of_hdf5(path)
     for part in _parts(config):
         name = str(part.get("class_name"))
         inner = part.get("config")
@@ -60,6 +61,11 @@ def check(path: Path) -> Any:
 def _of_archive(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
+            if "model.weights.npz" in archive.namelist():
+                raise BadInput(
+                    f"{path}: its weights are a model.weights.npz, which may hold pickled Python and is not read; save the model anew by Keras "
+                    "where h5py is installed"
+                )
             info = archive.getinfo("config.json")
             if info.file_size > _LARGEST:
                 raise BadInput(f"{path}: its config.json is too large to be a network's")
@@ -83,13 +89,13 @@ def _of_hdf5(path: Path) -> Any:
                 raise BadInput(
                     f"{path}: {what}; save the whole model (model.save), or, for Caffe weights, name the .prototxt as the model"
                 )
-            _own_numbers(file, path)
+            own_numbers(file, path)
             return json.loads(text)
     except (OSError, ValueError, KeyError, RuntimeError, RecursionError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: truncated or damaged, not an HDF5 file of Keras ({error})") from None
 
 
-def _own_numbers(file: h5py.File, path: Path) -> None:
+def own_numbers(file: h5py.File, path: Path) -> None:
     """Raise BadInput where numbers lie in another file, or are far more than the file could hold."""
     total, todo, seen = 0, [file], set()
     while todo:
@@ -108,7 +114,7 @@ def _own_numbers(file: h5py.File, path: Path) -> None:
                 if item.external or item.is_virtual:
                     raise BadInput(f"{path}: {item.name} lies in another file; a model's weights lie in its own")
                 total += item.nbytes
-    if total > 16 * path.stat().st_size + _FLOOD:
+    if total > 16 * path.stat().st_size + FLOOD:
         raise BadInput(f"{path}: states {total / 1e9:.1f} GB of weights, which it does not hold")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullconv.errors import BadInput
+from fullconv.formats.keras.repair import WAY, plain
 
 Array = npt.NDArray[Any]
 Config = Mapping[str, Any]
@@ -113,6 +114,10 @@ def check_order(model: Any, path: Path) -> None:
         stored = [(name, weights) for name, weights in stored if weights]
         layers = [layer for layer in model.layers if layer.weights]
         for (name, weights), layer in zip(stored, layers, strict=True):
+            if plain(name) != layer.name:
+                raise BadInput(
+                    f"{path}: the weights of layer {name!r} would go to {layer.name!r}: Keras 3 has its layers in another order; {WAY}"
+                )
             variables = [*layer.trainable_weights, *layer.non_trainable_weights]
             for weight, variable in zip(weights, variables, strict=True):
                 ends = _SAME.get(str(variable.name), ())
