@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from fullconv.formats.spelt import as_text, text_of
 _MAX_BYTES = 64 << 20  # the largest known prototxts are below 1 MB
 
 _TOP = 10  # lines of comment
+_CEIL_MODE = re.compile(
+    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)|\bceil_mode\s*:\s*(true|false|True|False|t|f|1|0)\b"""
+)
+_UNKNOWN = "has no field named"
 
 
 def read_prototxt(path: Path) -> Any:
@@ -48,18 +53,35 @@ def parse_prototxt(text: str, name: str = "prototxt") -> Any:
     """A NetParameter from text; ``name`` is told in errors, with line and column."""
     net = pb.NetParameter()
     try:
-        text_format.Parse(text, net)
+        text_format.Parse(_with_rounding(text), net)
     except text_format.ParseError as error:
         line, column = error.GetLine(), error.GetColumn()
         what = str(error).split(" : ", 1)[-1].replace("fullconv.caffe.", "")
         where = f"{name}:{line}:{column}" if line else name
         lines = text.split("\n")  # as protobuf counts them
         near = lines[line - 1].strip()[:80] if line and line <= len(lines) else ""
+        way = (
+            "; Caffe 1.0 has none, another version wrote it: leave it out if it changes nothing at test time"
+            if _UNKNOWN in what
+            else ""
+        )
+        what = what.rstrip(".") + way if way else what
         raise BadInput(f"{where}: not a valid prototxt: {what}" + (f"\n  at: {near}" if near else "")) from None
     as_text(net)
     if not net.layer and not net.layers:
         raise BadInput(f"{name}: holds no layers; a network's deploy.prototxt or train_val.prototxt is needed")
     return net
+
+
+def _with_rounding(text: str) -> str:
+    """How pools round as Caffe 1.0 says it, where another version wrote ``ceil_mode: false`` for ``round_mode: FLOOR``."""
+
+    def respelt(found: re.Match[str]) -> str:
+        if found[1] is not None:  # a text or a comment
+            return found[0]
+        return f"round_mode: {'CEIL' if found[2].lower() in ('true', 't', '1') else 'FLOOR'}"
+
+    return _CEIL_MODE.sub(respelt, text) if "ceil_mode" in text else text
 
 
 def print_prototxt(message: Any) -> str:

@@ -96,7 +96,17 @@ def upgrade(net: Any) -> Any:
     for layer in out.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
             del layer.param[:]  # statistics are not learned; older files gave them rates
+        _plain_convolution(layer)
     return out
+
+
+def _plain_convolution(layer: Any) -> None:
+    """Layers of other versions that are quicker kernels of a Convolution with a group for each channel, which Caffe 1.0 loads too."""
+    p = layer.convolution_param
+    if layer.type == "ConvolutionDepthwise" and not p.HasField("group"):
+        p.group = p.num_output  # it takes as many channels as it gives
+    if layer.type in ("ConvolutionDepthwise", "DepthwiseConvolution") and p.group > 1:
+        layer.type = "Convolution"
 
 
 def _v0_to_v1(net: Any) -> None:
@@ -209,6 +219,9 @@ def _inputs_to_layer(net: Any) -> None:
     if not net.input:
         return
     names, shapes, dims = list(net.input), list(net.input_shape), list(net.input_dim)
+    if not shapes and not dims:  # a name alone, beside Input layers: Caffe leaves it out
+        del net.input[:]
+        return
     layer = pb.LayerParameter(name="input", type="Input", top=names)
     if shapes and len(shapes) not in (1, len(names)):
         raise UpgradeError(f"{len(names)} inputs but {len(shapes)} input_shape")
