@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,13 @@ OF_ONE: dict[str, Any] = {"confirm_class": "0", "confirm_threshold": 0.5}
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory as in a process of its own, tiles as on a quiet machine, and windows of crops as small as the pictures here."""
     monkeypatch.setattr(plan, "_planned_base", lambda *_: 180 << 20)
     monkeypatch.setattr(plan, "_seconds", lambda *_: lambda *_: 0.0)
     monkeypatch.setattr(plan, "_with_crops", lambda seconds, _: seconds)
     monkeypatch.setattr(warm, "resident_bytes", lambda: 150 << 20)
     monkeypatch.setattr(sides, "_WINDOW", 32)
-    yield
 
 
 @pytest.fixture(scope="module")
