@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from fullconv.demonstration import demo_files
 from fullconv.errors import BadInput
+from fullconv.formats.caffe.proto import caffe_pb2 as pb
 from fullconv.formats.spelt import text_of
 from fullconv.loading import load
 from tests.formats.onnx.nets import write
@@ -111,3 +113,21 @@ def test_an_operator_in_other_letters_is_told(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_text(raw: bytes, text: str | None) -> None:
     assert text_of(raw) == text
+
+
+@pytest.mark.parametrize("unnamed", ["relu", "conv1"])
+def test_layers_of_no_name_are_named_by_their_type(unnamed: str, tmp_path: Path) -> None:
+    """Caffe asks for none; weights of no name go to the first such layer, as it copies them."""
+    path, weights = digits(tmp_path, b"conv1", b"conv1"), tmp_path / "net.caffemodel"
+    usual = load(path, weights)
+    path.write_text(re.sub(rf'name: "{unnamed}\d?" ', "", path.read_text()))
+    saved = pb.NetParameter.FromString(weights.read_bytes())
+    for layer in saved.layer:
+        layer.name = "" if layer.name == unnamed else layer.name
+    weights.write_bytes(saved.SerializeToString())
+    model = load(path, weights)
+    kind = "ReLU" if unnamed == "relu" else "Convolution"
+    assert f"a layer has no name; this {kind} is called {kind!r}" in model.notes
+    np.testing.assert_array_equal(model.cast().run(IMAGE)["prob"], usual.cast().run(IMAGE)["prob"])
+    again = load(*model.cast().save(tmp_path / "full.prototxt", tmp_path / "full.caffemodel"))
+    np.testing.assert_array_equal(again.run(IMAGE)["prob"], usual.cast().run(IMAGE)["prob"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,22 @@ def test_a_slide(tmp_path: Path) -> None:
     assert coarse.size == (175, 225)
     pixels, _ = coarse.read((0, 175), (0, 225))
     assert np.abs(pixels - tifffile.imread(path, key=1).astype(int)).max() <= 2
+
+
+def test_a_slide_whose_levels_grow_is_refused_before_it_ends_the_process(tmp_path: Path) -> None:
+    """openslide 4.0 divides by zero where a tile is missing, too."""
+    about = "Aperio Image Library v11.2.1\n90x70 (256x256) JPEG/RGB Q=90|AppMag = 20"
+    path = tmp_path / "x.svs"
+    with tifffile.TiffWriter(path) as file:
+        for height, width in ((70, 90), (17, 22), (4, 127)):
+            file.write(pictures.scene(height, width), tile=(32, 32), photometric="rgb", compression="jpeg", description=about, metadata=None)  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as file:
+        counts = list(file.pages[0].databytecounts)
+        file.pages[0].tags["TileByteCounts"].overwrite((0, *counts[1:]))
+    shutil.copy(path, tmp_path / "x.tif")
+    for name in ("x.svs", "x.tif"):
+        with pytest.raises(BadInput, match=r"its level 2, 127×4 px, is larger than the one before, 22×17"):
+            View(tmp_path / name)
 
 
 @pytest.mark.parametrize(("mpp", "size"), [(0.25, (700, 900)), (0.5, (350, 450)), (1.0, (175, 225)), (0.4, (438, 562))])

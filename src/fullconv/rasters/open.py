@@ -162,8 +162,9 @@ def _zarr(path: Path, access: Access) -> Source:
 def _slide(path: Path) -> Source:
     """By tifffile where the slide is a TIFF that it gives as its vendor's program does, several times as fast; by openslide otherwise."""
     if _reads_tiff():
-        from fullconv.rasters.tiff import Tiff, reads_slide
+        from fullconv.rasters.tiff import Tiff, reads_slide, require_levels
 
+        require_levels(path)
         if reads_slide(path):
             return Tiff(path)
     if find_spec("openslide") is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -175,6 +177,22 @@ def reads_slide(path: Path) -> bool:
             return bool(pages) and all(page.compression == _JPEG and all(page.databytecounts) for page in pages)
     except Exception:  # whatever is wrong is told by the reader that opens it
         return False
+
+
+def require_levels(path: Path) -> None:
+    """Refuse a slide of Aperio's with a level larger than the one before: openslide 4.0 ends the process where tiles are missing too.
+
+    Raises:
+        BadInput: it names the level.
+    """
+    sizes: list[tuple[int, int]] = []
+    with suppress(Exception), tifffile.TiffFile(path) as file:  # whatever else is wrong is told by openslide
+        sizes = [(page.keyframe.imagewidth, page.keyframe.imagelength) for page in _levels(file)] if file.is_svs else []
+    for i, (before, size) in enumerate(pairwise(sizes), 1):
+        if size[0] > before[0] or size[1] > before[1]:
+            raise BadInput(
+                f"{path}: its level {i}, {size[0]}×{size[1]} px, is larger than the one before, {before[0]}×{before[1]}: no slide has such; it may be damaged"
+            )
 
 
 def _levels(file: tifffile.TiffFile) -> list[Any]:

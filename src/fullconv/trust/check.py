@@ -25,7 +25,7 @@ import numpy.typing as npt
 from fullconv.errors import BrokenPromise, CannotRun, FullconvError, NoWeights, Refused
 from fullconv.geometry.field import receptive_fields
 from fullconv.geometry.lengths import map_sizes
-from fullconv.graph.nodes import Graph
+from fullconv.graph.nodes import Graph, Window
 from fullconv.surgery.plan import Plan
 from fullconv.trust.compare import LAST_BIT, MARGIN, as_cells, gaps, scale_of
 from fullconv.trust.parting import first_difference, in_groups, is_number
@@ -241,7 +241,10 @@ class _Check:
         extents = receptive_fields(graph)[new]
         reach = 2 if "local pooling" in kinds else 1  # a window near the border is the nearest full one
         steps = _period(graph)
-        ends = [int(-(-(e.start + reach * e.size) // 1)) for e in (extents.y, extents.x)]
+        cut = _cut_behind(graph)
+        ends = [
+            int(-(-(e.start + reach * e.size + more) // 1)) for e, more in zip((extents.y, extents.x), cut, strict=True)
+        ]
         small = [t + -(-max(0, end - t) // s) * s for t, end, s in zip(self.trained, ends, steps, strict=True)]
         large = small[0] + steps[0], small[1] + 2 * steps[1]
         if prod(large) > _GROWN * prod(self.trained) + 64 * 64:
@@ -360,6 +363,16 @@ def _ends(free: Sequence[bool]) -> list[int]:
 def _farthest(cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """At most three, the farthest from the first cell, whose crop was compared at training size."""
     return sorted(cells, key=lambda cell: -sum(cell))[:3]
+
+
+def _cut_behind(graph: Graph) -> tuple[Fraction, Fraction]:
+    """Pixels, (y, x), that slices may leave out at the image's bottom and right, of a field that lies in it."""
+    fields, cut = receptive_fields(graph), [Fraction(0), Fraction(0)]
+    for node in graph:
+        if isinstance(node.touch, Window) and node.inputs[0] in fields:
+            for axis, span in enumerate((node.touch.y, node.touch.x)):
+                cut[axis] += max(0, -span.pad_after) * fields[node.inputs[0]].stride[axis]
+    return cut[0], cut[1]
 
 
 def _period(graph: Graph) -> tuple[int, int]:

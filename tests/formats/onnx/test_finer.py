@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 import fullconv
-from tests.formats.onnx.nets import weights, write
+from fullconv.errors import CannotCast
+from tests.formats.onnx.nets import ints, weights, write
 
 CONV = "c = Conv <kernel_shape=[3,3], strides=[2,2]> (x, w1, b1)\n"  # 17 -> 8
 HEAD = "\nf = Flatten(p)\ny = Gemm(f, w, b)"
@@ -55,3 +56,43 @@ def test_every_cell_is_its_crops_answer(tmp_path: Path, pool: str, kind: str, st
         (crop,) = session.run(None, {"x": image[:, :, y : y + 17, x : x + 17]})
         few = 3e-3 if kind == "float16" else 1e-6  # of the largest: float16 has 11 bits
         assert found[0, :, row, col] == pytest.approx(crop[0], abs=few * float(np.abs(crop).max()))
+
+
+@pytest.mark.parametrize("counted", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_mean_whose_last_windows_reach_behind_the_end(stride: int, counted: int, tmp_path: Path) -> None:
+    """As torch writes ceil_mode=True: what lies behind the end is not counted, padding or not."""
+    pool = f"p = AveragePool <kernel_shape=[3,3], strides=[3,3], ceil_mode=1, count_include_pad={counted}> (c)"
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w=(36, 5), b=(5,))
+    path = write(tmp_path / "net.onnx", CONV + pool + HEAD, numbers, "float[1,3,17,17] x", "float[1,5] y", 17)
+    image = np.random.default_rng(1).standard_normal((1, 3, 17, 17)).astype(np.float32)
+    (crop,) = ort.InferenceSession(path).run(None, {"x": image})
+    found = fullconv.load(path).refined(stride).run(image)["y"]
+    assert found[0, :, 0, 0] == pytest.approx(crop[0], abs=1e-6 * float(np.abs(crop).max()))
+
+
+def test_a_mean_with_two_ends_has_no_finer_form(tmp_path: Path) -> None:
+    """It counts its padding, and not what lies behind that; shifted images give the map."""
+    pool = "p = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode=1, count_include_pad=1> (c)"
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w=(100, 5), b=(5,))
+    path = write(tmp_path / "net.onnx", CONV + pool + HEAD, numbers, "float[1,3,17,17] x", "float[1,5] y", 17)
+    model = fullconv.load(path)
+    with pytest.raises(CannotCast, match="its last means count padding, and not what lies behind that"):
+        model.refined(2)
+    image = np.random.default_rng(1).integers(0, 256, (21, 25, 3), np.uint8)
+    assert (
+        fullconv.map(model, image, stride=2).scores.shape
+        == fullconv.map(model, image, stride=2, finer="shifts").scores.shape
+    )
+
+
+def test_a_finer_map_of_an_image_whose_end_is_cut(tmp_path: Path) -> None:
+    """What a slice leaves out at the end is more than the cell's field: it is no other cell for that."""
+    body = "s = Slice(x, z, e, a)\n" + CONV.replace("(x,", "(s,") + POOLS["mean of what lies inside"] + HEAD
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w=(64, 5), b=(5,)) | ints(z=[0], e=[-1], a=[2])
+    path = write(tmp_path / "net.onnx", body, numbers, "float[1,3,18,17] x", "float[1,5] y", 17)
+    image = np.random.default_rng(1).standard_normal((1, 3, 18, 17)).astype(np.float32)
+    (crop,) = ort.InferenceSession(path).run(None, {"x": image})
+    for stride in (1, 2):
+        found = fullconv.load(path).refined(stride).run(image)["y"]
+        assert found[0, :, 0, 0] == pytest.approx(crop[0], abs=1e-6 * float(np.abs(crop).max()))

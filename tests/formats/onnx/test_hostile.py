@@ -73,6 +73,13 @@ def test_a_weight_that_is_handed_out_is_left_out(tmp_path: Path) -> None:
     assert [value.name for value in onnx.load(str(out)).graph.output] == ["y"]
 
 
+def test_a_segment_of_a_tensor_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "net.onnx", TRUNK + GEMM, NUMBERS, opset=13)
+    changed(path, lambda m: setattr(m.graph.initializer[0].segment, "end", 4))
+    with pytest.raises(BadInput, match="'w1' is one segment of a tensor, which no engine puts together"):
+        load(path)
+
+
 def test_sums_beyond_what_fp32_holds_are_no_other_network(tmp_path: Path) -> None:
     """Which of them are still numbers follows from the order in which an engine adds up; the map says that some are none."""
     for name, seed in (

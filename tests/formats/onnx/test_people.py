@@ -355,6 +355,19 @@ def test_a_squeeze_without_axes_keeps_the_batch(tmp_path: Path, opset: int, axis
     onnx.checker.check_model(str(full.save(tmp_path / "full.onnx")[0]), full_check=True)
 
 
+@pytest.mark.parametrize("kind", ["Sum", "Mean", "Max", "Min"])
+def test_what_operator_set_7_adds_to_one_cell_is_added_to_every_cell(kind: str, tmp_path: Path) -> None:
+    """There both have to be of one shape; the cast's is not the constant's."""
+    body = TRUNK + f"m = GlobalAveragePool(p)\ns = {kind}(m, k)\nf = Flatten(s)\ny = Gemm(f, w, b)"
+    numbers = weights(**TRUNK_WEIGHTS, k=(1, 4, 1, 1), w=(4, 5), b=(5,))
+    path = write(tmp_path / "net.onnx", body, numbers, opset=7)
+    full = load(path).cast()
+    equals_crops(load(path), full, path, IMAGE)
+    (out,) = full.save(tmp_path / "full.onnx")
+    onnx.checker.check_model(str(out), full_check=True)
+    np.testing.assert_allclose(original(out, IMAGE)[0], full.run(IMAGE)["y"], atol=1e-6)
+
+
 def test_a_squeeze_that_is_read_otherwise_stays(tmp_path: Path) -> None:
     body = TRUNK + "m = GlobalAveragePool(p)\nq = Squeeze(m)\nz = Transpose <perm=[0]> (q)\ny = Identity(z)"
     path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS), outputs="float[4] y", opset=13)

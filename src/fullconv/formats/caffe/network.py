@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,10 @@ def build_network(
     try:
         # As Caffe does: stages of the file and of the caller, the caller's level and phase.
         filtered = filter_net(upgrade(raw), pb.TEST, level, (*raw.state.stage, *reading.stages))
+        unnamed = next((layer for layer in filtered.layer if not layer.name), None)
         twice = _named_once(filtered)
+        if unnamed is not None and saved is not None:
+            saved = [layer if layer.name else replace(layer, name=unnamed.name) for layer in saved]
         deployed = to_deploy(filtered, reading.input_shape, _image_channels(filtered, saved))
     except (UpgradeError, RuleError, LayerError) as error:
         raise BadInput(f"{source}: {error}") from None
@@ -116,18 +120,18 @@ def build_network(
 
 
 def _named_once(net: Any) -> list[str]:
-    """Give layers of one name names of their own; weights go to the first, as Caffe copies them. Notes on what was done."""
+    """Give layers of one name, and of none, names of their own; weights go to the first, as Caffe copies them. Notes on what was done."""
     names = {layer.name for layer in net.layer}
-    seen, notes = set[str](), []
+    seen, notes = {""}, []
     for layer in net.layer:
         name = layer.name
         if name in seen:
-            count = 2
-            while f"{name}-{count}" in names:
-                count += 1
-            layer.name = f"{name}-{count}"
+            others = (f"{name or layer.type}-{i}" for i in count(2))
+            free = others if name else chain([layer.type], others)
+            layer.name = next(each for each in free if each not in names)
             names.add(layer.name)
-            notes.append(f"another layer is named {name!r}; this {layer.type} is called {layer.name!r}")
+            what = f"another layer is named {name!r}" if name else "a layer has no name"
+            notes.append(f"{what}; this {layer.type} is called {layer.name!r}")
         seen.add(layer.name)
     return notes
 

@@ -41,6 +41,7 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
     _tensor_types(message)
     _check_opsets(path, message)
     _check_functions(path, message)
+    _spread(message)
     check_tensors(message, path, None if path is IN_MEMORY else path.parent)
     try:
         model = ir.serde.deserialize_model(message)
@@ -97,6 +98,13 @@ def _nodes(lists: Iterable[Iterable[onnx.NodeProto]]) -> Iterable[onnx.NodeProto
         yield node
         for attribute in node.attribute:
             todo += [inner for graph in (attribute.g, *attribute.graphs) for inner in graph.node]
+
+
+def _spread(message: onnx.ModelProto) -> None:
+    """Operator set 7 as 8, which is the same but that sums and maxima of several take maps and single cells together, as a cast makes them."""
+    for opset in (*message.opset_import, *(opset for function in message.functions for opset in function.opset_import)):
+        if not opset.domain and opset.version == OLDEST:
+            opset.version = OLDEST + 1
 
 
 def _check_opsets(path: Path, message: onnx.ModelProto) -> None:

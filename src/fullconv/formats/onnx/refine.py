@@ -60,6 +60,7 @@ def refined(net: OnnxNet, stride: tuple[int, int]) -> tuple[OnnxNet, tuple[SetWi
     ]
     if plan.predicted is not None:
         refusals += [Refusal(node, _OTHER_EDGES) for node in _other_edges(work, net.graph, plan.predicted)]
+    refusals += [Refusal(node, _TWO_ENDS) for node in _two_ends(net.graph, means) if node in kinds]
     if not refusals and work.opset < _FINER:
         refusals = [Refusal(node, _too_old(kind, work.opset)) for node, kind in kinds.items() if kind in _NEWER]
     if refusals:
@@ -134,9 +135,21 @@ def _other_edges(work: Editor, own: Graph, finer: Graph) -> Iterator[str]:
             yield name
 
 
+_TWO_ENDS = "its last means count padding, and not what lies behind that; a window with gaps has one end"
+
+
+def _two_ends(graph: Graph, means: Mapping[str, bool]) -> Iterator[str]:
+    """Averages over padding whose last windows may reach farther than it."""
+    for node in graph:
+        counts = node.name in means and not means[node.name]
+        if counts and isinstance(node.touch, Window) and (node.touch.y.overhang or node.touch.x.overhang):
+            yield node.name
+
+
 def _inside(node: ir.Node) -> bool:
-    """Whether it is an average pool that does not count padding."""
-    return not attribute(node, "count_include_pad", 0)
+    """Whether it is an average pool that counts no padding, be it that it has none."""
+    padded = any(attribute(node, "pads", [])) or attribute(node, "auto_pad", "NOTSET") not in ("NOTSET", b"NOTSET")
+    return not (attribute(node, "count_include_pad", 0) and padded)
 
 
 def _plain(work: Editor, node: ir.Node, y: Span, x: Span) -> None:

@@ -53,6 +53,10 @@ def _of_node(node: onnx.NodeProto) -> Iterator[TensorProto]:
 def _check(tensor: TensorProto, path: Path, folder: Path | None) -> None:
     if any(size < 0 for size in tensor.dims):
         raise BadInput(f"{path}: {tensor.name!r} has the dimensions {list(tensor.dims)}")
+    if tensor.HasField("segment"):
+        raise BadInput(
+            f"{path}: {tensor.name!r} is one segment of a tensor, which no engine puts together; write it out whole"
+        )
     if tensor.data_type == TensorProto.STRING or tensor.data_type in _SIX_BITS:
         return
     try:
