@@ -108,6 +108,15 @@ class Mean(nn.Module):
         return powers / powers.sum(1, keepdim=True)
 
 
+class Best(nn.Module):
+    def __init__(self, which: int) -> None:
+        super().__init__()
+        self.which = which
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.topk(x, 2, 1)[self.which].float()
+
+
 class Logarithm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.log(x)
@@ -207,3 +216,12 @@ def test_verify_and_blame_see_probabilities() -> None:
     shares = fullconv.blame(loaded, PIXELS, cells=4, activation="softmax")
     assert shares.total <= 1 < plain.total
     assert shares.left < 1e-5
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("by", ["cast", "crops"])
+def test_a_list_of_the_best_classes_is_no_map_of_classes(which: int, by: Any) -> None:
+    """The second place of such a list is no second class, and 9 is no score."""
+    loaded = fullconv.load(net(Best(which)), input_shape=(3, 8, 8))
+    with pytest.raises(BadInput, match="lists the best classes of each crop"):
+        map_image(loaded, PIXELS, by=by)

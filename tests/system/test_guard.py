@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fullconv
 from fullconv.errors import BadInput, BrokenPromise
 from fullconv.system.files import written_whole
 from fullconv.system.guard import (
@@ -144,6 +145,15 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=told):
             require_file(path, "labels")
+
+
+def test_a_pointer_that_git_left_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * "0" + "\nsize 46969679\n")
+    with pytest.raises(BadInput, match=r"a pointer of Git LFS.*git lfs pull"):
+        require_file(path)
+    with pytest.raises(BadInput, match="a pointer of Git LFS"):
+        fullconv.load(path)
 
 
 def test_drives_urls_and_letters_of_another_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

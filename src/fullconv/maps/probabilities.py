@@ -13,7 +13,7 @@ import numpy as np
 
 from fullconv.errors import BadInput, CannotRun
 from fullconv.model import Model
-from fullconv.runtimes.activation import Activation, Head, class_axis, head_of, seen_head
+from fullconv.runtimes.activation import Activation, Head, class_axis, head_of, lists_classes, seen_head
 from fullconv.runtimes.runtime import Precision
 
 Asked = Literal["auto", "softmax", "sigmoid", "none"]
@@ -87,9 +87,16 @@ def _head(model: Model, output: str, runtime: str, precision: Precision) -> Head
     graph = model.graph
     shapes = {name: graph.values[name].shape for name in graph.inputs if graph.consumers(name)}
     try:
-        head = head_of(model.lowered(shapes), output)
+        lowered = model.lowered(shapes)
+        head = head_of(lowered, output)
+        ranked = lists_classes(lowered, output) and _classes(model, output) > 1
     except CannotRun:  # its own framework runs it
-        head = ""
+        head, ranked = "", False
+    if ranked:
+        raise BadInput(
+            f"{model.path or 'the network'}: output {output!r} lists the best classes of each crop, and has no score for each class; choose what it is "
+            "made of with --head (output=), by a layer's name as fullconv inspect lists them"
+        )
     axes = graph.values[output]
     if head or (axes.is_map and axes.rank != 4):
         return head

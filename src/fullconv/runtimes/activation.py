@@ -114,6 +114,16 @@ def head_of(lowered: Lowered, output: str) -> Head:
     return "" if moved and head != "logits" else head  # probabilities with something added are none
 
 
+def lists_classes(lowered: Lowered, output: str) -> bool:
+    """Whether an output lists the best of the classes (TopK), their numbers or their scores: no place of it stands for a class."""
+    makers = {value: node for node in lowered.nodes for value in node.output}
+    known = {*lowered.weights, *(tensor.name for tensor in lowered.constants)}
+    node = makers.get(lowered.outputs.get(output, ""))
+    while node is not None and (node.op_type in MOVES or _counts_back(node, known)):
+        node = makers.get(next((value for value in node.input if value not in known), ""))
+    return node is not None and node.op_type == "TopK"
+
+
 def seen_head(answers: Sequence[Array]) -> Head:
     """What numbers are by some answers, (1, classes, ...) each: of one class in each crop, none of that, or not to be told."""
     if any(np.isnan(answer).any() or (answer == np.inf).any() for answer in answers):
@@ -134,6 +144,11 @@ def _are_shares(answer: Array) -> bool:
 def _shifts(node: onnx.NodeProto, known: set[str]) -> bool:
     """Whether a node adds a bias or scales: what comes out of a matrix stays logits."""
     return node.op_type in ("Add", "BatchNormalization") and len([v for v in node.input if v and v not in known]) == 1
+
+
+def _counts_back(node: onnx.NodeProto, known: set[str]) -> bool:
+    """Whether a node is arithmetic of one value and numbers, as indices are counted from the other end by."""
+    return node.op_type in ("Add", "Sub", "Mul", "Neg") and len([v for v in node.input if v and v not in known]) == 1
 
 
 def _opset(lowered: Lowered) -> int:

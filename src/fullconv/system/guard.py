@@ -19,6 +19,7 @@ from typing import Any
 from fullconv.errors import BadInput
 
 MARK = "written by fullconv"
+_LFS, _POINTER = b"version https://git-lfs.github.com/spec/", 1024  # how a pointer begins, and bytes that none has
 _LOOKED = 64 << 10  # bytes at either end of a file where the mark may stand
 _TABLE = (
     b"image,row,col,x,y,x0,y0,x1,y1",
@@ -231,3 +232,18 @@ def require_file(path: Path, what: str = "") -> None:
         raise BadInput(f"{path}: is a pipe or a device; fullconv reads files{named}")
     if not os.access(path, os.R_OK):
         raise BadInput(f"{path}: cannot be read: Permission denied{named}")
+    if is_pointer(path):
+        raise BadInput(
+            f"{path}: is a pointer of Git LFS and not the file itself; fetch that with git lfs pull, or download it from the repository's page{named}"
+        )
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether Git LFS left a pointer where the file is to come: a repository that was cloned without it holds those."""
+    try:
+        if path.stat().st_size > _POINTER:
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_LFS)) == _LFS
+    except OSError:
+        return False

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from fullconv.errors import BadInput
-from fullconv.system.guard import reads
+from fullconv.system.guard import reads, require_file
 
 _BITS = {TensorProto.UINT4: 4, TensorProto.INT4: 4, getattr(TensorProto, "FLOAT4E2M1", -1): 4}
 _BITS |= {getattr(TensorProto, "UINT2", -1): 2, getattr(TensorProto, "INT2", -1): 2}
@@ -117,6 +117,7 @@ def _check_external(tensor: TensorProto, path: Path, folder: Path | None, want: 
         ) from None
     if not stat.S_ISREG(state.st_mode):
         raise BadInput(f"{path}: the data of {tensor.name!r} lies in {file.name}, which is no regular file")
+    require_file(file, "weights")
     if offset < 0 or (size is not None and size != want) or offset + want > state.st_size:
         raise BadInput(
             f"{path}: the data of {tensor.name!r} should be {want} bytes from {offset} on in {file.name}, which has {state.st_size}"
