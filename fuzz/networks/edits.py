@@ -125,7 +125,7 @@ def _constant(model: onnx.ModelProto, random: Random) -> None:
         array.flat[random.randrange(array.size)] = random.choice(
             [0, 1, 2, 3, -1, -2, -3, 4, 2**31 - 1, 2**63 - 1, -(2**31)]
         )
-    elif roll < 0.3 and array.size:
+    elif roll < 0.3 and array.size and array.dtype.kind == "f":
         array.flat[random.randrange(array.size)] = random.choice([0, np.nan, np.inf, -1e30, 1])
     elif roll < 0.5:
         array = array.reshape(random.choice([(-1,), (1, *array.shape), (*array.shape, 1), array.shape[::-1]]))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from fullconv.errors import BadInput
 from fullconv.formats.keras.repair import plain
 from fullconv.formats.keras.safety import FLOOD, own_numbers
+from fullconv.system.zips import DAMAGED
 
 Array = npt.NDArray[Any]
 Tree = dict[str, Any]  # groups by their names, arrays at the end
@@ -38,8 +39,11 @@ def unpacked(path: Path, folder: Path) -> Path:
         if info.file_size > 16 * path.stat().st_size + FLOOD:
             raise BadInput(f"{path}: states {info.file_size / 1e9:.1f} GB of weights, which it does not hold")
         target = folder / "weights.h5"
-        with archive.open(info) as given, target.open("wb") as file:
-            shutil.copyfileobj(given, file)
+        try:
+            with archive.open(info) as given, target.open("wb") as file:
+                shutil.copyfileobj(given, file)
+        except DAMAGED as error:
+            raise BadInput(f"{path}: truncated or damaged, its weights do not unpack ({error})") from None
     return target
 
 

@@ -16,6 +16,7 @@ from fullconv.formats.keras.archive import filled, unpacked
 from fullconv.formats.keras.container import is_archive
 from fullconv.formats.keras.repair import halved, repaired
 from fullconv.formats.keras.weights import check_order, rewritten, text, untold
+from fullconv.system.zips import DAMAGED
 
 _LARGEST = 2**16  # bytes of what an archive says of itself
 
@@ -26,7 +27,7 @@ def version_of(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             try:
                 told = json.loads(archive.read("metadata.json")[:_LARGEST])
-            except (KeyError, ValueError):
+            except DAMAGED:
                 return "3"
         return str(told.get("keras_version", "3")) if isinstance(told, dict) else "3"
     with h5py.File(path, "r") as file:

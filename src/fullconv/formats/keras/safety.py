@@ -13,6 +13,7 @@ import h5py
 from fullconv.errors import BadInput
 from fullconv.formats.keras.container import is_archive
 from fullconv.system.heaps import is_endless
+from fullconv.system.zips import DAMAGED
 
 _LARGEST = 64 * 2**20  # bytes of a configuration
 _CODE = (
@@ -70,7 +71,7 @@ def _of_archive(path: Path) -> Any:
             if info.file_size > _LARGEST:
                 raise BadInput(f"{path}: its config.json is too large to be a network's")
             return json.loads(archive.read(info))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError, RuntimeError) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: truncated or damaged, not a .keras file ({error})") from None
 
 

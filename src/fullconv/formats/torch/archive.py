@@ -18,6 +18,7 @@ import torch
 
 from fullconv.errors import BadInput
 from fullconv.formats.torch.quiet import quiet, told
+from fullconv.system.zips import DAMAGED
 
 _LARGEST_JSON = 256 * 2**20
 _NAME = re.compile(r"\w*", re.ASCII)
@@ -105,7 +106,7 @@ def check(path: Path) -> None:
                     head = member.read(2)
                 if head == b"PK" or head[:1] == b"\x80":
                     _only_tensors(archive.read(name), name, path)
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: truncated or damaged, not a .pt2 file of torch.export ({error})") from None
 
 

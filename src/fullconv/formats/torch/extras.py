@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from fullconv.errors import BadInput
 from fullconv.formats.stated import CARD, LONGEST
+from fullconv.system.zips import DAMAGED
 
 _MOST = 16  # files that are looked at
 _ULTRALYTICS = "config.txt"  # JSON of all that it says
@@ -31,7 +31,7 @@ def extras_of(path: Path) -> Mapping[str, str]:
                     found[name] = archive.read(each).decode("utf-8", "replace")
                 elif name == CARD:
                     raise BadInput(f"{path}: the card in it is larger than any ({LONGEST >> 20} MB)")
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError, IndexError) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: truncated or damaged ({error})") from None
     more = _within(found.pop(_ULTRALYTICS, ""))
     return {**found, **more}

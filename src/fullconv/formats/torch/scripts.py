@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 from fullconv.errors import BadInput
+from fullconv.system.zips import DAMAGED
 
 SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".jit")
 _LONGEST = 64 << 20  # bytes of code; a network's is some thousands
@@ -30,7 +31,7 @@ def is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except DAMAGED:
         return False
     return any(name.endswith("/constants.pkl") for name in names) and any("/code/" in name for name in names)
 
@@ -54,7 +55,7 @@ def checked(path: Path) -> io.BytesIO | Path:
                 _require_plain(text, path)
             moved = {name: _DEVICE.sub('torch.device("cpu")', text) for name, text in code.items()}
             return path if moved == code else _with(archive, moved)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: truncated or damaged, not a TorchScript file ({error})") from None
 
 
