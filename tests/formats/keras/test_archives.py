@@ -267,3 +267,18 @@ def test_rows_and_columns_without_channels_are_grey(tmp_path: Path, reshaped: bo
     for row, col in ((0, 0), (3, 5)):
         crop = image[:, 0, row : row + 14, col : col + 13]
         assert worst(found[:, :, row, col], original(crop).detach().numpy()) < 1e-5
+
+
+def test_a_damaged_archive_and_one_that_states_no_input(tmp_path: Path) -> None:
+    config = described()
+    config["config"]["layers"][:2] = [keras2("Conv2D", "first", filters=4, kernel_size=[3, 3])]
+    path = archived(tmp_path / "open.keras", config, {}, "2.15.0")
+    with pytest.raises(BadInput):
+        fullconv.load(path)
+    (tmp_path / "bare.keras").write_bytes(
+        path.read_bytes().replace(b'"2.15.0"', b'"2.15.1"')
+    )  # its checksum is another's
+    with pytest.raises(BadInput, match="cannot load it"):
+        fullconv.load(tmp_path / "bare.keras")
+    with pytest.raises(BadInput, match="not built yet, not one image"):
+        fullconv.load(keras.Sequential([layers.Conv2D(4, 3), layers.Flatten()]))

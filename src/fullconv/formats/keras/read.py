@@ -39,7 +39,7 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
         name, (model, note), by_torch = str(source), load_file(keras, source), trained_by_torch(source)
     else:
         name, model, by_torch = source.name, source, True
-    grey = [len(tensor.shape) for tensor in model.inputs or ()] == [3]  # rows and columns, and no axis of channels
+    grey = [len(shape) for shape in _shapes(model)] == [3]  # rows and columns, and no axis of channels
     axes = _axes(model, name, reading)
     _, *size = axes.shape
     pools: list[bool] = []
@@ -101,8 +101,8 @@ def keras_by_torch() -> Any:
 def load_file(keras: Any, path: Path) -> tuple[Any, str | None]:
     """The model of a file, and what a user should know of it."""
     config = check(path)
-    version = version_of(path)
     try:
+        version = version_of(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if version.startswith(("0", "1", "2")):
@@ -115,8 +115,13 @@ def load_file(keras: Any, path: Path) -> tuple[Any, str | None]:
         raise BadInput(f"{path}: Keras {keras.__version__} cannot load it ({told(error)})") from None
 
 
+def _shapes(model: Any) -> list[tuple[int | None, ...]]:
+    """Of a model's inputs; none of one that is not built, as a Sequential that states no input is not."""
+    return [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
+
+
 def _axes(model: Any, name: str, reading: Reading) -> Axes:
-    shapes = [tuple(tensor.shape) for tensor in model.inputs or ()]
+    shapes = _shapes(model)
     if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
         raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
     if len(shapes[0]) == 3:  # (rows, columns) of a grey image
