@@ -294,3 +294,15 @@ class TestWhatIsWritten:
                 for path in model.cast().save(tmp_path / name):
                     assert path.exists()
         assert not list(tmp_path.glob(".fullconv-*"))
+
+
+@pytest.mark.parametrize("seed", [2, 3, 32])
+def test_weights_that_are_multiplied_are_rounded_and_no_other_network(seed: int, tmp_path: Path) -> None:
+    """A Gemm's alpha goes into the kernel, in fp32: in double precision the two are no longer one."""
+    rng = np.random.default_rng(seed)
+    shapes = weights(**TRUNK_WEIGHTS, w=(196, 5), b=(5,))
+    numbers = {name: rng.standard_normal(value.shape).astype(np.float32) for name, value in shapes.items()}
+    body = TRUNK + "f = Flatten(p)\ny = Gemm <alpha=0.3> (f, w, b)"
+    model = fullconv.load(write(tmp_path / "n.onnx", body, numbers, opset=13))
+    model.cast()
+    model.refined(1)

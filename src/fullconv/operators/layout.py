@@ -33,7 +33,10 @@ def _by_place(op: Operation, named: list[int]) -> Axes:
         return axes
     gone = sorted({axes.index(i) for i in named}, reverse=True)
     if any(atom.is_space for i in gone for atom in axes.axes[i]):
-        return axes.reshape(op.shape())
+        out = axes.reshape(op.shape())
+        if out.is_map:  # which of several sides of one the shape leaves, it does not say
+            raise AxesError(f"it takes a side of the map away, of {axes}")
+        return out
     for i in gone:
         axes = without(axes, i) if i else axes.squeeze(i)
     return axes

@@ -33,6 +33,7 @@ from fullconv.trust.trial import Checkable, Size, Trial
 
 Array = npt.NDArray[Any]
 EXACT_BITS = 1e-9  # of the largest answer: what double precision leaves of sums in another order
+_MULTIPLIED = 4 * LAST_BIT  # of the largest answer: what weights that were multiplied in fp32 leave in double precision
 _NEAR = 1e-3  # of the largest answer: what an engine's float32 may be from double precision
 _CLEARLY = 4  # times the measured rounding: rounding without a question
 _GROWN = 6  # times the training size's pixels: larger images are not run to see a field whole
@@ -278,15 +279,27 @@ class _Check:
             return  # sums beyond fp32, by the order in which they are added up: a map tells which answers are no numbers
         rounds = any(node.op in _ROUNDING for node in self.graph)
         exact = self._decided(old, new, size, start, against, None if rounds else (have, want))
-        if exact if exact is not None and (rounds or apart < 1e-3 * scale) else apart <= MARGIN * rounding:
+        decides = exact is not None and (rounds or apart < 1e-3 * scale)
+        if (
+            decides and not exact and apart <= MARGIN * rounding
+        ):  # the cast multiplied weights (a Gemm's alpha), and rounded each
+            exact = self._decided(old, new, size, start, against, None, _MULTIPLIED)
+        if exact if decides else apart <= MARGIN * rounding:
             self.worst = max(self.worst, apart / scale)
             return
         raise self._apart(new, apart / scale, rounding / scale, size, start, against)
 
     def _decided(
-        self, old: str, new: str, size: Size, start: Size, against: Size | None, near: tuple[Array, Array] | None
+        self,
+        old: str,
+        new: str,
+        size: Size,
+        start: Size,
+        against: Size | None,
+        near: tuple[Array, Array] | None,
+        bits: float = EXACT_BITS,
     ) -> bool | None:
-        """Whether the two agree in double precision; None where it cannot be had, or is not ``near`` what the engine said.
+        """Whether the two agree in double precision, to so much of the largest answer; None where it cannot be had, or is not ``near`` what the engine said.
 
         ONNX's reference is wrong in places of its own (a dilated MaxPool, for one): then it decides nothing.
         """
@@ -316,7 +329,7 @@ class _Check:
         for wide, seen in zip((part, mine), near or (), strict=False):
             if wide.shape == seen.shape and float(gaps(wide, seen).max(initial=0.0)) > _NEAR * scale_of(seen):
                 return None
-        return part.shape == mine.shape and float(gaps(part, mine).max(initial=0.0)) <= EXACT_BITS * scale_of(mine)
+        return part.shape == mine.shape and float(gaps(part, mine).max(initial=0.0)) <= bits * scale_of(mine)
 
     # What is said -------------------------------------------------------------------------------------
 

@@ -368,6 +368,19 @@ def test_what_operator_set_7_adds_to_one_cell_is_added_to_every_cell(kind: str, 
     np.testing.assert_allclose(original(out, IMAGE)[0], full.run(IMAGE)["y"], atol=1e-6)
 
 
+def test_a_squeeze_that_takes_a_maps_side_away_is_no_map(tmp_path: Path) -> None:
+    """By its shape alone it might be another side of one cell."""
+    body = (
+        TRUNK
+        + "k = Conv <kernel_shape=[7,7]> (p, w, b)\nu = Unsqueeze <axes=[4]> (k)\ns = Squeeze <axes=[2]> (u)\ny = Flatten(s)"
+    )
+    path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS, w=(5, 4, 7, 7), b=(5,)), opset=11)
+    model = load(path)
+    assert any("it takes a side of the map away" in refusal.reason for refusal in model.plan.refusals)
+    crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
+    np.testing.assert_allclose(model.run(crop)["y"], original(path, crop)[0], atol=1e-6)
+
+
 def test_a_squeeze_that_is_read_otherwise_stays(tmp_path: Path) -> None:
     body = TRUNK + "m = GlobalAveragePool(p)\nq = Squeeze(m)\nz = Transpose <perm=[0]> (q)\ny = Identity(z)"
     path = write(tmp_path / "net.onnx", body, weights(**TRUNK_WEIGHTS), outputs="float[4] y", opset=13)
