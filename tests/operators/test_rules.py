@@ -199,8 +199,12 @@ def test_a_slice_at_a_fixed_place_of_the_map_is_refused(starts: list, ends: list
 
 
 def test_slices_that_no_rule_has() -> None:
-    back = effect("Slice", axes("n c h w"), (1, 4, 6, 7), starts=[-1], ends=[-100], axes=[1], steps=[-1])
+    back = effect("Slice", axes("n c h w"), (1, 4, 6, 7), starts=[-1], ends=[-100], axes=[2], steps=[-1])
     assert "backwards" in reason(back)
+    colours = effect(
+        "Slice", axes("n c h w"), (1, 4, 6, 7), starts=[0, -1], ends=[10**9, -(10**9)], axes=[0, 1], steps=[1, -1]
+    )
+    assert isinstance(colours.touch, Pointwise)  # as tf2onnx turns RGB round
     flat = effect("Slice", axes("n (c h w)"), (1, 100), starts=[0], ends=[100], axes=[1])
     assert isinstance(flat.touch, Opaque)
     batch = effect("Slice", Axes.image((2, 4, 6, 7)), (1, 4, 6, 7), starts=[0], ends=[1], axes=[0])

@@ -12,7 +12,7 @@ from fullconv.operators.operation import Effect, Operation, opaque, text
 from fullconv.operators.record import Operator, words
 from fullconv.operators.space import is_side, touches_space
 
-END = 2**31 - 1  # an end that no axis reaches
+END = 10**9  # an end that no axis reaches, as exporters write "to the end": this, 2**31 - 1, 2**63 - 1
 Move = tuple[int, int, int]  # cells before, cells behind (less than none where it cuts), step
 
 
@@ -29,7 +29,10 @@ def cut(op: Operation) -> Effect:
     for start, end, axis, step in zip(starts, ends, which, steps, strict=True):
         i = axes.index(axis)
         if step < 1:
-            return opaque(op, "it runs backwards")
+            if step == 0 or not i or not axes.is_map or touches_space(axes, [i]):
+                return opaque(op, "it runs backwards")
+            moves[i] = (0, 0, step)  # channels in another order: BGR of RGB
+            continue
         to_end = end >= END or (op.is_sized(2) and end >= axes.shape[i])
         if (start, to_end, step) == (0, True, 1):
             continue  # all of it
