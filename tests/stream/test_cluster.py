@@ -24,12 +24,17 @@ from PIL import Image
 import fullconv
 from fullconv import map_raster, version
 from fullconv.errors import BadInput, CannotRun, Refusal
+from fullconv.rasters.preprocess import Preprocess
 from fullconv.results.places import storage_of
 from fullconv.results.record import Record
 from fullconv.results.store import Store
 from fullconv.stream import cluster, plan, worker
+from fullconv.stream.cluster import run_on_cluster, with_whole_paths
+from fullconv.stream.job import Job
 from fullconv.stream.run import job_of
 from fullconv.stream.work import Worker
+from fullconv.tiling.cut import Side
+from fullconv.tiling.tiles import Tile
 from tests.stream import runs
 
 dask = pytest.importorskip("dask")
@@ -158,6 +163,38 @@ def test_tasks_follow_the_workers_that_are_there_now(monkeypatch: pytest.MonkeyP
     assert crowd.wanted() == 18
     there.clear()
     assert crowd.wanted() == 3, "some wait for workers to come"
+
+
+def test_a_connection_that_breaks_before_the_client_knows_is_the_schedulers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def result() -> None:
+        raise distributed.comm.CommClosedError("Connection reset by peer")
+
+    future = SimpleNamespace(key="a", result=result, done=lambda: True)
+    monkeypatch.setattr("distributed.as_completed", lambda futures: _Futures([future]))
+    monkeypatch.setattr(cluster, "with_whole_paths", lambda job: job)
+    client = SimpleNamespace(
+        submit=lambda *_, **__: future, nthreads=lambda: {}, status="running", scheduler=SimpleNamespace(address="tcp://x"),
+        cancel=lambda *_, **__: None,
+    )  # fmt: skip
+    side, job = Side((0, 1), ((0, 8),)), Job("x.tif", "x.zarr", Preprocess.of("unit"), ())
+    with pytest.raises(BadInput, match="the Dask scheduler tcp://x ended, or cannot be reached any more"):
+        run_on_cluster(client, job, "run", SimpleNamespace(buffer=(1, 8, 8)), [Tile(0, 0, side, side)], lambda *_: None)
+
+
+class _Futures(list):
+    futures = ()
+
+
+def test_words_of_where_are_no_files_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for word in ("tissue", "auto", "auto:0.3", "mask.png"):
+        (tmp_path / word).mkdir()
+        job = Job(
+            "x.tif", "x.zarr", Preprocess.of("unit"), (), where=word, origin={"source": "n.onnx", "weights": None}
+        )
+        assert with_whole_paths(job).where == (str(tmp_path / word) if word == "mask.png" else word)
 
 
 @pytest.mark.long

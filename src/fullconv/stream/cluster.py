@@ -20,6 +20,7 @@ from fullconv import version
 from fullconv.errors import BadInput, FullconvError, MissingExtra
 from fullconv.stream.job import Job
 from fullconv.stream.plan import StreamPlan, budget_within
+from fullconv.stream.where import is_file
 from fullconv.stream.worker import Outcome, do_tile, host_of
 from fullconv.system.parse import compiles, threads
 from fullconv.system.processors import processors
@@ -47,6 +48,7 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
     """
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
 
     job = replace(with_whole_paths(job), compiled=compiles())
     waiting = iter(tiles)
@@ -77,7 +79,9 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
                     "What is done is kept, and the same command goes on"
                 ) from None
             except Exception as error:
-                if isinstance(error, FutureCancelledError) or _is_gone(client):
+                if isinstance(error, FutureCancelledError | CommClosedError) or _is_gone(
+                    client
+                ):  # whatever is seen first
                     raise BadInput(
                         f"the Dask scheduler {_address(client)} ended, or cannot be reached any more; "
                         "what is done is kept, and the same command goes on once it is back"
@@ -136,7 +140,7 @@ def with_whole_paths(job: Job) -> Job:
         return str(Path(path).resolve()) if path is not None and Path(path).exists() else path
 
     origin = {**job.origin, "source": whole(job.origin["source"]), "weights": whole(job.origin["weights"])}
-    where = job.where if job.where in (None, "auto") else whole(job.where)
+    where = whole(job.where) if is_file(job.where) else job.where
     return replace(job, image=whole(job.image), out=whole(job.out), where=where, origin=origin)
 
 

@@ -34,16 +34,21 @@ class Where(Protocol):
 
 def where_of(given: str | None, view: View) -> Where | None:
     """The rule of a file, or of the whole image; None where there is none, or where it needs a tile's pixels (``auto``)."""
-    if given is None or auto_share(given) is not None:
-        return None
     if given == _TISSUE:
         return Tissue.of(view)
+    if given is None or not is_file(given):
+        return None
     path = Path(given)
     require_file(path, "--where takes auto, tissue, a mask picture, or polygons (GeoJSON, GeoPackage, Shapefile)")
     reads(path)
     if path.suffix.lower() in SUFFIXES:
         return Polygons(path, view.about)
     return Picture(path, view.about)
+
+
+def is_file(given: str | None) -> bool:
+    """Whether a rule is a file: none of the words, whatever lies in the working folder under their names."""
+    return given not in (None, _TISSUE) and auto_share(given) is None
 
 
 def auto_share(given: str | None) -> float | None:
