@@ -70,7 +70,7 @@ def client() -> Iterator:
             n_workers=2,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            scheduler_kwargs=cluster._NO_PAGES,
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as made,
@@ -131,7 +131,11 @@ def test_one_worker_of_several_threads(alone, tmp_path: Path) -> None:
     image, expected = alone
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=4, dashboard_address=None, memory_limit=0, silence_logs=logging.CRITICAL
+            n_workers=1,
+            threads_per_worker=4,
+            scheduler_kwargs=cluster._NO_PAGES,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
         ) as made,
         distributed.Client(made) as connected,
     ):
