@@ -101,6 +101,25 @@ def test_hdf5(how: dict, tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen(tmp_path / "x.h5", "/g/deep")[0][:, :, 0], DEEP[:, :, 1])
 
 
+@pytest.mark.parametrize("damage", ["gone", "another", "no scale"])
+def test_dimensions_that_are_none_are_refused_before_they_end_the_process(damage: str, tmp_path: Path) -> None:
+    """netCDF's library reads address 0 for a dimension that no name leads to."""
+    path = _netcdf(tmp_path / "x.nc", 4, height=DEEP[:, :, 0])
+    assert seen(path)[0].size
+    with h5py.File(path, "r+") as file:
+        if damage == "no scale":
+            del file["height_y"].attrs["CLASS"]
+        else:
+            file.move("height_y", "hidden")
+            kept = file["hidden"]
+            del file["hidden"]
+            if damage == "another":
+                file["height_y"] = 1.0
+            assert kept
+    with pytest.raises(BadInput, match="lies along dimensions that are none"):
+        View(path)
+
+
 @pytest.mark.parametrize("name", ["x.h5", "x.nc"])
 @pytest.mark.parametrize("kind", ["external", "link", "virtual"])
 def test_a_file_of_arrays_leads_to_no_other(kind: str, name: str, tmp_path: Path) -> None:

@@ -65,8 +65,25 @@ def require_modest(path: Path) -> None:
     with open_file(path) as file:
         for _, array in arrays(path, file):
             _require_modest(path, array)
+            _require_scales(path, file, array)
             if array.chunks:
                 _require_bounded(array, [(0, side) for side in array.shape])
+
+
+def _require_scales(path: Path, file: Any, array: Any) -> None:
+    """BadInput where an array's dimensions are none, or have no name: netCDF's library ends the process over them."""
+    try:
+        scales = [file[each] for of_axis in array.attrs.get("DIMENSION_LIST", ()) for each in of_axis]
+        sound = all(
+            each.attrs["CLASS"] == b"DIMENSION_SCALE" and each.name is not None and file[each.name] == each
+            for each in scales
+        )
+    except Exception:  # h5py's, as the file makes them
+        sound = False
+    if not sound:
+        raise BadInput(
+            f"{path}: {array.name!r} lies along dimensions that are none; the file is damaged, write it anew"
+        )
 
 
 def _require_modest(path: Path, array: Any) -> None:
