@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from torch import nn
 
 import fullconv
 from fullconv import model as models
@@ -19,6 +20,7 @@ from fullconv.graph.nodes import Graph, Span, Window
 from fullconv.model import Model
 from fullconv.surgery.plan import Plan
 from fullconv.trust.check import Checked, check
+from fullconv.trust.trial import least_scale
 from tests.formats.onnx.nets import TRUNK, TRUNK_WEIGHTS, weights, write
 
 HEAD = "f = Flatten(p)\ng = Gemm <transB=1> (f, w, b)\ny = Softmax <axis=-1> (g)"
@@ -306,3 +308,11 @@ def test_weights_that_are_multiplied_are_rounded_and_no_other_network(seed: int,
     model = fullconv.load(write(tmp_path / "n.onnx", body, numbers, opset=13))
     model.cast()
     model.refined(1)
+
+
+@pytest.mark.parametrize(("head", "least"), [(nn.Sigmoid(), 1.0), (nn.Softmax(1), 1.0), (nn.ReLU(), 0.0)])
+def test_what_a_sigmoid_makes_rounds_as_one_does(head: nn.Module, least: float) -> None:
+    """An answer of zeros for every class differs by all of its largest number where a kernel says 3e-8 for 0."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2), head)
+    model = fullconv.load(net, input_shape=(3, 8, 8))
+    assert least_scale(model.graph, model.graph.outputs[-1]) == least

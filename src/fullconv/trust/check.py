@@ -29,7 +29,7 @@ from fullconv.graph.nodes import Graph, Window
 from fullconv.surgery.plan import Plan
 from fullconv.trust.compare import LAST_BIT, MARGIN, as_cells, gaps, scale_of
 from fullconv.trust.parting import first_difference, in_groups, is_number
-from fullconv.trust.trial import Checkable, Size, Trial
+from fullconv.trust.trial import Checkable, Size, Trial, least_scale
 
 Array = npt.NDArray[Any]
 EXACT_BITS = 1e-9  # of the largest answer: what double precision leaves of sums in another order
@@ -268,7 +268,7 @@ class _Check:
         if have.shape != want.shape:
             raise self._broken(f"{new} is {have.shape} where {want.shape} is expected")
         apart = float(gaps(have, want).max(initial=0.0))
-        scale = scale_of(want)
+        scale = max(scale_of(want), least_scale(self.graph, old))
         if apart == 0:
             return
         rounding = max(self.trial.rounding[old], LAST_BIT * scale)

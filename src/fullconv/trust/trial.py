@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 Size = tuple[int, int]  # height, width
 _FOLLOWS = 1e-3  # of the largest answer: how far answers must move from crop to crop to show anything
 _NUDGES = 2
+_OF_ONE = ("sigmoid", "softmax", "tanh", "hardsigmoid")
 
 
 class Checkable(Network, Protocol):
@@ -181,3 +182,11 @@ def scores_behind(graph: Graph, output: str) -> str:
             return value
         value = node.inputs[0]
     return output  # it is the image all along
+
+
+def least_scale(graph: Graph, value: str) -> float:
+    """What an answer's rounding is at least a share of: 1 of what a sigmoid, softmax or tanh makes, whose kernels round near 0 as they do near 1."""
+    node = graph.producer(value)
+    while node is not None and isinstance(node.touch, Layout) and node.inputs:
+        node = graph.producer(node.inputs[0])
+    return 1.0 if node is not None and node.op.lower().startswith(_OF_ONE) else 0.0
