@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import zarr
 
-from fullconv.rasters import blocks
+from fullconv.rasters import again, blocks
 from fullconv.rasters import kept as kept_blocks
 from fullconv.rasters.blocks import Blocks
 from fullconv.rasters.boundary import blocks_of
@@ -285,6 +285,19 @@ def test_what_is_kept_and_decoded_is_in_what_is_planned(tmp_path: Path, monkeypa
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert 700 * 700 * 3 + 300_000 < peak <= planned
+
+
+def test_a_helper_without_a_turn_holds_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine it waits in the pool's queue, and the next window would be made in fresh memory."""
+    monkeypatch.setattr(again, "_LEAST", 1)
+    kept, busy = Blocks(_Slow(1)), Event()
+    for _ in range(4):
+        kept._started().submit(busy.wait, 20)
+    for left in (0, 50, 100, 150, 147):
+        kept.read(0, (0, 403), (left, left + 250), range(3))
+    assert len(kept._again._all) == 1
+    busy.set()
+    kept.close()
 
 
 def test_the_first_block_that_fails_is_told() -> None:

@@ -86,6 +86,9 @@ class Blocks:
     def _side_by_side(self, keys: list[Key], do: Callable[[Key], None]) -> None:
         """Do all, by this thread and those of the pool; what went wrong first, in the order given, is raised once all have ended."""
         waiting, failed = iter(enumerate(keys)), dict[int, BaseException]()
+        doing = [
+            do
+        ]  # emptied at the end: a helper without a turn waits on in the pool's queue, and would hold the window's memory
 
         def work() -> None:
             while not failed:
@@ -94,7 +97,7 @@ class Blocks:
                 if at is None:
                     return
                 try:
-                    do(at[1])
+                    doing[0](at[1])
                 except BaseException as error:
                     failed[at[0]] = error
 
@@ -103,6 +106,7 @@ class Blocks:
         for helper in helpers:
             if not helper.cancel():  # one that had no turn is not waited for
                 helper.result()
+        doing.clear()
         if failed:
             raise failed[min(failed)]
 
