@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import prod
 
 from fullconv.geometry.axis import output_length
 from fullconv.geometry.cells import Cells, Cut
@@ -52,7 +53,7 @@ class Sampler:
         """The value at the cells of the coarsest one: where it is a gate and has such cells."""
         if value not in self._sides or coarsest not in self._sides:
             return value
-        was = old.map_size if old.is_map else (1, 1)
+        was = [prod(atom.size for atom in old.atoms if atom.root == root) for root in SPACE]  # be they laid in a row
         pairs = zip(SPACE, was, axes.map_size, like.map_size, self._sides[value], self._sides[coarsest], strict=True)
         now = value
         for root, crops, have, want, fine, coarse in pairs:

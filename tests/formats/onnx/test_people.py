@@ -368,6 +368,21 @@ def test_what_operator_set_7_adds_to_one_cell_is_added_to_every_cell(kind: str, 
     np.testing.assert_allclose(original(out, IMAGE)[0], full.run(IMAGE)["y"], atol=1e-6)
 
 
+def test_a_map_in_a_row_is_no_gate(tmp_path: Path) -> None:
+    """What its mean is taken from is every position of the crop, however it lies: not one cell of a finer map."""
+    body = (
+        "r = Reshape(x, s)\nm = ReduceMean <axes=[2], keepdims=1> (r)\nd = Sub(r, m)\nu = Reshape(d, t)\nh = HardSigmoid(u)\n"
+        "g = ReduceMean <axes=[2,3], keepdims=1> (h)\nf = Flatten(g)\ny = MatMul(f, w)"
+    )
+    numbers = weights(w=(3, 5)) | ints(s=[1, 3, 256], t=[1, 3, 16, 16])
+    path = write(tmp_path / "net.onnx", body, numbers, opset=13)
+    model = load(path)
+    assert model.plan.refusals or model.plan.inexact
+    crop = np.ascontiguousarray(IMAGE[:, :, :16, :16])
+    found = model.run(crop) if model.plan.refusals else model.cast().run(crop)
+    np.testing.assert_allclose(found["y"].ravel(), original(path, crop)[0].ravel(), atol=1e-6)
+
+
 def test_a_squeeze_that_takes_a_maps_side_away_is_no_map(tmp_path: Path) -> None:
     """By its shape alone it might be another side of one cell."""
     body = (
