@@ -156,13 +156,4 @@ def _load(
         "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": pooling,
         "weights_prefix": weights_prefix, "rename": tuple(rename),
     }  # fmt: skip
-    model = Model(
-        native, kind, path, pooling, files, origin=None if path is None else origin, checks=check is not False
-    )
-    for name in model.graph.outputs:
-        if 0 in model.graph.values[name].shape:
-            size = "×".join(map(str, model.image_shape[1:]))
-            raise BadInput(
-                f"{source}: its output {name!r} is {model.graph.values[name].shape}, no number at all, for an image of {size}; is that its training size?"
-            )
-    return model
+    return Model(native, kind, path, pooling, files, origin=None if path is None else origin, checks=check is not False)

@@ -82,7 +82,7 @@ def test_a_segment_of_a_tensor_is_refused(tmp_path: Path) -> None:
 
 def test_an_output_of_no_numbers_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "net.onnx", TRUNK + "y = Slice(p, a, a, d)", weights(**TRUNK_WEIGHTS) | ints(a=[2], d=[2]), outputs="float[n,c,h,w] y", opset=13)  # fmt: skip
-    with pytest.raises(BadInput, match=r"its output 'y' is \(1, 4, 0, 7\), no number at all, for an image of 16×16"):
+    with pytest.raises(BadInput, match=r"its output 'y' is \(1, 4, 0, 7\), no number at all, at this size"):
         load(path)
 
 

@@ -86,6 +86,7 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
             net = understand(model, str(path), inputs)
         spelt = composed(model, net.graph, net.static, inputs)
         net = net if spelt is None else understand(spelt, str(path), inputs)
+        _require_answers(net, path)
         return replace(net, notes=(*notes, *_several(net)))
     except FullconvError:
         raise
@@ -108,6 +109,15 @@ def _try_apart(source: Path | onnx.ModelProto, reading: Reading) -> None:
         path = Path(folder) / "model.onnx"
         path.write_bytes(source.SerializeToString())
         apart.try_to_load(path, reading.input_shape)
+
+
+def _require_answers(net: OnnxNet, path: Path) -> None:
+    for name in net.graph.outputs:
+        shape = net.graph.values[name].shape
+        if 0 in shape:
+            raise BadInput(
+                f"{path}: its output {name!r} is {shape}, no number at all, at this size; is it the training size?"
+            )
 
 
 def _several(net: OnnxNet) -> tuple[str, ...]:
