@@ -50,6 +50,17 @@ def test_an_inputs_name_beside_an_input_layer(tmp_path: Path) -> None:
     assert fullconv.load(path).image_shape == (3, 9, 9)
 
 
+@pytest.mark.parametrize("said", ['input: "data"', 'layer { name: "data" type: "Input" top: "data" }'])
+def test_an_input_without_a_size_asks_for_it(said: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(said + '\nlayer { name: "relu" type: "ReLU" bottom: "data" top: "relu" }\n')
+    with pytest.raises(
+        BadInput, match=r"\(Input\) does not say how large its images are; give the training size with --input-shape"
+    ):
+        fullconv.load(path)
+    assert fullconv.load(path, input_shape=(3, 9, 8)).image_shape == (3, 9, 8)
+
+
 def test_a_field_that_no_version_1_has(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD + POOL.format("ceil_mode: false\n  torch_pooling: true"))

@@ -49,7 +49,7 @@ def to_deploy(net: Any, input_shape: Sequence[int] | None, channels: int | None)
     taken = {top for layer in net.layer for top in layer.top} | {layer.name for layer in net.layer}
     for layer in net.layer:
         read_labels = [bottom for bottom in layer.bottom if bottom in labels]
-        if layer.type in DATA:
+        if _is_unsized(layer):
             _data(done, layer, input_shape, channels)
             labels.update(layer.top[1:])
         elif layer.type in DROPPED:
@@ -65,9 +65,14 @@ def to_deploy(net: Any, input_shape: Sequence[int] | None, channels: int | None)
             )
         else:
             done.net.layer.append(layer)
-    if input_shape is not None and not any(layer.type in DATA for layer in net.layer):
+    if input_shape is not None and not any(map(_is_unsized, net.layer)):
         _reshape_input(done, input_shape)
     return done
+
+
+def _is_unsized(layer: Any) -> bool:
+    """Whether it gives images of a size that is not its own: a database's, or an Input that states none."""
+    return layer.type in DATA or (layer.type == "Input" and not layer.input_param.shape)
 
 
 def _data(done: Deployed, layer: Any, input_shape: Sequence[int] | None, channels: int | None) -> None:

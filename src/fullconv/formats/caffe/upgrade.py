@@ -219,15 +219,18 @@ def _inputs_to_layer(net: Any) -> None:
     if not net.input:
         return
     names, shapes, dims = list(net.input), list(net.input_shape), list(net.input_dim)
-    if not shapes and not dims:  # a name alone, beside Input layers: Caffe leaves it out
-        del net.input[:]
-        return
+    if not shapes and not dims:  # names alone: Caffe leaves them out, which is well beside Input layers of theirs
+        made = {top for layer in net.layer for top in layer.top}
+        names = [name for name in names if name not in made]
+        if not names:
+            del net.input[:]
+            return
     layer = pb.LayerParameter(name="input", type="Input", top=names)
     if shapes and len(shapes) not in (1, len(names)):
         raise UpgradeError(f"{len(names)} inputs but {len(shapes)} input_shape")
-    if not shapes and len(dims) != 4 * len(names):
+    if dims and not shapes and len(dims) != 4 * len(names):
         raise UpgradeError(f"{len(names)} inputs need {4 * len(names)} input_dim, found {len(dims)}")
-    for i in range(len(names)):
+    for i in range(len(names) if shapes or dims else 0):
         dim = shapes[min(i, len(shapes) - 1)].dim if shapes else dims[4 * i : 4 * i + 4]
         layer.input_param.shape.add().dim.extend(dim)
     rest = list(net.layer)
