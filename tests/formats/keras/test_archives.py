@@ -18,6 +18,7 @@ from keras import layers
 
 import fullconv
 from fullconv.errors import BadInput
+from fullconv.formats.keras.archive import filled
 from tests.conftest import worst
 from tests.formats.keras.old import archived, keras2, named, written
 from tests.formats.keras.test_old import agrees, lively
@@ -78,6 +79,15 @@ def test_weights_that_an_archive_has_not(tmp_path: Path) -> None:
     groups |= {"layers/conv2d_1": [np.zeros((3, 3, 5, 4)), np.zeros(4)]}
     with pytest.raises(BadInput, match="the weights of layer 'second' are not its own"):
         fullconv.load(archived(tmp_path / "net.keras", described(), groups, "2.15.0"))
+
+
+def test_no_layer_keeps_the_weights_that_it_was_made_with(tmp_path: Path) -> None:
+    """They are random ones."""
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        file["layers/dense/vars/0"] = np.zeros((4, 3))
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(3, name="dense")])
+    with pytest.raises(BadInput, match=r"layer 'dense' has weights, and its configuration names no such layer"):
+        filled(model, {"config": {"layers": []}}, tmp_path / "weights.h5", tmp_path / "weights.h5")
 
 
 def test_an_archive_whose_weights_lie_elsewhere(tmp_path: Path) -> None:

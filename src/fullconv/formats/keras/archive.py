@@ -90,6 +90,12 @@ def _fill(model: Any, config: Mapping[str, Any], tree: Tree, path: Path) -> None
         if layer is not None and layer.weights:
             kind = "Functional" if each["class_name"] == "Model" else str(each["class_name"])
             by_kind.setdefault(_snake(kind), []).append((layer, each))
+    told = {layer.name for layers in by_kind.values() for layer, _ in layers}
+    left = next((layer.name for layer in model.layers if layer.weights and layer.name not in told), None)
+    if left is not None:  # its weights would be random ones
+        raise BadInput(
+            f"{path}: layer {left!r} has weights, and its configuration names no such layer; save the model as .h5"
+        )
     for kind, layers in by_kind.items():
         stored = sorted((_number(name, kind), name) for name in groups if _number(name, kind) >= 0 and groups[name])
         if len(stored) != len(layers):
