@@ -79,9 +79,8 @@ def run_on_cluster(client: Any, job: Job, run: str, plan: StreamPlan, tiles: Seq
                     "What is done is kept, and the same command goes on"
                 ) from None
             except Exception as error:
-                if isinstance(error, FutureCancelledError | CommClosedError) or _is_gone(
-                    client
-                ):  # whatever is seen first
+                # Whatever is seen first of a scheduler that ends.
+                if isinstance(error, FutureCancelledError | CommClosedError) or _is_gone(client):
                     raise BadInput(
                         f"the Dask scheduler {_address(client)} ended, or cannot be reached any more; "
                         "what is done is kept, and the same command goes on once it is back"

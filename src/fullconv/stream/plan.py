@@ -260,10 +260,9 @@ def plan_stream(
     expected = cost.seconds(*tiles.shape, *cells) * len(tiles)
     if tiles.kept is not None:
         expected = cost.seconds(*tiles.image, *tiles.cells) / (1 - tiles.waste)
-    grid, rims = (
-        view.in_original(read_grid),
-        (0, 0) if crops is None else rims,
-    )  # what only says who is answered is not run on
+    grid = view.in_original(read_grid)
+    if crops is None:  # what only says who is answered is not run on
+        rims = 0, 0
     pace = Pace(0.0, crop_seconds / prod(model.image_shape[1:]), 0.0)
     confirmed = 0.0 if crops is None or job.statement is None else job.statement.expected
     return StreamPlan(

@@ -285,9 +285,8 @@ def plan_tiles(
 
     def search(longest: float) -> tuple[float, Cut, Cut] | None:
         best: tuple[float, Cut, Cut] | None = None
-        low = len(
-            wide
-        )  # the widest tile that fits: that of a lower one is as wide at least, since memory and time grow
+        # The widest tile that fits: that of a lower one is as wide at least, since memory and time grow.
+        low = len(wide)
         for i, down in enumerate(tall):
             while low and fits_in(i, low - 1) and seconds(down, wide[low - 1]) <= longest:
                 low -= 1

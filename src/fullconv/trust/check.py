@@ -280,9 +280,8 @@ class _Check:
         rounds = any(node.op in _ROUNDING for node in self.graph)
         exact = self._decided(old, new, size, start, against, None if rounds else (have, want))
         decides = exact is not None and (rounds or apart < 1e-3 * scale)
-        if (
-            decides and not exact and apart <= MARGIN * rounding
-        ):  # the cast multiplied weights (a Gemm's alpha), and rounded each
+        if decides and not exact and apart <= MARGIN * rounding:
+            # Nearly so: the cast multiplied weights (a Gemm's alpha), and rounded each.
             exact = self._decided(old, new, size, start, against, None, _MULTIPLIED)
         if exact if decides else apart <= MARGIN * rounding:
             self.worst = max(self.worst, apart / scale)
