@@ -15,6 +15,7 @@ from fullconv.formats.format import Reading
 from fullconv.formats.onnx.branches import MOST_DEEP, take_branches
 from fullconv.formats.onnx.compose import composed
 from fullconv.formats.onnx.fit import unfitted
+from fullconv.formats.onnx.grey import NOTE, with_channel
 from fullconv.formats.onnx.hazards import is_hazardous
 from fullconv.formats.onnx.load import IN_MEMORY, first_line, open_model
 from fullconv.formats.onnx.probe import prove
@@ -67,6 +68,8 @@ def read_network(source: Path | onnx.ModelProto, reading: Reading) -> OnnxNet:
     if (reading.isolate or apart.is_asked() or is_hazardous(model)) and not apart.is_within():
         _try_apart(source, reading)
     try:
+        if with_channel(model):
+            notes = (*notes, NOTE)
         inputs = _input_axes(model, str(path), reading.input_shape)
         unfitted(model, inputs)
         padded_by_word(model)
