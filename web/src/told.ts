@@ -80,10 +80,10 @@ export interface Result {
   remarks: string[];
 }
 
-/** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins. */
+/** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins, nor of what is the winner's number itself. */
 export const shownOf = (result: Result, plane: number | null): number | null => plane ?? (hasWinners(result) ? null : 0);
 
-export const hasWinners = (result: Result): boolean => result.kind !== "features";
+export const hasWinners = (result: Result): boolean => result.kind !== "features" && result.kind !== "winner";
 
 export interface Opened {
   result: Result;

@@ -51,10 +51,10 @@ def tell_map(result: ClassMap, image: str) -> None:
         " × ".join(f"{float(side):g}" for side in sides)
         for sides in (dict.fromkeys(reversed(grid.stride)), reversed(grid.crop))
     )
-    of = f"channels of {result.output}" if result.score_kind == FEATURES else "classes"
-    tell(
-        f"{image}: {grid.rows} × {grid.cols} cells of {len(result.labels)} {of}, one every {step} px, each for a crop of {crop} px"
+    what = {FEATURES: f"{len(result.labels)} channels of {result.output}", "winner": "the winner's number"}.get(
+        result.score_kind, f"{len(result.labels)} classes"
     )
+    tell(f"{image}: {grid.rows} × {grid.cols} cells of {what}, one every {step} px, each for a crop of {crop} px")
     say(f"  {result.exactness}")
     if result.statement is not None:
         say(f"  {result.statement}")
@@ -63,7 +63,7 @@ def tell_map(result: ClassMap, image: str) -> None:
 def peaks_of(result: ClassMap, classes: Sequence[int], threshold: float | None) -> list[Peak]:
     """The places of some classes, the best first; without a class, the best cell of each of those that show most."""
     if not classes:
-        return [] if result.score_kind == FEATURES else _strongest(result)
+        return [] if result.score_kind in (FEATURES, "winner") else _strongest(result)
     if _is_ranked(result, threshold):
         return [peak for i in classes for peak in result.peaks(i, -inf)[:_TOP]]
     return [peak for i in classes for peak in result.peaks(i, threshold)]
@@ -114,17 +114,24 @@ def _is_ranked(result: ClassMap, threshold: float | None) -> bool:
 def _shares(result: ClassMap) -> str:
     import numpy as np
 
-    from fullconv.maps.summary import wins_of
+    from fullconv.maps.summary import numbers_of, wins_of
 
-    counts = wins_of(result)
-    total = int(counts.sum())
+    if (
+        result.score_kind == "winner"
+    ):  # the network gives no scores, and its one channel has no label that says a number's
+        named = [(str(number), count) for number, count in numbers_of(result).items()]
+        what = "the winner's number, of"
+    else:
+        counts = wins_of(result)
+        order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+        named = [(result.labels[i] + ("" if i in result.findings else " (background)"), int(counts[i])) for i in order]
+        what = "winning class of"
+    total = sum(count for _, count in named)
     if not total:
         return "no cell has an answer"
-    order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
-    named = {i: result.labels[i] + ("" if i in result.findings else " (background)") for i in order[:_TOP]}
-    shares = ", ".join(f"{name} in {counts[i] / total:.1%}" for i, name in named.items())
-    more = f", and {len(order) - _TOP} more" if len(order) > _TOP else ""
-    return f"winning class of {total:,} cells: {shares}{more}"
+    shares = ", ".join(f"{name} in {count / total:.1%}" for name, count in named[:_TOP])
+    more = f", and {len(named) - _TOP} more" if len(named) > _TOP else ""
+    return f"{what} {total:,} cells: {shares}{more}"
 
 
 def _strongest(result: ClassMap) -> list[Peak]:

@@ -126,7 +126,13 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
     suffix = _suffix(target)
     what = _what(target, suffix, asked)
     _require_used(target, what, asked)
-    if what in _WON and any(found.score_kind == FEATURES for found in gathered.maps):
+    kinds = {found.score_kind for found in gathered.maps}
+    if "winner" in kinds and what in _FINDINGS:
+        raise BadInput(
+            f"{target}: {what} are of classes by their scores, and this network gives the winner's number alone; "
+            "cells (.csv, .parquet) and scores (rasters) hold these numbers, one a cell"
+        )
+    if what in _WON and FEATURES in kinds:
         raise BadInput(
             f"{target}: {what} are of classes that win cells, and channels of a layer's features win nothing; scores, regions and peaks of channels "
             "(--class N --threshold X) and pca are had of them"

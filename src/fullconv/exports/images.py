@@ -15,6 +15,7 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.exports.table import plain
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.summary import numbers_of
 from fullconv.system.guard import require_writable
 
 FIRST = (
@@ -108,9 +109,12 @@ class ImageTable:
         shown = {label: every[i] for i, label in enumerate(result.labels)}
         seen = [i for i in result.findings if every[i].cells] or range(len(every))  # background, where nothing else is
         best = max((every[i] for i in seen), key=lambda each: each.share) if answered else None
+        won = "" if best is None else result.labels[every.index(best)]
+        if result.score_kind == "winner":  # the network's own numbers, the most frequent first
+            won = next((str(number) for number in numbers_of(result)), "")
         first = {
             "image": image, "status": "mapped", "width": width, "height": height, "rows": result.grid.rows, "cols": result.grid.cols,
-            "answered": answered, "winner": "" if best is None else result.labels[every.index(best)], "exactness": result.exactness, **about,
+            "answered": answered, "winner": won, "exactness": result.exactness, **about,
         }  # fmt: skip
         classes: list[Any] = []
         for label in self._labels:

@@ -95,8 +95,12 @@ def _row(
     if projection.placed.on_earth:
         columns["crs_x"], columns["crs_y"] = projection.points(*apply(projection.placed.pixels, x + 0.5, y + 0.5))
     chosen = cells.classes.tolist()
-    columns["class"] = np.array([number_of(found, i) for i in chosen], np.int64)
-    columns["label"] = [names[i] for i in chosen]
+    if found.score_kind == "winner":  # the network's own numbers, which the one channel holds
+        columns["class"] = cells.scores.astype(np.int64)
+        columns["label"] = [str(number) for number in columns["class"].tolist()]
+    else:
+        columns["class"] = np.array([number_of(found, i) for i in chosen], np.int64)
+        columns["label"] = [names[i] for i in chosen]
     columns["score"] = cells.scores
     if cells.confirmed is not None:
         columns["confirmed"] = cells.confirmed

@@ -158,6 +158,11 @@ class ClassMap:
         scores: Any = self.scores
         return scores if isinstance(scores, StoredScores) else HeldScores(scores)
 
+    @property
+    def has_winners(self) -> bool:
+        """Whether classes win cells: a layer's channels do not, nor does the one value of a network that gives the winner's number itself."""
+        return self.score_kind not in ("features", "winner")
+
     def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
         """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""
         for top, left, classes, _ in self.winners():

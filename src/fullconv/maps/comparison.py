@@ -195,6 +195,8 @@ def _compared(
     for name, found in zip(names, (first, second), strict=True):
         if found.score_kind == FEATURES:
             raise BadInput(f"{name}: is of a layer's features, which win nothing; maps of scores are compared")
+        if found.score_kind == "winner":
+            raise BadInput(f"{name}: holds the winner's number, not scores of classes; maps of scores are compared")
     if first.grid.image != second.grid.image:
         sizes = [f"{found.grid.image[1]}×{found.grid.image[0]}" for found in (first, second)]
         raise BadInput(

@@ -104,16 +104,16 @@ class Rule:
 
     def require(self, kind: str) -> None:
         """BadInput where a number means nothing for scores of this kind (``ClassMap.score_kind``): no score, or every one, passes it."""
+        if kind == "winner":
+            raise BadInput(
+                f"--fail-if {self.text!r}: the network gives the winner's number alone, and no scores of classes that a rule could be judged by"
+            )
         for test in self.tests:
             if test.measure == "area":
                 low, high = 0.0, inf
             elif test.measure == "share":
                 low, high = 0.0, 1.0
             else:
-                if kind == "winner":
-                    raise BadInput(
-                        f"--fail-if {self.text!r}: the network's numbers are winners, not scores; use share(...) or area(...)"
-                    )
                 if kind == "logits":
                     least_score(kind, test.number)
                 low, high = _RANGES.get(kind, (-inf, inf))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -123,8 +124,20 @@ def wins_of(found: ClassMap) -> npt.NDArray[np.int64]:
     return won
 
 
+def numbers_of(found: ClassMap) -> dict[int, int]:
+    """Of a network that gives the winner's number itself (ArgMax): in how many cells each number stands, those that stand in most first."""
+    counted: Counter[int] = Counter()
+    for _, _, numbers in found.blocks(0):
+        numbers = np.asarray(numbers)
+        each, cells = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+        counted.update(dict(zip(each.astype(int).tolist(), cells.tolist(), strict=True)))
+    return dict(counted.most_common())
+
+
 def shares_of(found: ClassMap) -> list[Share]:
-    """Every class of a map, in its order, counted piece by piece."""
+    """Every class of a map, in its order, counted piece by piece; of a network that gives the winner's number itself, the numbers that stand there."""
+    if found.score_kind == "winner":
+        return [Share(str(number), cells, None) for number, cells in numbers_of(found).items()]
     won = wins_of(found)
     tops = [found.highest(i) for i in range(len(found.labels))]
     return [

@@ -67,19 +67,15 @@ def heat_picture(
     low, high = limits or _limits(found, found.scores if drawn is None else scores, scores)
     page = on.start(picture, found.grid)
     lay_heat(page, grid, scores, (low, high), look)
-    best = found.highest(index)
+    numbers = found.score_kind == "winner"  # of classes: the highest is not the best
+    best = None if numbers else found.highest(index)
     if best is not None:
         on.outline(page, best.box)
-    y = on.text_lines(
-        page,
-        on.MARGIN,
-        [
-            (spoken(found.labels[index]), 20, on.INK),
-            (subtitle or f"{score_word(found)} of {found.output}", 13, on.FAINT),
-        ],
-    )
+    title = "winner's number" if numbers else spoken(found.labels[index])
+    below = subtitle or (f"as {found.output} gives it" if numbers else f"{score_word(found)} of {found.output}")
+    y = on.text_lines(page, on.MARGIN, [(title, 20, on.INK), (below, 13, on.FAINT)])
     y = _colour_bar(page, y + 8, low, high, look.cmap, alpha)
-    lines = [("no cell has an answer", 15, on.INK)]
+    lines = [] if numbers else [("no cell has an answer", 15, on.INK)]
     if best is not None:
         x, y_centre = found.centre(best.row, best.col)
         lines = [

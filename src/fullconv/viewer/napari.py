@@ -21,7 +21,6 @@ from fullconv.maps.labels import Named, classes_named
 from fullconv.maps.summary import image_name
 from fullconv.rasters.access import Access
 from fullconv.rasters.view import Selection, View
-from fullconv.render.components import FEATURES
 from fullconv.results.encoding import decoded
 from fullconv.results.lazy import Sized
 from fullconv.system.guard import is_folder
@@ -101,7 +100,7 @@ def layers(
     every = range(len(found.labels)) if classes is None else classes_named(found.labels, classes)
     if exhibit.winners_only or (classes is None and len(found.labels) > _NAMED):
         every = ()
-    has_winners = found.score_kind != FEATURES
+    has_winners = found.has_winners
     made += [_scores(exhibit, index, not has_winners and index == every[0]) for index in every]
     return [*made, _winners(exhibit)] if has_winners else made
 
