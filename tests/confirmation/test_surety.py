@@ -115,3 +115,10 @@ def test_what_is_none(given) -> None:
 def test_detections_need_a_class() -> None:
     with pytest.raises(BadInput, match="of which class"):
         Confirm.of("detections", LABELS, None, 0.5)
+
+
+def test_a_winner_is_lost_that_storage_changes() -> None:
+    crops = np.float32([[0.5001, 0.2, 0.4999], [0.4999, 0.8, 0.5001]])  # 8 bits tell no two of the first and last apart
+    assert surety(scale="log", stored="uint8").lost(crops).tolist() == [False, False, True]
+    assert not surety(scale="log").lost(crops).any()
+    assert not surety(Confirm("detections", 0.99, (1,)), threshold=0.5, stored="uint8").lost(crops).any()

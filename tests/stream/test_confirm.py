@@ -227,6 +227,21 @@ def test_winners_are_those_that_are_stored(model: Model, image: Path, crops: np.
     assert 0 < np.asarray(some.confirmed).mean() < 0.4
 
 
+def test_storage_is_blamed_for_its_own_winners_alone(model: Model, image: Path, tmp_path: Path) -> None:
+    """A softmax that saturates is as sure of what it has wrong as of the rest, whatever it is stored as; scores that all but tie are lost by uint8."""
+    out = tmp_path / "x.zarr"
+    with pytest.raises(BadInput, match="of what crops of all cells cost"):
+        map_raster(model, image, out, confirm=0.99, stored="float16", **{**HOW, "preprocess": "raw"})
+    close = np.full((160, 150, 3), (100, 100, 0), np.float32)
+    red, green, _ = np.log(by_crops(model, close)[:, 0, 0])  # apart by 2 and what a crop's rim leaves of 4 · 100 / 255
+    share = (2 - (red - green)) / (4 * 100 / 255)
+    close[:, :, 1] += (red - green) * 255 / (64 * share)  # all but a tie
+    close[:, :, 1] += np.random.default_rng(0).normal(0, 0.02, close.shape[:2])
+    with pytest.raises(BadInput, match="other ones once they are stored as uint8"):
+        map_raster(model, close, out, confirm=0.9, stored="uint8", **HOW)
+    assert not out.exists()
+
+
 def test_one_class_lies_on_its_crops_side(image: Path, tmp_path: Path) -> None:
     model = load(colours.network(tmp_path / "one.onnx", "Sigmoid", 1))
     crops = by_crops(model, image)

@@ -62,8 +62,15 @@ class Surety:
             return sure, there if self.confirm.what == "detections" else np.ones_like(there), there
         theirs = self._decided(self._chosen(crops))
         wrong = self._decided(self._chosen(self._held(mapped))) != theirs
-        lost = self._decided(self._chosen(self._held(crops))) != theirs
+        lost = self.lost(crops)
         return np.where(lost, np.inf, sure), np.ones(len(sure), np.bool_), wrong | lost
+
+    def lost(self, crops: Array) -> Mask:
+        """Cells whose crop's own winner, of (classes, cells), is another once it is stored; none of detections, which are compared as stored."""
+        if self.confirm.what != "winners":
+            return np.zeros(crops.shape[1], np.bool_)
+        chosen = self._chosen(crops)
+        return np.asarray(self._decided(self._chosen(self._held(crops))) != self._decided(chosen))
 
     @property
     def _threshold(self) -> float:

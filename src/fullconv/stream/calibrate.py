@@ -84,7 +84,7 @@ def calibrate(
     if confirm.what != "winners":  # what the map finds is run as crops in any case
         least = 0.0 if confirm.level is None else max(0.0, least)
     stands = sure > least
-    if not np.isfinite(least) and job.stored != "float32":
+    if sample.lost > most:
         raise BadInput(
             f"{view.about.name}: {confirm} cannot be certified: too many of the crops' own answers are other ones once they are stored as "
             f"{job.stored}; store float32, or {_WAY_OUT}"
@@ -205,6 +205,7 @@ class _Sample:
         sure, counts, wrong: (cells,) each, see ``Surety.against``; in parts.
         ran: a cell of each tile that was run.
         looked_at: cells, with an answer or without.
+        lost: cells whose crop's own answer is another once it is stored.
     """
 
     tiles: ByTiles
@@ -218,6 +219,7 @@ class _Sample:
     wrong: list[Array] = field(default_factory=list)
     ran: set[Cell] = field(default_factory=set)
     looked_at: int = 0
+    lost: int = 0
 
     @property
     def drawn(self) -> int:
@@ -239,7 +241,7 @@ class _Sample:
         if not may_miss:
             self._add(Spread(admitted, self.tiles.plan.grid, wanted, _SEED).cells(), wanted)
         if self.drawn < wanted:  # where cells lack an answer, parts of the map do not count alike
-            self.sure, self.counts, self.wrong = [], [], []
+            self.sure, self.counts, self.wrong, self.lost = [], [], [], 0
         draw = Draw(admitted, wanted, _SEED)
         while self.drawn < wanted and (more := draw.next(wanted - self.drawn)):
             self._add(more, wanted)
@@ -279,5 +281,6 @@ class _Sample:
         if self.surety is None:
             self.surety = surety_of(self.job, scale_of(self.tiles.plan.way.score_kind, mapped), self.limit)
         found = self.surety.against(mapped, theirs)
+        self.lost += int(self.surety.lost(theirs).sum())
         for parts, part in zip((self.sure, self.counts, self.wrong), found, strict=True):
             parts.append(part)
