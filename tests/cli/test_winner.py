@@ -64,7 +64,9 @@ def test_a_table_of_images_says_the_number_that_stands_most(path: Path, run: Run
     other = tmp_path / "j.png"
     Image.fromarray(PIXELS[::-1].copy()).save(other)
     table = tmp_path / "images.csv"
-    assert run("map", path, tmp_path / "i.png", other, "-o", tmp_path / "m", "-p", "raw", "--summary", table).status == 0
+    assert (
+        run("map", path, tmp_path / "i.png", other, "-o", tmp_path / "m", "-p", "raw", "--summary", table).status == 0
+    )
     with table.open(newline="") as file:
         said = [row["winner"] for row in csv.DictReader(file)]
     model = fullconv.load(path)

@@ -133,7 +133,7 @@ def test_what_is_no_rule(text: str, told: str) -> None:
         ("crack <= 1", "probabilities", "always holds"),
         ("crack > 0.1", "log-probabilities", "never holds"),
         ("crack > 0.9", "logits", "scores are logits, not probabilities"),
-        ("crack > 0.9", "winner", "are winners, not scores"),
+        ("crack > 0.9", "winner", "gives the winner.s number alone"),
         ("share(crack) > 120 %", "logits", "never holds"),
         ("area(crack) < 0 cells", "", "never holds"),
         ("sound > 0.5 and crack > 2", "probabilities", "never holds"),
