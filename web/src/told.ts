@@ -80,10 +80,10 @@ export interface Result {
   remarks: string[];
 }
 
-/** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins, nor of what is the winner's number itself. */
+/** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins, nor of one class alone. */
 export const shownOf = (result: Result, plane: number | null): number | null => plane ?? (hasWinners(result) ? null : 0);
 
-export const hasWinners = (result: Result): boolean => result.kind !== "features" && result.kind !== "winner";
+export const hasWinners = (result: Result): boolean => result.kind !== "features" && (result.parts !== null || result.labels.length > 1);
 
 export interface Opened {
   result: Result;

@@ -52,7 +52,7 @@ def tell_map(result: ClassMap, image: str) -> None:
         for sides in (dict.fromkeys(reversed(grid.stride)), reversed(grid.crop))
     )
     what = {FEATURES: f"{len(result.labels)} channels of {result.output}", "winner": "the winner's number"}.get(
-        result.score_kind, f"{len(result.labels)} classes"
+        result.score_kind, f"{len(result.labels)} classes" if len(result.labels) > 1 else "1 class"
     )
     tell(f"{image}: {grid.rows} × {grid.cols} cells of {what}, one every {step} px, each for a crop of {crop} px")
     say(f"  {result.exactness}")
@@ -121,6 +121,8 @@ def _shares(result: ClassMap) -> str:
     ):  # the network gives no scores, and its one channel has no label that says a number's
         named = [(str(number), count) for number, count in numbers_of(result).items()]
         what = "the winner's number, of"
+    elif len(result.labels) == 1:
+        return _range(result)
     else:
         counts = wins_of(result)
         order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
@@ -132,6 +134,23 @@ def _shares(result: ClassMap) -> str:
     shares = ", ".join(f"{name} in {count / total:.1%}" for name, count in named[:_TOP])
     more = f", and {len(named) - _TOP} more" if len(named) > _TOP else ""
     return f"{what} {total:,} cells: {shares}{more}"
+
+
+def _range(result: ClassMap) -> str:
+    """Of one class, which wins everywhere: how it scores, and the share of cells that reach the threshold where one is usual."""
+    import numpy as np
+
+    least = None if _is_ranked(result, None) else result.least_score(None)
+    low, high, total, over = np.inf, -np.inf, 0, 0
+    for _, _, block in result.blocks(0):
+        scores = np.asarray(block)[np.isfinite(block)]
+        if scores.size:
+            low, high, total = min(low, float(scores.min())), max(high, float(scores.max())), total + scores.size
+            over += 0 if least is None else int((scores >= np.float32(least)).sum())
+    if not total:
+        return "no cell has an answer"
+    reach = "" if least is None else f"; {over / total:.1%} of them score {least:g} or more"
+    return f"{result.labels[0]} scores {low:.3g} to {high:.3g} in {total:,} cells{reach}"
 
 
 def _strongest(result: ClassMap) -> list[Peak]:

@@ -160,8 +160,8 @@ class ClassMap:
 
     @property
     def has_winners(self) -> bool:
-        """Whether classes win cells: a layer's channels do not, nor does the one value of a network that gives the winner's number itself."""
-        return self.score_kind not in ("features", "winner")
+        """Whether classes win cells: a layer's channels do not, nor does one class alone, or the one value of a network that gives the winner's number."""
+        return self.score_kind not in ("features", "winner") and len(self.labels) > 1
 
     def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
         """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""

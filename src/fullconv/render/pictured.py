@@ -41,15 +41,15 @@ def as_mapped(record: Any) -> Selection | None:
 
 
 def page_of(result: Pictured, name: str | int | None, image: Any, look: Look, *, components: bool = False) -> Canvas:
-    """One class as heat, or without a name the winning class of every cell, of features their principal components, of a network's own numbers these.
+    """One class as heat, or without a name the winning class of every cell, of features their principal components. Of one class, its heat in any case.
 
     Args:
         components: these in any case.
         image: what it is laid over, instead of the map's own.
     """
     components = components or (name is None and result.score_kind == FEATURES)
-    if name is None and result.score_kind == "winner" and not components:
-        name = 0  # its numbers: of one value a cell there is no winning class
+    if name is None and len(result.labels) == 1 and not components:
+        name = 0  # of one value a cell there is no winning class
     if result.record is not None or (result.pixels is None and result.image is not None):
         return reduced_picture(
             result, name, result.image if image is None else image, look, as_mapped(result.record), components

@@ -118,9 +118,11 @@ def class_parts(
 
 def _facts(seen: Survey, part: Part, of: Overview) -> Html:
     each, about = seen.step**2, "about " if seen.step > 1 else ""
-    line = (
-        f"channel {part.index}" if seen.features else f"wins {about}{counted(of.cells * each, 'cell')} ({of.share:.1%})"
-    )
+    line = f"wins {about}{counted(of.cells * each, 'cell')} ({of.share:.1%})"
+    if seen.features:
+        line = f"channel {part.index}"
+    elif len(seen.classes) == 1:  # which wins everywhere
+        line = f"{about}{counted(of.cells * each, 'cell')}"
     if seen.threshold is not None and of.over is not None:
         line += f"; {about}{of.over * each:,} reach {seen.threshold:g}"
     if part.count is not None:

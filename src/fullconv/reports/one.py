@@ -67,9 +67,9 @@ def page_of_result(subject: Subject, title: str) -> str:
     )
     faithful = "Does the map say what the classifier says?" if classes else "What does a cell equal?"
     sections.add(faithful, told.exactness(found, subject.measured))
-    sections.add("Classes", all_classes(seen, parts) if classes else None)
+    sections.add("Classes", all_classes(seen, parts) if classes and len(found.labels) > 1 else None)
     sections.add(
-        "What the classes look like" if classes else "Channels",
+        ("What the classes look like" if found.has_winners else "What the network gives") if classes else "Channels",
         *class_parts(seen, parts, subject.pixels, base, pictures),
     )
     first = next(((number, peak) for part in parts for number, peak in part.peaks), None)
