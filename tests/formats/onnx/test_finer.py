@@ -96,3 +96,19 @@ def test_a_finer_map_of_an_image_whose_end_is_cut(tmp_path: Path) -> None:
     for stride in (1, 2):
         found = fullconv.load(path).refined(stride).run(image)["y"]
         assert found[0, :, 0, 0] == pytest.approx(crop[0], abs=1e-6 * float(np.abs(crop).max()))
+
+
+def test_a_branch_that_leads_nowhere_is_no_part_of_a_finer_network(tmp_path: Path) -> None:
+    """What is written leaves it out, and so does what is planned, of a network that a cast has nothing to change in too."""
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,)) | {"least": np.array(-0.9, np.float32)}
+    numbers |= ints(first=[1, 0], last=[4, 2], along=[1, 3])
+    nowhere = "\nr = Clip (p, least)\ns = Slice (r, first, last, along)\n"
+    body = CONV + POOLS["largest"] + nowhere + "y = Softmax <axis=1> (p)"
+    path = write(tmp_path / "net.onnx", body, numbers, "float[1,3,17,17] x", "float[1,4,4,4] y", 17)
+    finer = fullconv.load(path).refined(2)
+    assert "r" not in finer.graph.values
+    image = np.random.default_rng(2).standard_normal((1, 3, 17, 17)).astype(np.float32)
+    (written,) = finer.save(tmp_path / "finer.onnx")
+    (found,) = ort.InferenceSession(written).run(None, {"x": image})
+    (own,) = ort.InferenceSession(path).run(None, {"x": image})
+    np.testing.assert_allclose(found[:, :, ::2, ::2], own, rtol=0, atol=1e-6)

@@ -25,7 +25,7 @@ _MOST_NODES = 200_000  # of a network with its functions written out; the larges
 
 
 def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...]]:
-    """The model, functions inlined, nodes in order, initializers no longer among the inputs; what was left out, in words.
+    """The model, functions inlined, nodes in order, those alone that lead to an output, initializers no longer among the inputs; what was left out, in words.
 
     Raises:
         BadInput: truncated or damaged, an operator set that is not known, external data that is missing or lies outside
@@ -58,7 +58,9 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
     model.ir_version = max(model.ir_version, 4)  # the first in which initializers need not be inputs
     model.graph.name = model.graph.name or "network"  # a file must have one; DJL writes none
     _name_nodes(model)
-    return model, tidy(model)
+    notes = tidy(model)
+    common.RemoveUnusedNodesPass()(model)  # what leads to no output would stand in plans, and not in what is written
+    return model, notes
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
