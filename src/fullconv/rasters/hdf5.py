@@ -63,17 +63,25 @@ def require_modest(path: Path) -> None:
     if not h5py.is_hdf5(path):
         return
     with open_file(path) as file:
+        file.visititems(lambda _, each: _require_scales(path, file, each))  # netCDF's library opens them all
         for _, array in arrays(path, file):
             _require_modest(path, array)
-            _require_scales(path, file, array)
             if array.chunks:
                 _require_bounded(array, [(0, side) for side in array.shape])
 
 
 def _require_scales(path: Path, file: Any, array: Any) -> None:
     """BadInput where an array's dimensions are none, or have no name: netCDF's library ends the process over them."""
+    if not isinstance(array, h5py.Dataset):
+        return
     try:
-        scales = [file[each] for of_axis in array.attrs.get("DIMENSION_LIST", ()) for each in of_axis]
+        listed = array.attrs.get("DIMENSION_LIST", ())
+        if len(listed) not in (0, array.ndim):  # a text has a length as well
+            raise ValueError
+        references = [each for of_axis in listed for each in of_axis]
+        if not all(isinstance(each, h5py.Reference) for each in references):  # names would be looked up all the same
+            raise TypeError
+        scales = [file[each] for each in references]
         sound = all(
             each.attrs["CLASS"] == b"DIMENSION_SCALE" and each.name is not None and file[each.name] == each
             for each in scales
