@@ -1,4 +1,4 @@
-"""Networks of one value a cell: the winner's number, which is told as a number and no score; one class, which does not win everywhere for that."""
+"""A network whose one answer is the winner's number: it is told as a number, and no score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from fullconv.render.pictured import page_of
 from tests.cli.conftest import Run
 from tests.formats.onnx.nets import write
 from tests.formats.onnx.test_winner import BODY, NUMBERS, PIXELS
-from tests.stream import colours
 
 
 @pytest.fixture
@@ -74,21 +73,3 @@ def test_a_table_of_images_says_the_number_that_stands_most(path: Path, run: Run
     for number, pixels in zip(said, (PIXELS, PIXELS[::-1]), strict=True):
         counts = np.bincount(fullconv.map(model, pixels).scores[0].astype(int).ravel())
         assert counts[int(number)] == counts.max()
-
-
-def test_one_class_is_told_and_drawn_by_its_scores(run: Run, tmp_path: Path) -> None:
-    pixels = colours.patches(120, 140)
-    Image.fromarray(pixels).save(tmp_path / "i.png")
-    net = colours.network(tmp_path / "one.onnx", "Sigmoid", 1)
-    made = run("map", net, tmp_path / "i.png", "-o", tmp_path / "maps", "-p", "unit")
-    found = fullconv.map(fullconv.load(net), pixels, preprocess="unit")
-    over = (found.scores >= 0.5).mean()
-    assert 0.1 < over < 0.9
-    assert f"cells; {over:.1%} of them score 0.5 or more" in made.out
-    assert "winning" not in made.out
-    assert "share" not in run("info", tmp_path / "maps" / "i.npz").out
-    drawn = [page_of(found, name, None, Look()).image.tobytes() for name in (None, 0)]
-    assert drawn[0] == drawn[1], "a uniform picture of one winner says nothing"
-    report = tmp_path / "report.html"
-    assert run("report", tmp_path / "maps" / "i.npz", "-o", report).status == 0
-    assert "wins" not in report.read_text(encoding="utf-8").split("<main", 1)[-1]

@@ -143,6 +143,16 @@ def test_channels_of_features_win_nothing(mapped: Mapped, tmp_path: Path) -> Non
     assert [about["visible"] for _, about, _ in made] == [True] + [False] * (len(made) - 1)
 
 
+def test_one_class_wins_over_no_other(mapped: Mapped, tmp_path: Path) -> None:
+    """It is a layer of scores, which is seen; where only winners are stored, these are all that there is."""
+    fullconv.map_raster(fullconv.load(*mapped.net), mapped.image, tmp_path / "one.zarr", keep=("1",))
+    ((_, about, kind),) = layers(tmp_path / "one.zarr")
+    assert (kind, about["visible"]) == ("image", True)
+    found = ClassMap.load(mapped.result)
+    alone = ClassMap(np.asarray(found.scores)[:1], found.grid, found.labels[:1], score_kind="probabilities")
+    assert [each[2] for each in layers(alone)] == ["image"]
+
+
 def test_the_image_lies_below_in_its_own_levels(mapped: Mapped, slide: Path, tmp_path: Path) -> None:
     fullconv.map_raster(fullconv.load(*mapped.net), slide, tmp_path / "x.zarr")
     (data, about, kind), *_ = layers(tmp_path / "x.zarr", slide)

@@ -108,6 +108,25 @@ def test_another_result_is_looked_at_in_the_same_way(show: Open, random_map: Any
     np.testing.assert_array_equal(seen(page)[part], before)
 
 
+def test_one_class_is_shown_by_its_scores(show: Open, random_map: Any, tmp_path: Path) -> None:
+    """As the winner of each cell it would be one colour all over."""
+    _, image, found = random_map
+    one = ClassMap(found.scores[:1].copy(), GRID, LABELS[:1], score_kind="probabilities")
+    one.save(tmp_path / "one.npz")
+    page = show(tmp_path / "one.npz", image=image)
+    assert page.locator("#classes button .label").count() == 1
+    settled(page)
+    page.mouse.move(2, 2)
+    before = seen(page)
+    look(page, 300, 200, 8, "0,0.5")
+    page.mouse.move(2, 2)
+    box = page.locator("#canvas").bounding_box()
+    part = slice(int(box["y"]) + 60, int(box["y"]) + 400), slice(int(box["x"]) + 10, int(box["x"]) + 400)
+    drawn = seen(page)[part]
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 50
+    assert len(np.unique(before[part].reshape(-1, 3), axis=0)) > 50
+
+
 def test_names_are_text_and_the_page_says_what_it_shows(show: Open, random_map: Any) -> None:
     result, image, _ = random_map
     page = show(result, image=image)

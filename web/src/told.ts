@@ -83,7 +83,7 @@ export interface Result {
 /** A class of a result where a class is shown, null where winners are: of a layer's features nothing wins, nor of one class alone. */
 export const shownOf = (result: Result, plane: number | null): number | null => plane ?? (hasWinners(result) ? null : 0);
 
-export const hasWinners = (result: Result): boolean => result.kind !== "features" && (result.parts !== null || result.labels.length > 1);
+export const hasWinners = (result: Result): boolean => result.kind !== "features" && (result.parts !== null || result.winnersOnly || result.labels.length > 1);
 
 export interface Opened {
   result: Result;

@@ -96,13 +96,19 @@ def _print_classes(found: Summary) -> None:
     answered = max(1, found.rows * found.cols - found.left_out)
     covered = answered * (found.cell_area or 0)
     unit, per = readable(found.place.unit, covered)
-    if len(found.classes) == 1 and found.classes[0].highest is not None:  # which wins everywhere
+    if len(found.classes) == 1 and found.classes[0].highest is not None and found.side is None:  # which wins everywhere
         (one,) = found.classes
         print_table(
             ["class", "cells", "highest"], [[one.label, f"{one.cells:,}", f"{one.highest:.4g}"]], ["cells", "highest"]
         )
         return
-    titles = ["class", "cells", "share", *([f"area ({unit})"] if found.cell_area is not None else []), "highest"]
+    titles = [
+        "class",
+        "cells" if found.side is None else f"cells ≥ {found.side:g}",
+        "share",
+        *([f"area ({unit})"] if found.cell_area is not None else []),
+        "highest",
+    ]
     rows = [
         [
             share.label + (" (background)" if share.background else ""), f"{share.cells:,}", f"{share.cells / answered:.1%}",

@@ -34,7 +34,7 @@ def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Ru
     if options["threshold"] is not None:
         least_score(kind, options["threshold"])
     for rule in rules:
-        rule.require(kind)
+        rule.require(kind, None if model.card is None else model.card.threshold)
 
 
 def note_raw(model: Model) -> None:
@@ -116,9 +116,7 @@ def _shares(result: ClassMap) -> str:
 
     from fullconv.maps.summary import numbers_of, wins_of
 
-    if (
-        result.score_kind == "winner"
-    ):  # the network gives no scores, and its one channel has no label that says a number's
+    if result.score_kind == "winner":  # its one channel's label says no number's name
         named = [(str(number), count) for number, count in numbers_of(result).items()]
         what = "the winner's number, of"
     elif len(result.labels) == 1:
@@ -140,16 +138,17 @@ def _range(result: ClassMap) -> str:
     """Of one class, which wins everywhere: how it scores, and the share of cells that reach the threshold where one is usual."""
     import numpy as np
 
-    least = None if _is_ranked(result, None) else result.least_score(None)
-    low, high, total, over = np.inf, -np.inf, 0, 0
+    from fullconv.maps.summary import wins_of
+
+    low, high, total = np.inf, -np.inf, 0
     for _, _, block in result.blocks(0):
-        scores = np.asarray(block)[np.isfinite(block)]
+        scores = block[~np.isnan(block)]
         if scores.size:
             low, high, total = min(low, float(scores.min())), max(high, float(scores.max())), total + scores.size
-            over += 0 if least is None else int((scores >= np.float32(least)).sum())
     if not total:
         return "no cell has an answer"
-    reach = "" if least is None else f"; {over / total:.1%} of them score {least:g} or more"
+    side = result.side
+    reach = "" if side is None else f"; {int(wins_of(result)[0]) / total:.1%} of them score {side:g} or more"
     return f"{result.labels[0]} scores {low:.3g} to {high:.3g} in {total:,} cells{reach}"
 
 

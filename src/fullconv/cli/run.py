@@ -162,9 +162,9 @@ def _line(image: str, what: Mapping[str, Any]) -> str:
         return f"failed: {_reason(image, what['error'])}"
     if what["before"]:
         return f"{image}: done before"
-    return (
-        f"{image}: {what['rows'] * what['cols']:,} cells in {what['seconds']:,.1f} s, most of them {what['winner']!r}"
-    )
+    winner = what["winner"]
+    share = next((f" in {each['share']:.0%} of them" for each in what["classes"] if each["label"] == winner), "")
+    return f"{image}: {what['rows'] * what['cols']:,} cells in {what['seconds']:,.1f} s{f', {winner!r}{share}' if winner else ''}"
 
 
 def _reason(image: str, error: str) -> str:

@@ -69,8 +69,7 @@ class Surety:
         """Cells whose crop's own winner, of (classes, cells), is another once it is stored; none of detections, which are compared as stored."""
         if self.confirm.what != "winners":
             return np.zeros(crops.shape[1], np.bool_)
-        chosen = self._chosen(crops)
-        return np.asarray(self._decided(self._chosen(self._held(crops))) != self._decided(chosen))
+        return np.asarray(self._decided(self._chosen(self._held(crops))) != self._decided(self._chosen(crops)))
 
     @property
     def _threshold(self) -> float:

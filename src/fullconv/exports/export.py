@@ -132,6 +132,11 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
             f"{target}: {what} are of classes by their scores, and this network gives the winner's number alone; "
             "cells (.csv, .parquet) and scores (rasters) hold these numbers, one a cell"
         )
+    alone = [found for found in gathered.maps if len(found.labels) == 1 and found.score_kind != FEATURES]
+    if alone and (what == "winners" or (what == "areas" and any(found.side is None for found in alone))):
+        raise BadInput(
+            f"{target}: {what} are of classes that win cells, and one class wins them all; regions (--threshold X) hold those that score enough"
+        )
     if what in _WON and FEATURES in kinds:
         raise BadInput(
             f"{target}: {what} are of classes that win cells, and channels of a layer's features win nothing; scores, regions and peaks of channels "

@@ -15,7 +15,7 @@ import numpy as np
 from fullconv.errors import BadInput
 from fullconv.exports.table import plain
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.summary import numbers_of
+from fullconv.maps.summary import leading
 from fullconv.system.guard import require_writable
 
 FIRST = (
@@ -26,7 +26,8 @@ _OF_CLASS = ("share", "best", "x", "y")
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Of one class: the cells that it wins and their share of those with an answer, its highest score, and the pixel (x, y) at that cell's centre.
+    """Of one class: the cells that it wins (alone, those on its side of ``ClassMap.side``, or all) and their share of those with an answer, its highest score,
+    and the pixel (x, y) at that cell's centre.
 
     ``over`` are the cells that score a threshold, None where none was given.
     """
@@ -45,9 +46,12 @@ def overviews(result: ClassMap, threshold: float | None = None) -> tuple[int, li
     wins, over = np.zeros(count, np.int64), np.zeros(count, np.int64)
     best = np.full(count, -np.inf, np.float32)
     at = np.zeros((count, 2), np.int64)
+    reached, side = 0, result.side
     for top, left, winners in result.winning():
         wins += np.bincount(winners[winners >= 0], minlength=count)
         part = np.asarray(result.scores[:, top : top + winners.shape[0], left : left + winners.shape[1]])
+        if side is not None:
+            reached += int((part[0] >= np.float32(side)).sum())
         if threshold is not None:
             over += (part >= threshold).sum(axis=(1, 2))  # false where there is no answer
         flat = np.where(np.isnan(part), -np.inf, part).reshape(count, -1)
@@ -58,6 +62,8 @@ def overviews(result: ClassMap, threshold: float | None = None) -> tuple[int, li
         rows, cols = np.divmod(where, winners.shape[1])
         at[better] = np.stack([rows + top, cols + left], axis=1)[better]
     answered = int(wins.sum())
+    if side is not None:
+        wins[0] = reached
     made = []
     for i in range(count):
         seen = not np.isneginf(best[i])
@@ -107,19 +113,15 @@ class ImageTable:
         answered, every = overviews(result)
         height, width = result.grid.image
         shown = {label: every[i] for i, label in enumerate(result.labels)}
-        seen = [i for i in result.findings if every[i].cells] or range(len(every))  # background, where nothing else is
-        best = max((every[i] for i in seen), key=lambda each: each.share) if answered else None
-        won = "" if best is None else result.labels[every.index(best)]
-        if result.score_kind == "winner":  # the network's own numbers, the most frequent first
-            won = next((str(number) for number in numbers_of(result)), "")
         first = {
             "image": image, "status": "mapped", "width": width, "height": height, "rows": result.grid.rows, "cols": result.grid.cols,
-            "answered": answered, "winner": won, "exactness": result.exactness, **about,
+            "answered": answered, "winner": leading(result, [each.cells for each in every]), "exactness": result.exactness, **about,
         }  # fmt: skip
         classes: list[Any] = []
         for label in self._labels:
-            each = shown.get(label)
-            classes += ["", "", "", ""] if each is None else [each.share, each.best, each.x, each.y]
+            each = None if result.score_kind == "winner" else shown.get(label)
+            none = not result.has_winners and result.side is None  # no share says anything of one class
+            classes += ["", "", "", ""] if each is None else ["" if none else each.share, each.best, each.x, each.y]
         self._add(first, classes)
 
     def add_failed(self, image: str, error: str, about: Mapping[str, Any] | None = None) -> None:

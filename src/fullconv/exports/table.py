@@ -16,7 +16,7 @@ from fullconv.exports.names import names_of, number_of
 from fullconv.exports.projection import Projection
 from fullconv.maps.areas import area_columns
 from fullconv.maps.classmap import ClassMap
-from fullconv.maps.summary import shares_of
+from fullconv.maps.summary import answered_of, shares_of
 from fullconv.system.files import written_whole
 from fullconv.system.guard import MARK
 
@@ -110,9 +110,10 @@ def _row(
 
 
 def _areas(image: str, found: ClassMap, classes: tuple[int, ...], names: tuple[str, ...]) -> Columns:
-    """One row a class: the cells that it wins, their share of those with an answer, their area where a pixel has a size, its highest score."""
+    """One row a class: the cells that it wins (see ``wins_of``), their share of those with an answer, their area where a pixel has a size, its highest score."""
     every = shares_of(found)
-    answered, chosen = sum(share.cells for share in every), [every[i] for i in classes]
+    answered = answered_of(found, sum(share.cells for share in every))
+    chosen = [every[i] for i in classes]
     cells = np.array([share.cells for share in chosen], np.int64)
     highest = np.array([np.nan if share.highest is None else share.highest for share in chosen], np.float32)
     return {

@@ -163,6 +163,15 @@ class ClassMap:
         """Whether classes win cells: a layer's channels do not, nor does one class alone, or the one value of a network that gives the winner's number."""
         return self.score_kind not in ("features", "winner") and len(self.labels) > 1
 
+    @property
+    def side(self) -> float | None:
+        """Of one class, which wins over no other, the least score of a cell that is of it: the card's, else 0.5 of a probability. None where nobody
+        says, and of several classes."""
+        if len(self.labels) != 1 or self.score_kind in ("features", "winner"):
+            return None
+        usual = 0.5 if self.score_kind == "probabilities" else None
+        return usual if self.advice.threshold is None else self.advice.threshold
+
     def winning(self) -> Iterator[tuple[int, int, npt.NDArray[np.intp]]]:
         """Winning classes as (first row, first column, classes), -1 without an answer: whole, or piece by piece from a store."""
         for top, left, classes, _ in self.winners():

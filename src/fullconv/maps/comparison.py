@@ -204,6 +204,12 @@ def _compared(
         )
     shared = Shared.of(names, first.labels, second.labels)
     chosen = None if classes is None else classes_named(shared.labels, classes)
+    if len(shared.labels) == 1:  # which wins over no other: the sides of a threshold are compared
+        chosen, threshold = (0,), first.side if threshold is None else threshold
+        if threshold is None:
+            raise BadInput(
+                f"{names[0]} and {names[1]}: one class wins every cell of both; give the score from which on a cell is of it (--threshold, threshold=)"
+            )
     if threshold is not None:
         if chosen is None:
             raise BadInput(

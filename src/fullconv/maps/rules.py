@@ -6,7 +6,7 @@
     measure = class | ("score" | "area" | "share") "(" class ")"
 
 A class stands for its highest score. ``area`` is of the cells that it wins, in a unit (mm², µm², m², km², ha, px² or cells), ``share`` their part of
-the cells with an answer (``20 %`` or ``0.2``).
+the cells with an answer (``20 %`` or ``0.2``). One class alone wins over no other: its cells are those on its side of ``ClassMap.side``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fullconv.errors import BadInput
 from fullconv.maps.areas import area_note, cell_area
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.labels import class_index
-from fullconv.maps.summary import wins_of
+from fullconv.maps.summary import answered_of, wins_of
 from fullconv.maps.threshold import least_score
 
 Measure = Literal["score", "area", "share"]
@@ -87,6 +87,7 @@ class Rule:
 
     text: str
     root: Node | Comparison
+    alone: bool = False  # the network has one class
 
     @staticmethod
     def parse(text: str, labels: Sequence[str]) -> Rule:
@@ -95,20 +96,26 @@ class Rule:
         Raises:
             BadInput: it is none, or names a class that is none of the labels (the nearest are named).
         """
-        return Rule(text, _Parser(text, labels).whole())
+        return Rule(text, _Parser(text, labels).whole(), len(labels) == 1)
 
     @property
     def tests(self) -> Iterator[Comparison]:
         """Its comparisons, in order."""
         yield from _tests(self.root)
 
-    def require(self, kind: str) -> None:
-        """BadInput where a number means nothing for scores of this kind (``ClassMap.score_kind``): no score, or every one, passes it."""
+    def require(self, kind: str, advised: float | None = None) -> None:
+        """BadInput where a number means nothing for scores of this kind (``ClassMap.score_kind``): no score, or every one, passes it.
+
+        Args:
+            advised: the least score that counts by the network's card.
+        """
         if kind == "winner":
             raise BadInput(
                 f"--fail-if {self.text!r}: the network gives the winner's number alone, and no scores of classes that a rule could be judged by"
             )
         for test in self.tests:
+            if self.alone and test.measure != "score" and kind != "probabilities" and advised is None:
+                raise BadInput(_alone(test))
             if test.measure == "area":
                 low, high = 0.0, inf
             elif test.measure == "share":
@@ -135,11 +142,12 @@ class Rule:
             BadInput: no cell has an answer, a class's scores are not kept, or an area is asked for of an image whose pixels have no size.
         """
         wins = wins_of(result)
-        if not wins.sum():
+        answered = answered_of(result, int(wins.sum()))
+        if not answered:
             raise BadInput(f"--fail-if {self.text!r}: cannot be judged: no cell has an answer")
         facts: list[str] = []
         values = {
-            test: _measured(result, test, int(wins[_place(result, test)]), int(wins.sum()), facts)
+            test: _measured(result, test, int(wins[_place(result, test)]), answered, facts)
             for test in dict.fromkeys(self.tests)
         }
         return Verdict(self.text, _holds(self.root, values), tuple(facts))
@@ -178,13 +186,23 @@ def _place(result: ClassMap, test: Comparison) -> int:
     return numbers.index(test.index)
 
 
+def _alone(test: Comparison) -> str:
+    return (
+        f"--fail-if: {test}: {test.label!r} is the one class of the map and wins every cell, and nobody says from which score on a cell is of it; "
+        "test its score, give a card with a threshold, or have probabilities (--activation)"
+    )
+
+
 def _measured(result: ClassMap, test: Comparison, cells: int, answered: int, facts: list[str]) -> float:
+    wins = "wins" if result.has_winners else f"scores {result.side:g} or more in" if result.side is not None else ""
+    if test.measure != "score" and not wins:
+        raise BadInput(_alone(test))
     if test.measure == "share":
-        facts.append(f"{test.label!r} wins {cells / answered:.2%} of {answered:,} cells")
+        facts.append(f"{test.label!r} {wins} {cells / answered:.2%} of {answered:,} cells")
         return cells / answered
     if test.measure == "area":
         area = cells * _cell_area(result, test.unit)
-        facts.append(f"{test.label!r} wins {area:.4g} {test.unit}")
+        facts.append(f"{test.label!r} {wins} {area:.4g} {test.unit}")
         return area
     if result.record is not None and (result.record.keep == "top1" or result.record.stored != "float32"):
         raise BadInput("--fail-if holds scores as they are: they must be stored as float32, and not as top1 alone")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from fullconv.results.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One class: the cells that it wins, of those with an answer, its highest score, and whether the network's card calls it background."""
+    """One class: the cells that it wins (see ``wins_of``), of those with an answer, its highest score, and whether the network's card calls it background."""
 
     label: str
     cells: int
@@ -50,6 +50,7 @@ class Summary:
         statement: what is promised of a map that crops confirm.
         engine, precision: that it was computed by and in, where it says them.
         advice: what the network's card says of the map.
+        side: of one class alone, the score from which on cells are of it, as ``ClassMap.side``.
     """
 
     finished: bool
@@ -75,6 +76,7 @@ class Summary:
     engine: str = ""
     precision: str = ""
     advice: Advice = field(default_factory=Advice)
+    side: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -98,7 +100,7 @@ def summary_of(result: str | Path) -> Summary:
         tiles = done, len(record.tiles)
     features = found.score_kind == FEATURES  # which win nothing
     shares = [] if features else shares_of(found)
-    empty = _unanswered(found) if features else grid.rows * grid.cols - sum(share.cells for share in shares)
+    empty = grid.rows * grid.cols - answered_of(found, sum(share.cells for share in shares))
     stride = float(grid.stride[0]), float(grid.stride[1])
     asked: Mapping[str, Any] = {} if record is None else record.request
     return Summary(
@@ -107,17 +109,26 @@ def summary_of(result: str | Path) -> Summary:
         output=found.output, by=found.by, exactness=found.exactness, left_out=empty, failed=() if record is None else record.failed,
         classes=tuple(sorted(shares, key=lambda share: -share.cells)), place=place, cell_area=cell_area(found),
         channels=len(found.labels) if features else 0, area_note=area_note(found), statement=found.statement, engine=_text(asked, "runtime"), precision=_text(asked, "precision"),
-        advice=found.advice,
+        advice=found.advice, side=found.side,
     )  # fmt: skip
 
 
-def _unanswered(found: ClassMap) -> int:
-    """Cells whose first channel has no value."""
-    return sum(int(np.isnan(part).sum()) for _, _, part in found.blocks(0))
+def answered_of(found: ClassMap, won: int) -> int:
+    """Cells with an answer.
+
+    Args:
+        won: cells that any class wins, which are these where there are several classes.
+    """
+    if found.has_winners:
+        return won
+    return sum(part.size - int(np.isnan(part).sum()) for _, _, part in found.blocks(0))
 
 
 def wins_of(found: ClassMap) -> npt.NDArray[np.int64]:
-    """How many cells each class wins, (classes,)."""
+    """How many cells each class wins, (classes,); of one class alone, how many are on its side of ``ClassMap.side``, and all where it has none."""
+    if found.side is not None:
+        least = np.float32(found.side)
+        return np.array([sum(int((part >= least).sum()) for _, _, part in found.blocks(0))], np.int64)
     won = np.zeros(len(found.labels), np.int64)
     for _, _, winners in found.winning():
         won += np.bincount(winners[winners >= 0], minlength=len(won))
@@ -132,6 +143,21 @@ def numbers_of(found: ClassMap) -> dict[int, int]:
         each, cells = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
         counted.update(dict(zip(each.astype(int).tolist(), cells.tolist(), strict=True)))
     return dict(counted.most_common())
+
+
+def leading(found: ClassMap, cells: Sequence[int]) -> str:
+    """The class of most cells, background only where nothing else has any, or the winner's number that stands in most; empty where there is none, and of
+    one class alone that has no side.
+
+    Args:
+        cells: of each class, as ``wins_of`` counts them.
+    """
+    if found.score_kind == "winner":
+        return next((str(number) for number in numbers_of(found)), "")
+    if not found.has_winners and found.side is None:
+        return ""
+    most = max([i for i in found.findings if cells[i]] or range(len(cells)), key=lambda i: cells[i])
+    return found.labels[most] if cells[most] else ""
 
 
 def shares_of(found: ClassMap) -> list[Share]:

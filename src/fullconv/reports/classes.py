@@ -121,8 +121,8 @@ def _facts(seen: Survey, part: Part, of: Overview) -> Html:
     line = f"wins {about}{counted(of.cells * each, 'cell')} ({of.share:.1%})"
     if seen.features:
         line = f"channel {part.index}"
-    elif len(seen.classes) == 1:  # which wins everywhere
-        line = f"{about}{counted(of.cells * each, 'cell')}"
+    elif not seen.whole.has_winners:  # one class wins over no other
+        line = f"{about}{counted(seen.answered * each, 'cell')}"
     if seen.threshold is not None and of.over is not None:
         line += f"; {about}{of.over * each:,} reach {seen.threshold:g}"
     if part.count is not None:

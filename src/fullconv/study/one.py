@@ -13,6 +13,7 @@ from fullconv.errors import FullconvError
 from fullconv.exports.export import export
 from fullconv.maps.classmap import ClassMap
 from fullconv.maps.rules import Rule
+from fullconv.maps.summary import leading
 from fullconv.model import Model
 from fullconv.rasters.access import Access
 from fullconv.rasters.view import View
@@ -86,14 +87,10 @@ class Mapper:
         height, width = result.grid.image
         if PAGE.lstrip(".") in asked.exports:
             files += self._report(image, result, kept, share, perf_counter() - start, notes)
-        seen = [i for i in result.findings if classes[i].cells] or range(
-            len(classes)
-        )  # background, where nothing else is
-        won = max((classes[i] for i in seen), key=lambda each: each.cells)
         rules = tuple(verdict.rule for rule in self._rules if (verdict := rule.judge(result)).holds)
         return Outcome(
             image, request=asked.request(request), files=tuple(files), width=width, height=height, rows=result.grid.rows, cols=result.grid.cols,
-            answered=answered, winner=won.label if won.cells else "", rules=rules, exactness=result.exactness, agreement=share,
+            answered=answered, winner=leading(result, [each.cells for each in classes]), rules=rules, exactness=result.exactness, agreement=share,
             seconds=perf_counter() - start, unit=unit_of(result), failed_tiles=0 if result.record is None else len(result.record.failed),
             classes=classes,
         )  # fmt: skip
@@ -116,6 +113,9 @@ class Mapper:
         asked = self._asked
         seeks = kept and asked.threshold is not None
         found = {"name": kept, "threshold": asked.threshold} if seeks else {}
+        regions = (
+            "winners" if result.has_winners else "regions"
+        )  # of one class, which wins over no other, what reaches its threshold
         for suffix in ("png", *(each for each in asked.exports if f".{each}" != PAGE)):
             if suffix in _PICTURES:
                 yield suffix, {"image": image, "name": kept[0] if len(kept) == 1 else None}
@@ -124,7 +124,7 @@ class Mapper:
             elif suffix in _TABLES:
                 yield suffix, {"what": "peaks", **found} if seeks else {"what": "areas"}
             else:
-                yield suffix, {"what": "regions", **found} if seeks else {"what": "winners"}
+                yield suffix, {"what": "regions", **found} if seeks else {"what": regions}
         for i in kept if asked.by_class and seeks else ():
             name = "".join(c if c.isalnum() or c in "-_ " else "_" for c in result.labels[i]).strip() or str(i)
             yield f"{name}.geojson", {"what": "regions", "name": i, "threshold": asked.threshold}

@@ -100,7 +100,7 @@ def layers(
     every = range(len(found.labels)) if classes is None else classes_named(found.labels, classes)
     if exhibit.winners_only or (classes is None and len(found.labels) > _NAMED):
         every = ()
-    has_winners = found.has_winners
+    has_winners = found.has_winners or exhibit.winners_only
     made += [_scores(exhibit, index, not has_winners and index == every[0]) for index in every]
     return [*made, _winners(exhibit)] if has_winners else made
 
