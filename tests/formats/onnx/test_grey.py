@@ -85,6 +85,15 @@ def test_the_file_of_the_cast_takes_images_of_one_channel(tmp_path: Path) -> Non
     np.testing.assert_array_equal(out[0], fullconv.map(model, image).scores)
 
 
+@pytest.mark.parametrize("shape", [[3, _SIDE, _WIDE], [_SIDE, _WIDE, 3]])
+def test_an_image_without_a_batch_is_none_of_rows_and_columns(shape: list, tmp_path: Path) -> None:
+    """Its first axis is of colours, or of rows, and no batch of grey images."""
+    nodes = [helper.make_node("Reshape", ["x", "flat"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    weights = {"flat": np.array([1, -1]), "w": np.zeros((int(np.prod(shape)), _CLASSES), np.float32)}
+    with pytest.raises(BadInput, match=r"no image input of \(N, C, H, W\)"):
+        fullconv.map(fullconv.load(_saved(tmp_path / "x.onnx", nodes, weights, shape, 13)), np.zeros((31, 26, 3)))
+
+
 def test_an_open_size_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"leaves its training size open; give it with --input-shape"):
         fullconv.load(_dense(tmp_path / "digits.onnx", ["n", None, None]))

@@ -24,6 +24,8 @@ def with_channel(model: ir.Model) -> bool:
     numbers = image.dtype is None or image.dtype.is_floating_point()
     if image.shape is None or len(image.shape) != _RANK or not numbers or not image.uses():
         return False
+    if isinstance(image.shape[0], int) and image.shape[0] != 1:
+        return False  # colours or rows, without a batch
     axes = np.array([_CHANNEL], np.int64)
     readers = [(use.node, use.idx) for use in image.uses()]
     if model.opset_imports.get("", 0) < _AXES_AS_INPUT:
