@@ -41,6 +41,8 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
         meant = ", ".join(map(repr, near))
         raise BadInput(f"no class is named {name!r}; did you mean {meant}? ({len(labels)} classes)")
     more = ", ..." if len(labels) > 5 else ""
+    if len(labels) == 1:
+        raise BadInput(f"no class is named {name!r}; the one class is {labels[0]!r}")
     raise BadInput(
         f"no class is named {name!r}; the {len(labels)} classes are {', '.join(map(repr, labels[:5]))}{more}"
     )
