@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 import fullconv
+from fullconv.errors import BadInput
+from fullconv.maps.rules import Rule
 from fullconv.render.overlay import Look
 from fullconv.render.pictured import page_of
 from tests.cli.conftest import Run
@@ -105,6 +107,10 @@ def test_logits_have_no_side(folder: Path, run: Run, tmp_path: Path) -> None:
     ruled = run("map", *how, "--fail-if", "share(0) > 0.5")
     assert (ruled.status, "nobody says from which score on" in ruled.err) == (2, True)
     assert not (tmp_path / "m").exists(), "refused before the work"
+    mapped = fullconv.map(fullconv.load(folder / "logits.onnx"), PIXELS, preprocess="unit")
+    with pytest.raises(BadInput, match="nobody says from which score on"):
+        Rule.parse("area(0) > 5 cells", ["0"]).judge(mapped)
+    assert Rule.parse("0 > 1", ["0"]).judge(mapped).holds
     made = run("map", *how, "--summary", tmp_path / "s.csv")
     assert made.status == 0
     assert "score 0.5" not in made.out

@@ -101,7 +101,7 @@ def test_hdf5(how: dict, tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen(tmp_path / "x.h5", "/g/deep")[0][:, :, 0], DEEP[:, :, 1])
 
 
-@pytest.mark.parametrize("damage", ["gone", "another", "no scale", "text", "too few", "of one axis"])
+@pytest.mark.parametrize("damage", ["gone", "another", "no scale", "text", "names", "too few", "of one axis"])
 def test_dimensions_that_are_none_are_refused_before_they_end_the_process(damage: str, tmp_path: Path) -> None:
     """netCDF's library reads address 0 for a dimension that no name leads to."""
     path = _netcdf(tmp_path / "x.nc", 4, height=DEEP[:, :, 0])
@@ -111,6 +111,9 @@ def test_dimensions_that_are_none_are_refused_before_they_end_the_process(damage
             del file["height_y"].attrs["CLASS"]
         elif damage == "text":
             file["height"].attrs["DIMENSION_LIST"] = "height_y"  # a name that leads to a dimension, and no reference
+        elif damage == "names":  # as many as there are axes, and each leads to a dimension
+            file.move("height_y", "y")
+            file["height"].attrs["DIMENSION_LIST"] = "yy"
         elif damage == "too few":
             listed = file["height"].attrs["DIMENSION_LIST"][:1]
             file["height"].attrs.create("DIMENSION_LIST", listed, dtype=h5py.vlen_dtype(h5py.ref_dtype))

@@ -32,6 +32,7 @@ from fullconv.viewer.napari import Lazy, layers, reader
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # a fixture
 from tests.conftest import ROOT
+from tests.stream import colours
 from tests.viewer.conftest import Mapped
 from tests.viewer.stores import noise
 
@@ -151,6 +152,10 @@ def test_one_class_wins_over_no_other(mapped: Mapped, tmp_path: Path) -> None:
     found = ClassMap.load(mapped.result)
     alone = ClassMap(np.asarray(found.scores)[:1], found.grid, found.labels[:1], score_kind="probabilities")
     assert [each[2] for each in layers(alone)] == ["image"]
+    net = colours.network(tmp_path / "net.onnx", "Sigmoid", 1)
+    pixels = colours.patches(60, 70)
+    fullconv.map_raster(fullconv.load(net), pixels, tmp_path / "top.zarr", keep="top1", preprocess="unit")
+    assert [each[2] for each in layers(tmp_path / "top.zarr")] == ["labels"]
 
 
 def test_the_image_lies_below_in_its_own_levels(mapped: Mapped, slide: Path, tmp_path: Path) -> None:

@@ -22,9 +22,8 @@ def require_numbers(model: Model, values: Array, scores: Array, precision: str =
         scores: (classes, rows, cols).
         precision: that they were computed in.
     """
-    if not scores.size or not np.isnan(
-        scores.max()
-    ):  # NaN where any is: a look without a mask, since the engine waits for it
+    # The largest is NaN where any is: a look that makes no mask, since the engine waits for it.
+    if not scores.size or not np.isnan(scores.max()):
         return
     broken = np.isnan(scores).any(axis=0)
     told = f"{int(broken.sum())} of {broken.size} cells are NaN (not a number)"
