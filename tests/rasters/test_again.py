@@ -7,7 +7,9 @@ import gc
 import numpy as np
 import pytest
 
-from fullconv.rasters.again import Again, Reused, is_own
+from fullconv.rasters.again import KEPT, Again, Reused, is_own
+from fullconv.stream.device.memory import _DEPTH
+from fullconv.stream.pipeline import PIXELS
 
 BIG = (700, 600, 3)
 
@@ -47,9 +49,14 @@ def test_axes_lie_as_they_are_asked_for(order: tuple[int, ...], kind: str) -> No
 
 def test_what_is_held_beyond_is_plain() -> None:
     again = Again()
-    held = [again.empty(BIG, np.uint8) for _ in range(6)]
-    assert len({each.ctypes.data for each in held}) == 6
-    assert sum(isinstance(each.base, Reused) for each in held) == 3
+    held = [again.empty(BIG, np.uint8) for _ in range(KEPT + 3)]
+    assert len({each.ctypes.data for each in held}) == KEPT + 3
+    assert sum(isinstance(each.base, Reused) for each in held) == KEPT
     assert again.empty((3, 3, 3), np.uint8).base is None or not isinstance(
         again.empty((3, 3, 3), np.uint8).base, Reused
     )
+
+
+def test_as_many_are_kept_as_a_stream_has_at_once() -> None:
+    under_way = max(_DEPTH.values())  # their pixels are held until it is known that they need not be run again
+    assert PIXELS + under_way <= KEPT

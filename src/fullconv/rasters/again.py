@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 _LEAST = 1 << 20  # bytes of a window from which it is worth it
-_KEPT = 3  # windows: more than a stream has at once
+KEPT = 6  # windows: more than a stream has at once, before a GPU too, whose three tiles under way keep their pixels
 _IDLE = 3  # references to what nobody uses: the list's, a loop's, and the count's own
 
 
@@ -52,7 +52,7 @@ class Again:
                     del self._all[i]
                     break
                 return memory
-            if len(self._all) == _KEPT:
+            if len(self._all) == KEPT:
                 return None
             fresh = np.empty(size, np.uint8).view(Reused)
             self._all.append(fresh)
