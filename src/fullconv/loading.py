@@ -16,7 +16,7 @@ from fullconv.errors import BadInput
 from fullconv.formats.format import Reading
 from fullconv.formats.registry import format_of
 from fullconv.model import Model
-from fullconv.surgery.plan import GlobalPooling
+from fullconv.surgery.plan import GlobalPooling, make_plan
 from fullconv.system.guard import guarded, reads, require_file
 
 
@@ -151,6 +151,10 @@ def _load(
         native = kind.read(source if path is None or kind.name == "torch" else path, reading)
     reads(*files)
     pooling: GlobalPooling = global_pooling or "local"
+    if not kind.dialect.pools_locally and make_plan(kind.graph(native), kind.dialect, pooling).refusals:
+        from fullconv.formats.in_onnx import with_gates
+
+        kind, native = with_gates(kind, native, str(source), pooling)
     origin = {
         "source": str(source), "weights": None if beside is None else str(beside), "input_shape": shape,
         "stages": tuple(stages), "ignore_unused_weights": ignore_unused_weights, "global_pooling": pooling,

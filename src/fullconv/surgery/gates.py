@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from fullconv.graph.axes import SPACE, Axes, AxesError
 from fullconv.graph.nodes import Graph, Node, Whole
 
+GATES = "a statistic pooled over the whole map acts on the map, which no window gives"
+
 
 @dataclass
 class Gates:
@@ -64,9 +66,7 @@ class Gates:
                 if size != largest:
                     self.seen |= self._pools.get(value, frozenset())
             told = " and ".join(f"{v} ({h}×{w})" for v, (h, w) in maps.items())
-            raise AxesError(
-                f"{told} meet here: a statistic pooled over the whole map acts on the map, which no window gives"
-            )
+            raise AxesError(f"{told} meet here: {GATES}")
         if len({(axes.rank, *map(axes.space_axis, SPACE)) for axes in new if axes.is_map}) > 1:
             raise AxesError(f"maps of different layouts meet here: {' and '.join(map(str, new))}")
         fixed = [v for v in maps if v not in self._follow]

@@ -356,6 +356,12 @@ def inner_product(x: Array, p: Fields, weights: Values) -> Array:
     return out + weights[1] if len(weights) > 1 else out
 
 
+def shuffled(x: Array, p: Fields) -> Array:
+    group = p.get("group", 1)
+    require(x.ndim > 1 and x.shape[1] % group == 0)
+    return x.reshape(len(x), group, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
 def tile(x: Array, p: Fields) -> Array:
     return np.concatenate([x] * p["tiles"], canonical(p.get("axis", 1), x.ndim))
 
@@ -396,7 +402,7 @@ def compute(kind: str, p: Fields, ins: Values, weights: Values, tops: int = 1) -
     """A layer's tops. Raises Unfit where Caffe would refuse the layer."""
     one: dict[str, Callable[[Array, Fields], Array]] = {
         **CELLWISE, "ArgMax": argmax, "Flatten": flatten, "LRN": lrn, "MVN": mvn, "Pooling": pooling, "Power": power,
-        "Reduction": reduction, "Reshape": reshape, "SPP": spp, "Softmax": softmax, "Tile": tile,
+        "Reduction": reduction, "Reshape": reshape, "SPP": spp, "ShuffleChannel": shuffled, "Softmax": softmax, "Tile": tile,
     }  # fmt: skip
     with_weights = {
         "BatchNorm": batch_norm, "Convolution": convolution, "Deconvolution": deconvolution,

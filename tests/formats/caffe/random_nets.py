@@ -37,7 +37,7 @@ class Part:
 
 def _snake(kind: str) -> str:
     return {"ArgMax": "argmax", "TanH": "tanh", "ReLU": "relu", "PReLU": "prelu", "InnerProduct": "inner_product",
-            "BatchNorm": "batch_norm"}.get(kind, kind.lower())  # fmt: skip
+            "BatchNorm": "batch_norm", "ShuffleChannel": "shuffle_channel"}.get(kind, kind.lower())  # fmt: skip
 
 
 def _field(name: str, value: Any) -> str:
@@ -301,6 +301,7 @@ _MAKE: dict[str, Any] = {
     "Reshape": _reshape,
     "SPP": lambda r, x, m: {"pyramid_height": r.randint(1, 3), "pool": _maybe(r, "AVE")},
     "Scale": lambda r, x, m: {**_operand(r, x, m), "bias_term": _maybe(r, True)},
+    "ShuffleChannel": lambda r, x, m: {"group": _maybe(r, r.randint(1, 3))},
     "Slice": lambda r, x, m: {"axis": _maybe(r, _axis(r, x.ndim)), "slice_point": _maybe(r, [1])},
     "Softmax": lambda r, x, m: {"axis": _maybe(r, _axis(r, x.ndim), 0.4)},
     "Swish": lambda r, x, m: {"beta": _maybe(r, 0.5)},

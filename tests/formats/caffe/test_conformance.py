@@ -33,6 +33,7 @@ EXACT: dict[str, Parts] = {
     "Scale from the end": [("Scale", {"axis": -3})], "Bias": [("Bias", {})], "Bias by one": [("Bias", {"num_axes": 0})],
     "LRN": [("LRN", {})], "LRN of no alpha": [("LRN", {"alpha": 0.0})], "LRN below": [("LRN", {"alpha": -0.01, "beta": 0.5})],
     "Softmax": [("Softmax", {})], "Softmax from the end": [("Softmax", {"axis": -3})], "ArgMax": [("ArgMax", {"axis": 1})],
+    "ShuffleChannel": [("ShuffleChannel", {"group": 3})], "global, ShuffleChannel": [*GLOBAL, ("ShuffleChannel", {"group": 2})],
     "Tile": [("Tile", {"tiles": 2})], "Slice": [("Slice", {})], "Concat": [("Concat", {"axis": -3})],
     "Convolution": [("Convolution", {"num_output": 6, "kernel_h": 2, "kernel_w": 1, "group": 3, "dilation": 2})],
     "Pooling": [("Pooling", {"kernel_size": 2, "stride": 1})], "Pooling AVE": [("Pooling", {"kernel_size": 2, "pool": "AVE"})],
@@ -72,6 +73,7 @@ INEXACT: dict[str, tuple[str, Parts]] = {
 }
 
 REFUSED: dict[str, tuple[str, Parts]] = {
+    "ShuffleChannel of a flattened map": ("along height or width", [("Flatten", {}), ("ShuffleChannel", {"group": 2})]),
     "Softmax along a side": ("along height or width", [("Softmax", {"axis": 2})]),
     "Softmax along a side of one cell": ("along height or width", [*GLOBAL, ("Softmax", {"axis": -1})]),
     "Softmax along the batch": ("images of a batch", [("Softmax", {"axis": 0})]),

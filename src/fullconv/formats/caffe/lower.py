@@ -115,7 +115,7 @@ def lower_layers(
             array = arrays[name]
             weights[name] = array if array.dtype == np.float32 else array.astype(np.float32)
             blobs.append(name)
-        names = [emitted[value] for value in placed.inputs]
+        names, before = [emitted[value] for value in placed.inputs], len(builder.nodes)
         try:
             outs = placed.layer.lower(builder, names, placed.ins, blobs)
         except LayerError as error:
@@ -123,6 +123,10 @@ def lower_layers(
         # A layer that changes nothing still writes a value of its own, which may be asked for.
         outs = tuple(builder.op("Identity", out) if out in names else out for out in outs)
         emitted.update(zip(placed.outputs, outs, strict=True))
+        for node in builder.nodes[before:]:
+            node.name = f"{placed.name}/{node.name}"
+        if outs and len(builder.nodes) > before:
+            builder.nodes[-1].name = placed.name  # what gives the layer's value
     used = {name for node in builder.nodes for name in node.input}  # a layer may not need all that it learned
     weights = {name: array for name, array in weights.items() if name in used}
     inputs = {value: shape for value, shape in inputs.items() if value in used}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from fullconv.formats.caffe.proto import caffe_pb2 as pb
+from fullconv.formats.caffe.versions import to_version_1
 
 
 class UpgradeError(ValueError):
@@ -96,17 +97,8 @@ def upgrade(net: Any) -> Any:
     for layer in out.layer:
         if layer.type == "BatchNorm" and len(layer.param) == 3:
             del layer.param[:]  # statistics are not learned; older files gave them rates
-        _plain_convolution(layer)
+    to_version_1(out)
     return out
-
-
-def _plain_convolution(layer: Any) -> None:
-    """Layers of other versions that are quicker kernels of a Convolution with a group for each channel, which Caffe 1.0 loads too."""
-    p = layer.convolution_param
-    if layer.type == "ConvolutionDepthwise" and not p.HasField("group"):
-        p.group = p.num_output  # it takes as many channels as it gives
-    if layer.type in ("ConvolutionDepthwise", "DepthwiseConvolution") and p.group > 1:
-        layer.type = "Convolution"
 
 
 def _v0_to_v1(net: Any) -> None:

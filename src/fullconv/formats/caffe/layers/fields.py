@@ -101,6 +101,7 @@ FIELDS: Mapping[str, Fields] = {
     "ReshapeParameter": _fields("shape axis num_axes"),
     "SPPParameter": _fields("pyramid_height pool", "engine"),
     "ScaleParameter": _fields("axis num_axes filler bias_term bias_filler"),
+    "ShuffleChannelParameter": _fields("group"),
     "SigmoidParameter": _fields("", "engine"),
     "SliceParameter": _fields("axis slice_point slice_dim"),
     "SoftmaxParameter": _fields("axis", "engine"),

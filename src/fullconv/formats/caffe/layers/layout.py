@@ -1,11 +1,11 @@
-"""Layers that move values or pool all of them: Flatten, Reshape, Reduction, SPP."""
+"""Layers that move values or pool all of them: Flatten, Reshape, Reduction, SPP, ShuffleChannel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
 
-from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, canonical
+from fullconv.formats.caffe.layers.base import Layer, LayerError, LayerRefused, along_axis, canonical
 from fullconv.geometry.axis import ceil_overhang
 from fullconv.graph.axes import Axes, AxesError, whole
 from fullconv.graph.nodes import Layout, Opaque, Touch, Whole
@@ -221,3 +221,21 @@ def _bins(size: tuple[int, int], bins: int) -> tuple[list[int], list[int]]:
     if any(p >= k for p, k in zip(pad, kernel, strict=True)):
         raise LayerError(f"a map of {size[0]}×{size[1]} is too small for a pyramid level of {bins}×{bins} bins")
     return kernel, pad
+
+
+class ShuffleChannel(Layer):
+    """A ShuffleNet's: channels of each group one after the other, then the second of each, and so on. Of other versions of Caffe."""
+
+    def outputs(self, ins: Sequence[Axes]) -> tuple[Axes, ...]:
+        count, group = ins[0].shape[canonical(ins[0], 1)], self.message.shuffle_channel_param.group
+        if group < 1 or count % group:
+            raise LayerError(f"{count} channels are not {group} groups of one size")
+        return (ins[0],)
+
+    def touch(self, ins: Sequence[Axes]) -> Touch:
+        return along_axis(ins[0], 1)
+
+    def lower(self, b: OnnxBuilder, names: Sequence[str], ins: Sequence[Axes], blobs: Sequence[str]) -> tuple[str, ...]:
+        count, group = ins[0].shape[1], self.message.shuffle_channel_param.group
+        order = [i for first in range(count // group) for i in range(first, count, count // group)]
+        return (b.op("Gather", names[0], b.ints(*order), axis=1),)

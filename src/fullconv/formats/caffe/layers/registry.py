@@ -43,6 +43,7 @@ LAYERS: Mapping[str, type[Layer]] = {
     "Reshape": layout.Reshape,
     "SPP": layout.SPP,
     "Scale": normalization.Scale,
+    "ShuffleChannel": layout.ShuffleChannel,
     "Sigmoid": activation.Sigmoid,
     "Slice": combine.Slice,
     "Softmax": activation.Softmax,
