@@ -134,3 +134,22 @@ def test_a_folder_has_its_share_and_its_regions(folder: Path, scores: np.ndarray
     with (tmp_path / "study" / "i.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert int(row["cells"]) == (scores >= 0.5).sum()
+
+
+def test_agreement_is_of_sides(folder: Path, run: Run, tmp_path: Path) -> None:
+    """No class wins over no other; the side is the card's where there is a card."""
+    model = fullconv.load(folder / "one.onnx")
+    made = run("map", folder / "one.onnx", folder / "i.png", "-o", tmp_path / "maps", "-p", "unit")
+    assert "lie on their crop's side of 0.5" in made.out
+    assert "wins their crop" not in made.out
+    (tmp_path / "card.toml").write_text('network = "net.onnx"\nthreshold = 0.9\n')
+    (tmp_path / "net.onnx").write_bytes((folder / "one.onnx").read_bytes())
+    carded = fullconv.load(tmp_path / "card.toml")
+    mapped = fullconv.map(carded, PIXELS, preprocess="unit")
+    crops = fullconv.map(model, PIXELS, preprocess="unit", by="crops", stride=4)
+    found = fullconv.agreement(carded, PIXELS, mapped, preprocess="unit", cells=mapped.grid.rows * mapped.grid.cols)
+    same = ((mapped.scores[0] >= 0.9) == (crops.scores[0] >= 0.9)).sum()
+    other = ((mapped.scores[0] >= 0.5) == (crops.scores[0] >= 0.5)).sum()
+    assert same != other
+    assert (found.agree, found.side) == (same, 0.9)
+    assert "lie on their crop's side of 0.9" in str(found)

@@ -21,6 +21,7 @@ STOP = 3  # exit status where a rule holds
 def table_at(path: str | None, mapper: Mapper, *, goes_on: bool = False) -> ImageTable | None:
     """The table of ``--summary``, with columns of the classes of ``--class``, else of all."""
     from fullconv.exports.images import ImageTable
+    from fullconv.maps.labels import WINNER
 
     if path is None:
         return None
@@ -28,7 +29,8 @@ def table_at(path: str | None, mapper: Mapper, *, goes_on: bool = False) -> Imag
         raise BadInput(f"{path}: the table of images is written as .csv; name it so")
     if mapper.features:
         raise BadInput(f"{path}: a table of images counts what wins, and of a layer's features (--head) nothing does")
-    chosen = mapper.classes or range(len(mapper.labels))
+    numbered = mapper.labels == (WINNER,)  # of which no class has columns
+    chosen = mapper.classes or range(0 if numbered else len(mapper.labels))
     return ImageTable(Path(path), [mapper.labels[i] for i in chosen], goes_on=goes_on)
 
 

@@ -101,7 +101,7 @@ class Mapper:
         self._scales = None if options["scales"] is None else numbers_of("--scales", options["scales"])
         self._notes = noted_once()
         self.rules = [Rule.parse(text, self.labels) for text in options["fail_if"]]
-        require_numbers(self.model, {**options, "threshold": threshold}, self.rules)
+        require_numbers(self.model, {**options, "threshold": threshold}, self.rules, name is not None)
         if options["preprocess"] is None and self.model.preprocess is None:
             note_raw(self.model)
 

@@ -18,19 +18,23 @@ _TOP = 5
 _LISTED = 20
 
 
-def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Rule]) -> None:
-    """Before the work: a threshold, or a rule's number, that means nothing for the scores that will be."""
+def require_numbers(model: Model, options: Mapping[str, Any], rules: Sequence[Rule], named: bool = False) -> None:
+    """Before the work: a threshold, or a rule's number, that means nothing for the scores that will be, and a class where none has scores."""
     from fullconv.errors import BadInput
     from fullconv.maps.threshold import least_score
     from fullconv.maps.ways import way_over
 
-    if options["threshold"] is None and not rules:
+    if options["threshold"] is None and not rules and not named:
         return
     stride = options["stride"] if options["by"] == "crops" else None
     how = {key: options[key] for key in ("output", "activation", "runtime", "precision")}
     kind = way_over(model, options["by"], stride, **how).score_kind
     if kind == FEATURES and rules:
         raise BadInput("--fail-if holds scores of classes; of a layer's features no rule is told")
+    if kind == "winner" and named:
+        raise BadInput(
+            "--class: the network gives the winner's number alone, and no class has scores of its own; the picture shows all numbers"
+        )
     if options["threshold"] is not None:
         least_score(kind, options["threshold"])
     for rule in rules:

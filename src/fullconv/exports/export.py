@@ -132,6 +132,10 @@ def _write(gathered: Gathered, target: Path, asked: Asked) -> Written:
             f"{target}: {what} are of classes by their scores, and this network gives the winner's number alone; "
             "cells (.csv, .parquet) and scores (rasters) hold these numbers, one a cell"
         )
+    if "winner" in kinds and (asked.name is not None or asked.threshold is not None):
+        raise BadInput(
+            f"{target}: this network gives the winner's number alone, one a cell, and no class has scores of its own; leave out the class and the threshold"
+        )
     alone = [found for found in gathered.maps if len(found.labels) == 1 and found.score_kind != FEATURES]
     if alone and (what == "winners" or (what == "areas" and any(found.side is None for found in alone))):
         raise BadInput(

@@ -146,8 +146,13 @@ class ClassMap:
 
     @cached_property
     def top1(self) -> npt.NDArray[np.intp]:
-        """The winning class of every cell, (rows, cols); -1 where no class has an answer."""
+        """The winning class of every cell, (rows, cols); -1 where no class has an answer. Of a network that gives the winner's number, that."""
         found = np.full((self.grid.rows, self.grid.cols), -1, np.intp)
+        if self.score_kind == "winner":
+            for top, left, numbers in self.blocks(0):
+                known = np.isfinite(numbers)
+                found[top : top + numbers.shape[0], left : left + numbers.shape[1]][known] = np.rint(numbers[known])
+            return found
         for top, left, part in self.winning():
             found[top : top + part.shape[0], left : left + part.shape[1]] = part
         return found
@@ -192,7 +197,11 @@ class ClassMap:
 
     @property
     def best(self) -> Peak:
-        """The highest score of the map."""
+        """The highest score of the map; BadInput where no cell has an answer, or the network gives no scores but the winner's number."""
+        if self.score_kind == "winner":
+            raise BadInput(
+                "the network gives the winner's number alone, and no scores of which one could be the highest"
+            )
         each = [(i, found) for i in range(len(self.labels)) if (found := highest(self.blocks(i))) is not None]
         if not each:
             raise BadInput("no cell of the map has an answer")

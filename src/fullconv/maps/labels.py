@@ -11,6 +11,7 @@ from fullconv.maps.labelfiles import labels_in
 from fullconv.system.notebook import counted
 from fullconv.system.parse import whole_number
 
+WINNER = "winner's number"
 Named = str | int | Sequence[str | int]  # classes: one, or several
 
 
@@ -41,6 +42,10 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
         meant = ", ".join(map(repr, near))
         raise BadInput(f"no class is named {name!r}; did you mean {meant}? ({len(labels)} classes)")
     more = ", ..." if len(labels) > 5 else ""
+    if tuple(labels) == (WINNER,):
+        raise BadInput(
+            f"no class is named {name!r}: the network gives the winner's number alone, and no class has scores of its own"
+        )
     if len(labels) == 1:
         raise BadInput(f"no class is named {name!r}; the one class is {labels[0]!r}")
     raise BadInput(
@@ -88,6 +93,24 @@ def _shortens(short: str, long: str) -> bool:
         return False
     left = iter(long)
     return all(letter in left for letter in short)
+
+
+def number_label(given: str | Path | Sequence[str] | None) -> str:
+    """What the one value of a network that gives the winner's number is called: no class of its own, and no card's labels are of it.
+
+    Raises:
+        BadInput: names of several classes, which no map of numbers holds.
+    """
+    if given is None:
+        return WINNER
+    labels = labels_in(given) if isinstance(given, str | Path) else [str(label) for label in given]
+    if len(labels) != 1:
+        where = f"{given}: " if isinstance(given, str | Path) else ""
+        raise BadInput(
+            f"{where}{counted(len(labels), 'label')}, and the network gives the winner's number alone, which the map holds as a number; "
+            "leave out the labels, or choose an output of scores with --head (output=)"
+        )
+    return labels[0]
 
 
 def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:

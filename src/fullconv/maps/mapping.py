@@ -286,6 +286,10 @@ def _at_scales(
         except TooSmall as error:
             small.append((scale, error))
             continue
+        if part.score_kind == "winner":
+            raise BadInput(
+                "scales: scores are fused, and the network gives the winner's number alone; map the image at each size"
+            )
         parts.append(replace(part, grid=part.grid.over_original((height, width)), pixels=None))
         used.append(scale)
     if not parts:

@@ -62,6 +62,11 @@ def with_probabilities(
     return as_asked(model, output, asked), "probabilities"
 
 
+def gives_winner(model: Model, output: str) -> bool:
+    """Whether an output is the winner's number (ArgMax), and no score."""
+    return _head(model, output, "auto", "fp32") == "winner"
+
+
 def as_asked(model: Model, output: str, asked: Asked) -> Model:
     """The network with what was asked for behind an output of its, which was found good for its cast or crops."""
     return model if asked == "auto" or asked == "none" else model.activated(Activation(output, asked))

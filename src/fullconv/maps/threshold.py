@@ -24,8 +24,12 @@ def least_score(kind: str, given: float | None, advised: float | None = None) ->
         advised: what the network's card says, of scores as they are.
 
     Raises:
-        BadInput: no score can reach it, or scores are logits, of which neither 0.5 nor any other share means anything.
+        BadInput: the network gives no scores, no score can reach it, or scores are logits, of which neither 0.5 nor any other share means anything.
     """
+    if kind == "winner":
+        raise BadInput(
+            "the network gives the winner's number alone, and no scores of classes that could reach a threshold: no places, peaks or regions are told"
+        )
     if given is None and advised is not None:
         try:
             return least_score(kind, advised)

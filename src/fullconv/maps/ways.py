@@ -18,7 +18,8 @@ from fullconv.maps.carded import activation_of, labels_of
 from fullconv.maps.classmap import read_labels
 from fullconv.maps.crops import classes_of, no_crops
 from fullconv.maps.features import at_layer, require_no_activation, told_of_layer
-from fullconv.maps.probabilities import Asked, with_probabilities
+from fullconv.maps.labels import number_label
+from fullconv.maps.probabilities import Asked, gives_winner, with_probabilities
 from fullconv.model import Model
 from fullconv.render.components import FEATURES
 from fullconv.runtimes.runtime import Precision
@@ -136,6 +137,8 @@ def class_labels(
     axes = graph.values[name]
     whole = by != "cast" or axes.rank != 4
     classes = classes_of(model, name) if whole else axes.shape[axes.channel_axis if axes.is_map else 1]
+    if classes == 1 and gives_winner(model, _output_of(model, output, model.graph)):
+        return (number_label(labels),)
     return read_labels(labels_of(model, output, classes) if labels is None else labels, classes)
 
 

@@ -175,9 +175,12 @@ def spoken(label: str) -> str:
 
 def score_word(found: Subject) -> str:
     """What one of a map's scores is called."""
-    return {"probabilities": "probability", "logits": "logit", "log-probabilities": "log-probability"}.get(
-        found.score_kind, "score"
-    )
+    return {
+        "probabilities": "probability",
+        "logits": "logit",
+        "log-probabilities": "log-probability",
+        "winner": "number",
+    }.get(found.score_kind, "score")
 
 
 def _limits(found: Subject, every: npt.NDArray[Any], scores: npt.NDArray[Any]) -> tuple[float, float]:

@@ -43,7 +43,9 @@ def reduced_picture(
 
 
 def highest_of_blocks(found: Subject, index: int, factor: int) -> npt.NDArray[np.float32]:
-    """The highest score of one class in each block of factor × factor cells; NaN where none has an answer."""
+    """The highest score of one class in each block of factor × factor cells; NaN where none has an answer. Of winners' numbers the middle cell's."""
+    if found.score_kind == "winner":
+        return middle_of_blocks(found, factor)
     grid = found.grid.coarser(factor)
     out = np.full((grid.rows, grid.cols), np.nan, np.float32)
     for top, left, scores in found.blocks(index):
@@ -56,6 +58,22 @@ def highest_of_blocks(found: Subject, index: int, factor: int) -> npt.NDArray[np
             firsts.append(int(place[0]))
         into = out[firsts[0] : firsts[0] + part.shape[0], firsts[1] : firsts[1] + part.shape[1]]
         np.fmax(into, part, out=into)
+    return out
+
+
+def middle_of_blocks(found: Subject, factor: int) -> npt.NDArray[np.float32]:
+    """The winner's number of the cell in the middle of each block, NaN without an answer."""
+    grid = found.grid.coarser(factor)
+    out = np.full((grid.rows, grid.cols), np.nan, np.float32)
+    for top, left, numbers in found.blocks(0):
+        places = [
+            np.minimum(np.arange(count) * factor + factor // 2, length - 1) - first
+            for count, length, first in ((grid.rows, found.grid.rows, top), (grid.cols, found.grid.cols, left))
+        ]
+        rows, cols = (
+            np.flatnonzero((place >= 0) & (place < side)) for place, side in zip(places, numbers.shape, strict=True)
+        )
+        out[np.ix_(rows, cols)] = numbers[np.ix_(places[0][rows], places[1][cols])]
     return out
 
 

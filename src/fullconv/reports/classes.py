@@ -143,10 +143,11 @@ def _heat(seen: Survey, part: Part, base: Image.Image | None, pictures: Pictures
     if uri is None:
         return None
     marks = [plots.Mark(peak.box, number, found.colour(part.index)) for number, peak in part.peaks]
-    made = plots.marked(uri, found.grid.image, f"Where {label} scores high, over the image", marks)
+    where = "The winner's numbers" if found.score_kind == "winner" else f"Where {label} scores high"
+    made = plots.marked(uri, found.grid.image, f"{where}, over the image", marks)
+    numbered = "; numbered: the best peaks" if marks else ""
     return figure(
-        made,
-        f"{score_word(found).capitalize()}, from {bars.low:.3g} (clear) to {bars.high:.3g} (yellow); numbered: the best peaks.",
+        made, f"{score_word(found).capitalize()}, from {bars.low:.3g} (clear) to {bars.high:.3g} (yellow){numbered}."
     )
 
 
@@ -158,7 +159,8 @@ def _scores(seen: Survey, part: Part) -> Html | None:
     alt = f"Histogram of the scores of {label}: {int(part.histogram.cells.sum()):,} {cells} from {part.histogram.low:.3g} to {part.histogram.high:.3g}"
     plot = plots.histogram(part.histogram, found.colour(part.index), alt, seen.threshold)
     dashed = f"; dashed: {seen.threshold:g}, which counts" if seen.threshold is not None else ""
-    return figure(plot, f"How many {cells} score how much; heights are logarithmic{dashed}.")
+    told = f"How many {cells} hold each number" if found.score_kind == "winner" else f"How many {cells} score how much"
+    return figure(plot, f"{told}; heights are logarithmic{dashed}.")
 
 
 def _gallery(seen: Survey, part: Part, pixels: Pixels | None, pictures: Pictures) -> Html | None:

@@ -134,7 +134,8 @@ def _overview(seen: Survey, parts: list[Part], base: Image.Image | None, picture
     bars = parts[0].histogram if len(found.labels) == 1 and parts else None
     if bars is not None:
         lay_heat(over, *seen.heat(0), (bars.low, bars.high))
-        caption = f"{spoken(found.labels[0])}: clear where it scores lowest, yellow where highest."
+        what = "is" if found.score_kind == "winner" else "scores"
+        caption = f"{spoken(found.labels[0])}: clear where it {what} lowest, yellow where highest."
     elif seen.features:
         over = components_picture(seen.found, base, factor=seen.factor)
         caption = "The first three principal components of the features as red, green and blue."

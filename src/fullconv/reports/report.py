@@ -28,7 +28,7 @@ from fullconv.stream.origin import is_same_image, options_of, require_network
 from fullconv.study.outcome import Outcome
 from fullconv.system.files import written_whole
 from fullconv.system.guard import guarded, is_url, reads, require_writable
-from fullconv.trust.agreement import CELLS, agreement
+from fullconv.trust.agreement import CELLS, agreement, told_alike
 
 SUFFIXES = (".html", ".htm")
 _SPELT = {"classes": "class"}  # options that the command line calls otherwise
@@ -188,7 +188,11 @@ def _measured(
     if found.by == "crops" or found.score_kind == FEATURES:
         return ""
     if model is None:
-        return _NO_MODEL if outcome is None or outcome.agreement is None else agreed(outcome.agreement)
+        return (
+            _NO_MODEL
+            if outcome is None or outcome.agreement is None
+            else agreed(outcome.agreement, told_alike(found.side))
+        )
     record = found.record
     if record is None:
         raise BadInput(

@@ -39,10 +39,14 @@ def is_study(result: str | Path) -> bool:
     return not is_url(str(result)) and is_folder(Path(result)) and (Path(result) / SUMMARY).is_file()
 
 
-def agreed(agreement: tuple[float, float, float]) -> str:
-    """How far a map agrees with crops, in words: a share and its interval."""
+def agreed(agreement: tuple[float, float, float], how: str = "agree with their crop") -> str:
+    """How far a map agrees with crops, in words: a share and its interval.
+
+    Args:
+        how: such cells agree, see ``trust.agreement.told_alike``.
+    """
     share, low, high = agreement
-    return f"{share:.0%} of random cells have the class that wins their crop ({100 * low:.0f}–{100 * high:.0f} % of all by a 95 % interval)"
+    return f"{share:.0%} of random cells {how} ({100 * low:.0f}–{100 * high:.0f} % of all by a 95 % interval)"
 
 
 def page_of_study(folder: Path, beside: Path, title: str | None = None) -> str:

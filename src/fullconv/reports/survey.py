@@ -96,8 +96,8 @@ class Survey:
         return (0.0, 1.0) if self.found.score_kind == "" and low >= 0 and 0 < high <= 1 else (low, high)
 
     def peaks(self, index: int, histogram: Histogram | None, most: int) -> tuple[list[Peak], int | None]:
-        """The best peaks of a class, the very best one whatever it scores, and how many reach the threshold; None where these are not counted."""
-        if histogram is None or not histogram.cells.any():
+        """The best peaks of a class, the very best one whatever it scores, and how many reach the threshold; None where these are not counted. None of the winner's number, which is no score."""
+        if histogram is None or not histogram.cells.any() or self.whole.score_kind == "winner":
             return [], None
         floor = _least(histogram)
         crowded = floor > histogram.high

@@ -41,7 +41,7 @@ def network(found: ClassMap, card: Card | None) -> Html:
     source, licence, features = found.advice.source, found.advice.licence, found.score_kind == FEATURES
     rows: dict[str, object] = {
         "network": name(said.get("name", "")), "fingerprint": name(said.get("fingerprint", "")), "output": name(found.output),
-        "channels" if features else "classes": f"{len(found.labels):,}" if features else _labels(found.labels), "background": _background(found), "scores": "a layer's features" if features else found.score_kind or "as the network gives them",
+        "channels" if features else "classes": f"{len(found.labels):,}" if features else _labels(found.labels), "background": _background(found), "scores": "a layer's features" if features else "none, but the winner's number" if found.score_kind == "winner" else found.score_kind or "as the network gives them",
         "pixels to input": _preprocess(_part(asked, "preprocess")),
     }  # fmt: skip
     if card is not None:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from fullconv.geometry.grid import Grid
 from fullconv.results.chunks import Array, Chunks, Index, at_once
+from fullconv.results.commonest import commonest
 from fullconv.results.encoding import decoded, encoded
 from fullconv.results.failures import reading
 
@@ -45,9 +46,11 @@ class Levels:
         arrays: the scores and every coarser level, the finest first.
         stored: the type of scores.
         name: of the store, for people.
+        kind: what scores are, as ``ClassMap.score_kind``.
     """
 
-    def __init__(self, arrays: list[Chunks], stored: str, name: str) -> None:
+    def __init__(self, arrays: list[Chunks], stored: str, name: str, kind: str) -> None:
+        self._coarser = coarser(kind)
         self._arrays, self._stored, self._name = arrays, stored, name
         self._known = [np.zeros(array.counts[1:], np.bool_) for array in arrays]
         self._made: dict[str, int] = {}  # bytes of each chunk, by key
@@ -174,10 +177,15 @@ class Levels:
         """A few planes at a time: what lies between is a fraction of what is read."""
         step = max(1, _BETWEEN // max(1, part[0].size))
         for i in range(0, len(part), step):
-            out[i : i + step] = encoded(halved(decoded(part[i : i + step])), self._stored)
+            out[i : i + step] = encoded(self._coarser(decoded(part[i : i + step])), self._stored)
 
     def _never(self, spot: Spot) -> Array:
         raise AssertionError("nothing is in memory at the end")
+
+
+def coarser(kind: str) -> Callable[[Array], Array]:
+    """How cells of scores of a kind (``ClassMap.score_kind``) become those of the next level."""
+    return commonest if kind == "winner" else halved
 
 
 def halved(part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -69,6 +69,8 @@ class Statement:
         """In a few words, for pictures."""
         sure = f"with {_percent(self.confidence)} confidence"
         if self.what == "winners":
+            if self.threshold is not None:
+                return f"{sure} at least {_percent(self.level)} of the cells lie on their crops' side of {self.threshold:g}"
             return f"{sure} at least {_percent(self.level)} of the winners are their crops' own"
         missed = f"{_percent(1 - self.level)} of {'all cells' if self.what == 'reported' else 'them'}"
         return f"every detection is its crop's own; {sure} at most {missed} are missed"

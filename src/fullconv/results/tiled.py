@@ -34,7 +34,7 @@ class Tiled:
         levels = [chunks(name_of(level)) for level in range(_count(record, group))]
         self._scores = levels[0]
         self._beside = {each: chunks(each) for each in beside(record)}
-        self.levels = Levels(levels, record.stored, name)
+        self.levels = Levels(levels, record.stored, name, record.score_kind)
 
     @cached_property
     def pool(self) -> ThreadPoolExecutor | None:

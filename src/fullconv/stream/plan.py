@@ -220,6 +220,10 @@ def plan_stream(
         BadInput: the budget is below the least tile, the image below one crop, or its bands do not fit.
     """
     way = job.way(model, notes)
+    if way.score_kind == "winner" and (job.keep == "top1" or job.stored != "float32"):
+        raise BadInput(
+            "the network gives the winner's number alone, which is stored as it is; leave out --keep (keep=) and --dtype (stored=)"
+        )
     channels = model.image_shape[0]
     view.require(channels)
     read_grid = way.sampling.over(view.size)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fullconv.exports.images import overviews
 from fullconv.maps.areas import cell_area
 from fullconv.maps.classmap import ClassMap
+from fullconv.maps.summary import shares_of
 from fullconv.study.outcome import OfClass
 
 _UNITS = {"micrometer": "mm2", "meter": "km2"}
@@ -19,12 +20,16 @@ def unit_of(result: ClassMap) -> str:
 
 
 def counted(result: ClassMap, chosen: Sequence[int], threshold: float | None) -> tuple[int, tuple[OfClass, ...]]:
-    """Cells with an answer, and what each class of a map shows.
+    """Cells with an answer, and what each class of a map shows; of a network that gives the winner's number, each number that stands there.
 
     Args:
         chosen: classes whose peaks are counted, by index.
         threshold: cells that score so much are counted too; None where no threshold means anything.
     """
+    if result.score_kind == "winner":  # no classes, but numbers of them
+        shares = shares_of(result)
+        answered = sum(each.cells for each in shares)
+        return answered, tuple(OfClass(each.label, each.cells, each.cells / answered) for each in shares)
     answered, seen = overviews(result, threshold)
     area = cell_area(result)
     cell = None if area is None or not unit_of(result) else area / _SMALL

@@ -27,7 +27,7 @@ from fullconv.study.asked import PAGE, Asked
 from fullconv.study.counted import counted, unit_of
 from fullconv.study.outcome import Outcome
 from fullconv.system.guard import guarded, require_writable
-from fullconv.trust.agreement import agreement
+from fullconv.trust.agreement import agreement, told_alike
 
 Report = Callable[[str, Mapping[str, Any]], None]
 Notes = Callable[[str], None]
@@ -122,7 +122,8 @@ class Mapper:
             elif suffix in _RASTERS:
                 yield suffix, {}
             elif suffix in _TABLES:
-                yield suffix, {"what": "peaks", **found} if seeks else {"what": "areas"}
+                numbers = result.score_kind == "winner"
+                yield suffix, {"what": "peaks", **found} if seeks else {"what": "cells" if numbers else "areas"}
             else:
                 yield suffix, {"what": "regions", **found} if seeks else {"what": regions}
         for i in kept if asked.by_class and seeks else ():
@@ -136,7 +137,7 @@ class Mapper:
         asked, base = self._asked, self._asked.base(image)
         path = base.with_name(f"{base.name}{PAGE}")
         access = Access(bool(asked.options.get("trust")), bool(asked.options.get("allow_remote")))
-        told = "" if share is None else agreed(share)
+        told = "" if share is None else agreed(share, told_alike(result.side))
         try:
             require_writable(path)
             report_mapped(result, image, path, told, seconds, kept or None, asked.threshold, self._model.card, access)

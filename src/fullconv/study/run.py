@@ -17,7 +17,7 @@ from fullconv.errors import BadInput
 from fullconv.loading import load
 from fullconv.maps.carded import advice_of
 from fullconv.maps.features import require_classes
-from fullconv.maps.labels import classes_named
+from fullconv.maps.labels import WINNER, classes_named
 from fullconv.maps.threshold import least_score
 from fullconv.maps.ways import class_labels
 from fullconv.model import Model
@@ -176,7 +176,12 @@ def _asked(
         raise BadInput("a GeoJSON a class: of which? name them (--class, classes=)")
     kind = _score_kind(model, options)
     advice = advice_of(model, labels, options.get("output"), options.get("activation", "auto"))
-    if threshold is not None or advice.threshold is not None or kind not in ("logits", "log-probabilities"):
+    if kind == "winner":
+        if threshold is not None or chosen or fail_if:
+            raise BadInput(
+                "the network gives the winner's number alone: no classes, threshold or rules are judged by it; leave them out"
+            )
+    elif threshold is not None or advice.threshold is not None or kind not in ("logits", "log-probabilities"):
         threshold = least_score(kind, threshold, advice.threshold)
     elif chosen:
         least_score(kind, None)  # says what to do
@@ -224,6 +229,8 @@ def _require(model: Model, images: Sequence[str], asked: Asked, jobs: int) -> No
 def _columns(model: Model, asked: Asked) -> list[str]:
     options = asked.options
     labels = class_labels(model, options.get("labels"), options.get("output"), options.get("by", "cast"))
+    if labels == (WINNER,):
+        return []
     return [labels[i] for i in asked.classes or range(len(labels))]
 
 

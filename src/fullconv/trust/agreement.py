@@ -23,7 +23,6 @@ from fullconv.stream.sample import Admitted, Cell, Draw
 from fullconv.stream.sides import Crops, Made
 from fullconv.system.guard import guarded
 from fullconv.system.memory import resident_bytes
-from fullconv.trust.decisions import Decisions
 from fullconv.trust.intervals import Share
 
 CELLS = 50
@@ -36,16 +35,20 @@ class Agreement:
 
     Attributes:
         compared: cells, chosen at random among those that have an answer.
-        agree: of those, how many have the same winning class; of one score a cell, how many of the same side of 0.5 where it is a probability,
-            and None where it is none, since no class wins over no other.
-        largest: difference of a score that the map holds, at most.
+        agree: of those, how many have the same winning class; of one class, which wins over no other, how many lie on the same side of
+            ``side``, and None where there is none.
+        largest: difference of a score that the map holds, at most; of a network that gives the winner's number, of these numbers.
         worst: (row, col) of the cell with it.
+        side: of one class, the score from which on a cell is of it, as ``ClassMap.side``.
+        numbers: the map holds the winner's number, which has no distance to another.
     """
 
     compared: int
     agree: int | None
     largest: float
     worst: Cell
+    side: float | None = None
+    numbers: bool = False
 
     @property
     def share(self) -> Share | None:
@@ -60,10 +63,20 @@ class Agreement:
         if self.share is None:
             return f"of {self.compared} random cells {more}"
         low, high = self.share.ends
+        more = "fullconv verify tells more" if self.numbers else more
         return (
-            f"of {self.compared} random cells {self.agree} have the class that wins their crop ({100 * low:.0f}–{100 * high:.0f} % of all by a 95 % "
+            f"of {self.compared} random cells {self.agree} {told_alike(self.side)} ({100 * low:.0f}–{100 * high:.0f} % of all by a 95 % "
             f"interval); {more}"
         )
+
+
+def told_alike(side: float | None) -> str:
+    """What cells do that agree with their crops, in words.
+
+    Args:
+        side: of one class, the score that parts its cells from others.
+    """
+    return "have the class that wins their crop" if side is None else f"lie on their crop's side of {side:g}"
 
 
 @takes(job_of)
@@ -122,19 +135,21 @@ def _compared(made: Made, crops: Crops, result: ClassMap, cells: int, seed: int)
                 known = np.isfinite(own) & np.isfinite(theirs)  # of a store of winners, the winner's score alone
                 gaps = np.abs(np.where(known, own, 0) - np.where(known, theirs, 0)).max(axis=1)
                 compared += len(part)
-                alike = _alike(np.where(known, own, -np.inf), theirs, result.score_kind)
+                alike = _alike(np.where(known, own, -np.inf), theirs, result)
                 decides = alike is not None
                 agree += 0 if alike is None else int((alike & np.isfinite(theirs).all(axis=1)).sum())
                 if float(gaps.max()) >= largest:
                     largest, worst = float(gaps.max()), part[int(gaps.argmax())]
     if not compared:
         raise BadInput(f"none of the {draw.looked_at:,} cells of the map that were looked at has an answer")
-    return Agreement(compared, agree if decides else None, largest, worst)
+    return Agreement(compared, agree if decides else None, largest, worst, result.side, result.score_kind == "winner")
 
 
-def _alike(own: Array, theirs: Array, kind: str) -> Array | None:
+def _alike(own: Array, theirs: Array, result: ClassMap) -> Array | None:
     """(cells,), whether both decide the same; None where one score decides nothing."""
-    if own.shape[1] > 1:
-        return np.asarray(own.argmax(axis=1) == theirs.argmax(axis=1))
-    reads = Decisions.of(theirs, kind)
-    return None if reads.kind == "number" else reads.alike(own, theirs)[:, 0]
+    if result.side is not None:
+        least = np.float32(result.side)
+        return np.asarray((own >= least) == (theirs >= least))[:, 0]
+    if result.score_kind == "winner":
+        return np.asarray(np.rint(own) == np.rint(theirs))[:, 0]
+    return np.asarray(own.argmax(axis=1) == theirs.argmax(axis=1)) if result.has_winners else None

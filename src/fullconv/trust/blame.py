@@ -156,6 +156,11 @@ def blame(
     job = job_of(model, image, "the comparison", **options)
     with guarded(image), closing(View(image, job.select)) as view:
         tiles, crops = sides_of(model, view, job, cells if at is None else len(at), memory, lambda note: None)
+        if tiles.plan.way.score_kind == "winner":
+            raise BadInput(
+                "blame: shares of a difference of scores are measured, and the network gives the winner's number alone; choose an output of scores "
+                "with --head (output=)"
+            )
         name = tiles.plan.way.output
         chosen = _chosen(tiles, view, job, cells, seed) if at is None else _answered(tiles, at)
         activated, _ = with_probabilities(full, name, job.activation)

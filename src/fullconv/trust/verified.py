@@ -214,16 +214,29 @@ class Report:
 
     def __str__(self) -> str:
         x0, y0, x1, y1 = self.grid.box(*self.worst)
+        numbers = self.score_kind == "winner"  # of which one is not nearer to another than a third
         of = "all" if self.compared == self.cells else f"{self.compared} of"
         return "\n".join(
             [
                 f"{self.image}: {of} {self.cells} cells against crops of the untouched network",
                 *self._agreement,
-                f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})",
+                *(
+                    []
+                    if numbers
+                    else [
+                        f"  difference at most {self.largest:.2e}, {self.mean:.2e} on average; worst at the crop ({x0:g}, {y0:g}, {x1:g}, {y1:g})"
+                    ]
+                ),
                 *self._no_numbers,
                 *self._few,
                 *(f"  {line}" for line in (self.rounded.lines if self.rounded is not None else ())),
-                f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise",
+                *(
+                    []
+                    if numbers
+                    else [
+                        f"  noise of the engine {self.noise:.2e} (answers when the last bits of the input change), so that {self.threshold:.2e} is more than noise"
+                    ]
+                ),
                 f"  the graph says: {self.exactness}{self._free}",
                 f"  {'FAILED: ' if self.failed else ''}{self.advice}",
             ]

@@ -20,7 +20,7 @@ from fullconv.results.encoding import decoded, encoded
 from fullconv.results.failures import reading
 from fullconv.results.layout import LEAST, NO_CLASS
 from fullconv.results.lazy import winners_of
-from fullconv.results.levels import halved, levels_of
+from fullconv.results.levels import coarser, levels_of
 from fullconv.results.places import storage_of
 from fullconv.results.storage import Replaced
 from fullconv.results.store import Store
@@ -221,7 +221,7 @@ class Exhibit:
                 return np.asarray(array[slice(*classes), slice(*rows), slice(*cols)])
         height, width = self.levels[level - 1]
         fine = (2 * rows[0], min(2 * rows[1], height)), (2 * cols[0], min(2 * cols[1], width))
-        return encoded(halved(decoded(self.part(level - 1, *fine, classes))), self.stored)
+        return encoded(coarser(self.found.score_kind)(decoded(self.part(level - 1, *fine, classes))), self.stored)
 
     def _held(self, level: int) -> Array:
         """A level of a map in memory."""
@@ -229,7 +229,7 @@ class Exhibit:
             if not self._coarser:
                 self._coarser.append(np.asarray(self.found.scores))
             while len(self._coarser) <= level:
-                self._coarser.append(halved(self._coarser[-1]))
+                self._coarser.append(coarser(self.found.score_kind)(self._coarser[-1]))
             return self._coarser[level]
 
     def _every(self, step: int, rows: Span, cols: Span) -> tuple[Array, Array]:
