@@ -40,7 +40,7 @@ class Decoded:
 
 
 def decoded(source: Any) -> Decoded:
-    """A path, a PIL image, or an array of (H, W) or (H, W, C): EXIF's rotation applied, palettes resolved, numbers as they stand.
+    """A path, a PIL image, or an array of (H, W) or (H, W, C), masked or not: EXIF's rotation applied, palettes resolved, numbers as they stand.
 
     Raises:
         BadInput: it is none of these, or damaged.
@@ -48,10 +48,40 @@ def decoded(source: Any) -> Decoded:
     if isinstance(source, str | Path):
         return _read_file(Path(source))
     if isinstance(source, Image.Image):
-        return _pixels(source, "the image")
+        return _opened(source)
+    if isinstance(source, np.ma.MaskedArray):
+        return _masked(source)
     if isinstance(source, np.ndarray):
-        return Decoded(_array(source))
-    raise BadInput(f"an image must be a path, a PIL image or an array, not {type(source).__name__}")
+        pixels = _array(np.asarray(source))
+        return Decoded(pixels, remarks=_of_one(pixels))
+    way = "; give numpy.asarray(image), rows and columns first" if hasattr(source, "__array__") else ""
+    raise BadInput(f"an image must be a path, a PIL image or an array, not {type(source).__name__}{way}")
+
+
+def _opened(image: Image.Image) -> Decoded:
+    """A PIL image, whose file may be read only now."""
+    try:
+        return _pixels(image, "the image")
+    except BadInput:
+        raise
+    except Exception as error:  # it was closed, or its file does not decode
+        raise BadInput(f"the image: cannot be read ({' '.join(str(error).split())[:200]})") from None
+
+
+def _masked(array: np.ma.MaskedArray[Any, Any]) -> Decoded:
+    """A masked array: pixels whose bands are all masked are missing, as those of a stated value are."""
+    pixels, gone = _array(np.ma.getdata(array)), np.ma.getmaskarray(array)
+    whole = np.asarray(gone if gone.ndim == 2 else gone.all(axis=2))
+    return Decoded(pixels, np.where(whole, 0, 255).astype(np.uint8) if whole.any() else None, remarks=_of_one(pixels))
+
+
+def _of_one(pixels: Pixels) -> tuple[str, ...]:
+    """Of an array whose numbers are shares of 1, where preprocessings count to 255."""
+    if pixels.dtype.kind != "f" or not 0 < np.nanmax(pixels, initial=0) <= 1:
+        return ()
+    return (
+        "the image: no number of it is above 1, and they are taken as they stand, on 0..255; multiply by 255 where 1 is white",
+    )
 
 
 def _read_file(path: Path) -> Decoded:
