@@ -62,6 +62,7 @@ FORMS: dict[str, Run] = {
     "a convolution of three axes": lambda m, x: m.deep(x.unsqueeze(1)),
     "a sum by letters": lambda m, x: torch.einsum("bchw,hk->bckw", x, m.matrix),
     "a product of two by letters": lambda m, x: torch.einsum("bci,bcj->bij", x.flatten(2), x.flatten(2)),
+    "places by a list": lambda m, x: x[:, [3, 0, 0, 1]] + x[:, :, list(range(11, -1, -1))] + x[..., torch.arange(12)],
     "columns": lambda m, x: F.unfold(x, (3, 2), dilation=(1, 2), padding=1, stride=2),
     "columns laid back": lambda m, x: F.fold(F.unfold(x, 3, padding=1, stride=2).softmax(1), (12, 12), 3, padding=1, stride=2),
     "columns of a size that leaves some": lambda m, x: F.fold(F.unfold(x, (2, 3), stride=3), (12, 12), (2, 3), stride=3),
@@ -99,7 +100,9 @@ def test_every_engine_answers_as_pytorch_does(name: str) -> None:
         assert worst(found.reshape(wanted.shape), wanted) < 1e-5, engine
 
 
-@pytest.mark.parametrize("name", ["rolled", "backwards", "windows along axes", "columns", "sums so far", "tiled"])
+@pytest.mark.parametrize(
+    "name", ["rolled", "backwards", "places by a list", "windows along axes", "columns", "sums so far", "tiled"]
+)
 def test_what_mixes_places_of_the_map_is_refused_by_name(name: str) -> None:
     model = fullconv.load(Net(FORMS[name]).eval(), input_shape=SHAPE)
     with pytest.raises(CannotCast) as refused:
@@ -130,3 +133,26 @@ class Grey(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(self.repeat(x))
+
+
+ORDER = torch.tensor([-1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: x.flip(1),
+        lambda x: x[:, [2, 1, 0]],
+        lambda x: x[:, ORDER, :, :],
+        lambda x: x.index_select(1, torch.tensor([2, 1, 0])),
+    ],
+)
+def test_channels_turned_round_are_cast(form: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    torch.manual_seed(0)
+    image, net = torch.randn(1, 3, 40, 34), Grey(form).eval()
+    full = fullconv.load(net, input_shape=(3, 16, 16)).cast()
+    found = full.run(image.numpy())[full.output()]
+    with torch.no_grad():
+        for row, col in ((0, 0), (3, 5), (found.shape[2] - 1, found.shape[3] - 1)):
+            crop = image[:, :, 2 * row : 2 * row + 16, 2 * col : 2 * col + 16]
+            assert worst(found[0, :, row, col], net(crop)[0].numpy()) < 1e-5

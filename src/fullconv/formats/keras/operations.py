@@ -9,7 +9,10 @@ Config = dict[str, Any]
 Call = list[Any]  # a layer's name, which of its calls, which output, keyword arguments
 Refuse = Callable[[str], Exception]
 KINDS = ("TFOpLambda", "SlicingOpLambda")
+FLIP = "Flip"  # an operation of Keras 3, which is no layer
 _CONSTANT = "_CONSTANT_VALUE"
+_ELLIPSIS = {"class_name": "__ellipsis__"}
+_AXES = 4  # of a map
 _SUMS, _PRODUCTS = ("math.add", "__operators__.add", "nn.bias_add"), ("math.multiply", "__operators__.multiply")
 _DIFFERENCES, _QUOTIENTS = ("math.subtract",), ("math.truediv", "math.divide")
 _PLAIN: Mapping[str, tuple[str, Config]] = {
@@ -44,6 +47,8 @@ def as_layer(kind: str, name: str, function: str, nodes: list[Any], refuse: Refu
         refuse: the error that names the layer, from a reason.
     """
     calls = _calls_of(nodes)
+    if kind == "SlicingOpLambda" and len(calls) == 1 and _turns_channels(calls[0][3]):
+        return FLIP, {"name": name, "axis": -1}, [[[*calls[0][:3], {}]]]
     if kind == "SlicingOpLambda" or not calls:
         raise refuse(f"is {function} of TensorFlow, which no layer of Keras computes")
     (first, *_) = calls
@@ -90,6 +95,23 @@ def as_layer(kind: str, name: str, function: str, nodes: list[Any], refuse: Refu
     if function in _QUOTIENTS and 0 not in (numbers if isinstance(numbers, list) else [numbers]):
         return _scaled(name, first, _each(lambda v: 1 / v, numbers), 0.0)
     raise refuse(f"is {function} of TensorFlow, which is not read")
+
+
+def _turns_channels(arguments: Mapping[str, Any]) -> bool:
+    """Whether an index is ``[..., ::-1]``, or the same with every axis of a map."""
+    given, more = arguments.get("slice_spec"), {k for k, v in arguments.items() if v is not None} - {"slice_spec"}
+    if more or not isinstance(given, list) or not given or not all(isinstance(each, Mapping) for each in given):
+        return False
+    *before, last = given
+    whole = [_slice_of(each) == (None, None, None) for each in before]
+    return _slice_of(last) == (None, None, -1) and (before == [_ELLIPSIS] or (len(whole) == _AXES - 1 and all(whole)))
+
+
+def _slice_of(given: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """(start, stop, step); a step of one is none."""
+    if set(given) != {"start", "stop", "step"}:
+        return None
+    return given["start"], given["stop"], None if given["step"] == 1 else given["step"]
 
 
 def _of_constant(name: str, function: str, constant: Any, other: Any, refuse: Refuse) -> tuple[str, Config, list[Any]]:

@@ -15,6 +15,7 @@ from torch import nn
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.formats.format import Reading
 from fullconv.formats.keras.applications import SCHEME, application
+from fullconv.formats.keras.backwards import turned_round
 from fullconv.formats.keras.container import by_its_suffix
 from fullconv.formats.keras.old import load_old, trained_by_torch, version_of
 from fullconv.formats.keras.pooling import ELSEWHERE, HERE, as_elsewhere
@@ -43,7 +44,7 @@ def read_keras(source: Any, reading: Reading) -> TorchNet:
     axes = _axes(model, name, reading)
     _, *size = axes.shape
     pools: list[bool] = []
-    with as_elsewhere(pools, change=not by_torch):
+    with as_elsewhere(pools, change=not by_torch), turned_round():
         program, any_batch = export_module(_Called(model, grey), (size[0], size[1], size[2]), name)
     named = {
         v.value.data_ptr(): (v.path.replace("/", "."), bool(v.trainable)) for v in model.variables if v.value.numel()

@@ -13,8 +13,8 @@ from typing import Any
 from fullconv.errors import BadInput
 from fullconv.formats.keras.keras1 import LAYERS as KERAS_1
 from fullconv.formats.keras.keras1 import merged
+from fullconv.formats.keras.operations import FLIP, as_layer
 from fullconv.formats.keras.operations import KINDS as OPERATIONS
-from fullconv.formats.keras.operations import as_layer
 
 Config = dict[str, Any]
 WAY = "convert it where it runs (python -m tf2onnx.convert --keras NAME.h5 --output NAME.onnx) and read the .onnx file"
@@ -144,6 +144,9 @@ class _Repair:
             )
         if nodes is not None:
             outer["inbound_nodes"] = [_calls(node) for node in nodes]
+        if kind == FLIP and layer["class_name"] != FLIP:
+            of = {"module": "keras.src.ops.numpy", "class_name": FLIP, "registered_name": FLIP}
+            return {**outer, **of, "config": {**(config or {}), "name": plain(name)}}
         if kind in _MODELS:
             return {**self.model(layer, name), **outer}
         if not isinstance(config, Mapping):

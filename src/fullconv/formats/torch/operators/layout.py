@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, spells
+from fullconv.formats.torch.operators.call import Call, Emitter, Spelling, Unspelt, spells
 
 END = 2**31 - 1
 
@@ -147,6 +147,16 @@ def index_select(call: Call) -> Spelling:
     """Positions of an axis by an index."""
     axis = int(call["dim"])
     return Spelling("Gather", (call["self"], call["index"]), {"axis": axis})
+
+
+@spells("index.Tensor", reads="self indices", kinds="any", casts=False)
+def index(call: Call) -> Spelling:
+    """``x[:, [2, 1, 0]]``: positions of one axis by a list."""
+    given = [(axis, places) for axis, places in enumerate(call["indices"]) if places is not None]
+    if len(given) != 1 or call.kind(given[0][1]) != "int":
+        raise Unspelt("it picks positions of several axes at once, or by truths")
+    ((axis, places),) = given
+    return Spelling("Gather", (call["self"], places), {"axis": axis})
 
 
 @spells("cat", "concat", reads="tensors dim", kinds="any")

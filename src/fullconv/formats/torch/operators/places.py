@@ -67,12 +67,12 @@ def roll(call: Call) -> Spelling:
 def flip(call: Call) -> Spelling:
     """Axes backwards."""
     axes = [int(i) % call.rank(call["self"]) for i in call["dims"]]
+    starts, ends, steps = ([value] * len(axes) for value in (END, -END, -1))
 
     def emit(b: Emitter, v: str) -> str:
-        count = len(axes)
-        return b.op("Slice", v, b.ints(*[END] * count), b.ints(*[-END] * count), b.ints(*axes), b.ints(*[-1] * count))
+        return b.op("Slice", v, b.ints(*starts), b.ints(*ends), b.ints(*axes), b.ints(*steps))
 
-    return Spelling("Flip", (call["self"],), emit=emit)
+    return Spelling("Slice", (call["self"],), {"starts": starts, "ends": ends, "axes": axes, "steps": steps}, emit)
 
 
 @spells("unfold", reads="self dimension size step", kinds="any")
