@@ -120,7 +120,8 @@ def settled(page: Any) -> None:
     quiet, end = 0, time.monotonic() + 20
     while quiet < 3:
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        quiet = 0 if getattr(page, "waiting", ()) else quiet + 1  # in a frame it is not known
+        busy = page.locator("canvas[aria-busy=true]").count()  # what came is still to be decoded, or drawn
+        quiet = 0 if busy or getattr(page, "waiting", ()) else quiet + 1  # in a frame it is not known
         assert time.monotonic() < end, "what was asked for did not come"
 
 

@@ -75,6 +75,8 @@ def test_a_difference_is_drawn_as_it_is(show: Open, two: Any, tmp_path: Path) ->
     page = show(folder / "a.npz", folder / "b.npz", image=tmp_path / "image.png")
     page.select_option("#compare", "less1")
     page.wait_for_function("() => document.title.includes('−')")
+    settled(page)
+    assert page.locator("#canvas[aria-busy=false]").count() == 1
     set_slider(page, "opacity", 100)
     look(page, 300, 200, 7, "w,0,0,0,less1")
     page.mouse.move(2, 2)

@@ -118,6 +118,7 @@ export class Stage {
       this.waits = false;
       if (this.still || !this.canvas.width || !this.canvas.height) return; // another frame comes, or it is hidden
       this.tell.said(this.scene.paint(this.context, this.screen));
+      this.canvas.ariaBusy = String(this.scene.busy);
       if (this.overview) this.paintOverview(this.overview);
     });
   }

@@ -91,7 +91,7 @@ export class Tiles<T> {
     this.running -= 1;
     this.drop();
     this.next();
-    if (!asked.signal.aborted) this.arrived();
+    if (!asked.signal.aborted || !this.busy) this.arrived();
   }
 
   private drop(): void {
