@@ -97,7 +97,7 @@ def _unknown(graph: Graph, name: str, source: str) -> str:
     near = get_close_matches(name, list(known), 3, 0.6)
     meant = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
     return (
-        f"{source}: no output is named {name!r}, and no layer{meant} The network's outputs are {', '.join(graph.outputs)}; fullconv inspect lists "
+        f"{source}: no output is named {name!r}, and no layer{meant or '.'} The network's outputs are {', '.join(graph.outputs)}; fullconv inspect lists "
         "its layers"
     )
 

@@ -41,6 +41,10 @@ class Runner:
         self._sessions: OrderedDict[Any, Session] = OrderedDict()
         self._fit: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()  # input shapes known to fit
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or what another process is sent, compiles engines of its own."""
+        return self.__dict__ | {"_sessions": OrderedDict()}
+
     def run(
         self,
         inputs: Array | Mapping[str, Array],

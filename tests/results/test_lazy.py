@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import zarr
 
-from fullconv import ClassMap
+from fullconv import ClassMap, export, load, map_raster
 from fullconv.errors import BadInput
 from fullconv.results.bounded import unpacked_bytes
 from fullconv.results.lazy import winners_of
 from fullconv.results.places import storage_of
 from fullconv.results.store import Store
 from tests.results.test_mixing import CHUNK, record
+from tests.stream import colours
 
 KEYS: list[Any] = [
     1, (..., 3), (1, ..., 2), (slice(None), 2), -1, (-1, -2, -3), ([1, 0],), ([1, 1, 1], slice(0, 4), slice(None)),
@@ -184,3 +186,25 @@ def test_winners(pair: tuple[Any, np.ndarray]) -> None:
         expected = winners_of(whole[:, rows, cols])
         np.testing.assert_array_equal(winners, expected[0])
         np.testing.assert_array_equal(best, expected[1])
+
+
+def test_a_result_that_is_gone_or_another_now_is_told(tmp_path: Path) -> None:
+    """Every chunk that is not there reads as cells without an answer, and another map's scores as this one's."""
+    pixels = colours.patches(60, 70)
+    model = load(colours.network(tmp_path / "net.onnx"))
+    found = map_raster(model, pixels, tmp_path / "x.zarr", preprocess="unit")
+    best = found.best
+    shutil.move(tmp_path / "x.zarr", tmp_path / "away.zarr")
+    for ask in (
+        lambda: found.scores[0, :2], lambda: found.scores[[0], [1], [2]], lambda: found.at(30, 30), lambda: found.peaks(0), lambda: found.top1,
+        lambda: found.save(tmp_path / "x.npz"), lambda: found.overlay(), lambda: export(found, tmp_path / "x.csv"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match="no such result"):
+            ask()
+    assert not (tmp_path / "x.csv").exists()
+    shutil.move(tmp_path / "away.zarr", tmp_path / "x.zarr")
+    assert found.best == best
+    again = map_raster(model, pixels, tmp_path / "x.zarr", preprocess="raw", restart=True)
+    with pytest.raises(BadInput, match="made anew since it was opened"):
+        found.at(30, 30)
+    assert np.isfinite(again.scores[0]).all()

@@ -50,7 +50,7 @@ def test_types_know_the_same_options() -> None:
     hints = get_type_hints(job_of)
     expected = {name: hints[name] for name in keywords(job_of)}
     assert get_type_hints(MapOptions) == expected
-    assert set(get_type_hints(WholeOptions)) - set(expected) == {"fuse", "workers"}
+    assert set(get_type_hints(WholeOptions)) - set(expected) == {"fuse"}
 
 
 def test_the_command_line_has_them_under_the_same_names() -> None:

@@ -67,6 +67,15 @@ def _of_json(text: str, path: Path) -> list[str]:
         return [_name(each, path) for each in data]
     if not isinstance(data, Mapping) or not data:
         raise BadInput(f"{path}: holds no labels: a list, numbers to names, or names to numbers, are read")
+    return labels_of(data, path)
+
+
+def labels_of(data: Mapping[Any, Any], path: Path | str) -> list[str]:
+    """Of numbers to names, or names to numbers, in the order of the numbers.
+
+    Args:
+        path: what holds them, for people.
+    """
     numbers = [whole_number(str(key)) for key in data]
     if all(number is not None for number in numbers):
         return _ordered(
@@ -82,7 +91,7 @@ def _of_json(text: str, path: Path) -> list[str]:
     raise BadInput(f"{path}: its keys are no numbers, and its values are not either: which class is which is not known")
 
 
-def _name(value: Any, path: Path) -> str:
+def _name(value: Any, path: Path | str) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
         value = value[1]  # Keras: WordNet's id, and the name
     if isinstance(value, Mapping) and isinstance(value.get("name"), str):
@@ -131,7 +140,7 @@ def _all_numbers(rows: Sequence[Sequence[str]], column: int) -> bool:
     return bool(rows) and all(len(row) > column and whole_number(row[column]) is not None for row in rows)
 
 
-def _ordered(numbered: Sequence[tuple[int, str]], path: Path) -> list[str]:
+def _ordered(numbered: Sequence[tuple[int, str]], path: Path | str) -> list[str]:
     """Names in the order of their numbers, each from 0 on once."""
     seen = sorted(number for number, _ in numbered)
     if seen == list(range(1, len(seen) + 1)):

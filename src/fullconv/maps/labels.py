@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from operator import index
 from pathlib import Path
 
 from fullconv.errors import BadInput
-from fullconv.maps.labelfiles import labels_in
+from fullconv.maps.labelfiles import labels_in, labels_of
 from fullconv.system.notebook import counted
 from fullconv.system.parse import whole_number
 
@@ -21,7 +22,11 @@ def class_index(labels: Sequence[str], name: str | int) -> int:
     Raises:
         BadInput: no class or several classes answer to the name.
     """
-    if isinstance(name, int):
+    if not isinstance(name, str):
+        try:
+            name = index(name)  # NumPy's numbers too
+        except TypeError:
+            raise BadInput(f"class {name!r}: a label or a number is meant") from None
         if 0 <= name < len(labels):
             return name
         raise BadInput(f"class {name}: there are {len(labels)} classes, 0 to {len(labels) - 1}")
@@ -59,7 +64,7 @@ def classes_named(labels: Sequence[str], name: Named) -> tuple[int, ...]:
     Raises:
         BadInput: no class or several classes answer to a name.
     """
-    if not isinstance(name, str | int):
+    if isinstance(name, Iterable) and not isinstance(name, str):
         return tuple(dict.fromkeys(class_index(labels, each) for each in name))
     if not isinstance(name, str) or "," not in name:
         return (class_index(labels, name),)
@@ -113,7 +118,7 @@ def number_label(given: str | Path | Sequence[str] | None) -> str:
     return labels[0]
 
 
-def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
+def read_labels(given: str | Path | Sequence[str] | Mapping[int, str] | None, classes: int) -> tuple[str, ...]:
     """Labels from a file (see ``labelfiles.labels_in``), of a list by its name, or as given; numbers where there are none.
 
     Raises:
@@ -123,8 +128,12 @@ def read_labels(given: str | Path | Sequence[str] | None, classes: int) -> tuple
         return tuple(map(str, range(classes)))
     if isinstance(given, str | Path):
         labels, where = labels_in(given), str(given)
-    else:
+    elif isinstance(given, Mapping):
+        labels, where = labels_of(given, "labels"), "labels"
+    elif isinstance(given, Iterable):
         labels, where = [str(label) for label in given], "labels"
+    else:
+        raise BadInput(f"labels {given!r}: names in the network's order, numbers to names, or a file are meant")
     if len(labels) != classes:
         raise BadInput(
             f"{where}: holds {counted(len(labels), 'label')}, the network has {counted(classes, 'class', 'classes')}; give one for each, in the network's order"

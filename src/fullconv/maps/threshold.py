@@ -41,6 +41,8 @@ def least_score(kind: str, given: float | None, advised: float | None = None) ->
         if kind in ("logits", "log-probabilities"):
             raise BadInput(f"a threshold must be given: scores are {kind}, not probabilities; {_WAY_OUT}")
         return _USUAL
+    if given != given:
+        raise BadInput("threshold nan: is no number")
     if LARGEST < abs(given) < inf:
         raise BadInput(
             f"threshold {given:g}: no score is so large, of the 32 bits that scores have; give one within ±{LARGEST:.2g}"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fullconv.results.encoding import decoded
 from fullconv.results.failures import reading
 from fullconv.results.layout import NO_CLASS
+from fullconv.results.still import Still
 from fullconv.results.store import Store
 
 Array = npt.NDArray[Any]
@@ -72,6 +73,7 @@ class StoredScores(Sized):
         """Those of the map, or of a coarser level: of all cells that its arrays have, which begin before the map's; not of a store of winners."""
         self._array = store.level(level)
         self._winners = store.top1
+        self._still = Still(store)
         self._lead = (0, 0) if level else store.record.tiles.lead
         self.name = store.storage.name
         grid = store.record.stored_grid.coarser(1 << level) if level else store.record.grid
@@ -104,11 +106,17 @@ class StoredScores(Sized):
         rows, cols = map(_behind, cells, self._lead)
         with reading(self.name):
             if self._winners is None:
-                return decoded(np.asarray(self._array.oindex[classes, rows, cols]))
+                return self._there(decoded(np.asarray(self._array.oindex[classes, rows, cols])))
             score = decoded(np.asarray(self._array.oindex[slice(0, 1), rows, cols]))
             winner = np.asarray(self._winners.oindex[rows, cols])
+        self._there(score)
         along = np.arange(self.shape[0])[classes].reshape(-1, 1, 1)
         return np.where(winner[None] == along, score, np.float32(np.nan))
+
+    def _there(self, read: Array) -> Array:
+        """What was read of a result that is still the one that was opened."""
+        self._still.require(answered=read.size > 0 and not np.isnan(read).all())
+        return read
 
     def _scattered(self, parts: list[Any]) -> Array:
         """Cells of several index arrays: each cell's own place is worked out by NumPy, and these are read."""
@@ -121,9 +129,10 @@ class StoredScores(Sized):
         rows, cols = at[1] + self._lead[0], at[2] + self._lead[1]
         with reading(self.name):
             if self._winners is None:
-                return decoded(np.asarray(self._array.vindex[at[0], rows, cols]))
+                return self._there(decoded(np.asarray(self._array.vindex[at[0], rows, cols])))
             score = decoded(np.asarray(self._array.vindex[np.zeros_like(at[0]), rows, cols]))
             winner = np.asarray(self._winners.vindex[rows, cols])
+        self._there(score)
         return np.where(winner == at[0], score, np.float32(np.nan))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -144,7 +153,7 @@ class StoredScores(Sized):
             winner = np.asarray(self._winners[rows, cols]).astype(np.int64)
             if ((winner >= self.shape[0]) & (winner != NO_CLASS)).any():
                 raise ValueError("winning classes that the map does not have")
-            best = decoded(np.asarray(self._array[0:1, rows, cols]))[0]
+            best = self._there(decoded(np.asarray(self._array[0:1, rows, cols]))[0])
         return np.where(winner == NO_CLASS, -1, winner), best
 
     def blocks(self) -> Iterator[tuple[slice, slice]]:
@@ -170,6 +179,7 @@ class StoredCells:
 
     def __init__(self, store: Store) -> None:
         self._array = store.confirmed
+        self._still = Still(store)
         self._lead = store.record.tiles.lead
         self.name = store.storage.name
         self.shape: tuple[int, int] = (store.record.grid.rows, store.record.grid.cols)
@@ -181,7 +191,9 @@ class StoredCells:
             for part, length, lead in zip(key, self.shape, self._lead, strict=True)
         )
         with reading(self.name):
-            return np.asarray(self._array[rows, cols])
+            found = np.asarray(self._array[rows, cols])
+        self._still.require(answered=bool(found.any()))
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         whole = self[:, :]

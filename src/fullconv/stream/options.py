@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from fullconv.maps.colours import Given
 from fullconv.maps.probabilities import Asked
@@ -55,18 +57,31 @@ class WholeOptions(MapOptions, total=False):
     """Of ``map``, whose result lies in memory."""
 
     fuse: Fuse
-    workers: int | None
 
 
-def takes(*sources: Callable[..., Any]) -> Callable[[Function], Function]:
-    """A function's ``**options`` spelt out in its signature, with the defaults of what they are handed to: ``help`` and editors show them.
+def takes(*sources: Callable[..., Any], known_as: str = "") -> Callable[[Function], Function]:
+    """A function's ``**options`` spelt out in its signature, with the defaults of what they are handed to: ``help`` and editors show them. Others are a
+    TypeError that names the function and what may be meant.
 
     Args:
         sources: what takes them, by keywords; of one name the first's.
+        known_as: its public name, where that is another.
     """
 
     def spelt(function: Function) -> Function:
         own = inspect.signature(function)
+
+        @wraps(function)
+        def checked(*args: Any, **given: Any) -> Any:
+            unknown = [name for name in given if name not in names]
+            if unknown:
+                near = get_close_matches(unknown[0], names, 1)
+                meant = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(
+                    f"{known_as or function.__name__}() got an unexpected keyword argument {unknown[0]!r}{meant}"
+                )
+            return function(*args, **given)
+
         kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         names = {each.name for each in kept}
         for source in sources:
@@ -74,7 +89,7 @@ def takes(*sources: Callable[..., Any]) -> Callable[[Function], Function]:
                 if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in names:
                     kept.append(each)
                     names.add(each.name)
-        function.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
-        return function
+        checked.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        return cast(Function, checked)
 
     return spelt

@@ -39,7 +39,7 @@ _TILED: Mapping[str, Any] = {
 _SAID: Mapping[str, Any] = {"confirm_class": None, "confirm_threshold": None}  # more of what is done so
 
 
-@takes(map_image, job_of)
+@takes(map_image, job_of, known_as="map")
 def map_whole(
     model: Model | str | Path,
     image: Any,
@@ -48,6 +48,7 @@ def map_whole(
     scales: Sequence[float] | None = None,
     notes: Callable[[str], None] = lambda note: None,
     progress: Progress = lambda done, total: None,
+    workers: int | None = None,
     **options: Unpack[WholeOptions],
 ) -> ClassMap:
     """Map an image, into memory.
@@ -61,25 +62,27 @@ def map_whole(
         scales: map the image at each of these sizes (0.5: half as wide), and fuse the maps on the finest grid.
         notes: told what was decided on the way.
         progress: told crops, shifts or tiles done, of how many.
+        workers: do tiles in so many processes of this machine.
         options: preprocess, labels, by, stride, finer, fuse, output, activation, bands, nodata, missing, runtime, precision, batch, trust, allow_remote and subdataset,
-            see ``map_image``; level or mpp, where, on_error, workers and confirm, see ``map_raster``: with these it is mapped tile by tile.
+            see ``map_image``; level or mpp, where, on_error and confirm, see ``map_raster``: with these, as with workers, it is mapped tile by tile.
 
     Raises:
         CannotCast: ``by="cast"`` and the network cannot be cast; crops still work.
         BadInput: the image is smaller than one crop, has other channels, or fits neither whole nor in tiles; labels do not fit, ...
     """
     model = load(model)
-    plan = _plan(model, image, memory, scales, options)
+    asked: dict[str, Any] = {**options} if workers is None else {**options, "workers": workers}
+    plan = _plan(model, image, memory, scales, asked)
     if not plan.tiled:
-        whole: dict[str, Any] = {key: value for key, value in options.items() if key not in _TILED and key not in _SAID}
+        whole: dict[str, Any] = {key: value for key, value in asked.items() if key not in _TILED and key not in _SAID}
         return map_image(model, image, scales=scales, notes=notes, progress=progress, **whole)
     if not plan.much:
-        return _by_tiles(model, image, plan.budget, notes, progress, {**options})
+        return _by_tiles(model, image, plan.budget, notes, progress, asked)
     if scales is not None:
         raise BadInput(f"{plan.much}; map it at one scale, or resize it")
     notes(f"{plan.much}: it is mapped tile by tile")
     try:
-        return _by_tiles(model, image, plan.budget, notes, progress, {**options})
+        return _by_tiles(model, image, plan.budget, notes, progress, asked)
     except Refused as error:
         raise BadInput(f"{plan.much}; tile by tile it cannot be mapped: {error}") from None
 
@@ -92,16 +95,18 @@ def plan_whole(
     memory: int | None = None,
     scales: Sequence[float] | None = None,
     notes: Callable[[str], None] = lambda note: None,
+    workers: int | None = None,
     **options: Unpack[WholeOptions],
 ) -> WholePlan | StreamPlan:
     """What ``map_whole`` would do; the arguments are its own. No pixel is read."""
     model = load(model)
-    plan = _plan(model, image, memory, scales, options)
+    asked: dict[str, Any] = {**options} if workers is None else {**options, "workers": workers}
+    plan = _plan(model, image, memory, scales, asked)
     if not plan.tiled:
         return plan
     if plan.much:
         notes(f"{plan.much}: it is mapped tile by tile")
-    given: dict[str, Any] = {key: value for key, value in options.items() if key != "fuse"}
+    given: dict[str, Any] = {key: value for key, value in asked.items() if key != "fuse"}
     return plan_raster(model, image, memory=plan.budget, notes=notes, **given)
 
 

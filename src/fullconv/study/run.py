@@ -24,7 +24,7 @@ from fullconv.model import Model
 from fullconv.reports.report import written
 from fullconv.reports.study import page_of_outcomes
 from fullconv.stream.options import MapOptions, takes
-from fullconv.stream.run import job_of
+from fullconv.stream.run import job_of, map_raster
 from fullconv.study.asked import EXPORTS, PAGE, Asked, exports_of
 from fullconv.study.one import Mapper, Notes, Report
 from fullconv.study.outcome import Outcome
@@ -94,7 +94,7 @@ class Study:
         }  # fmt: skip
 
 
-@takes(job_of)
+@takes(job_of, map_raster)
 def run(
     model: Model | str | Path,
     images: Sequence[str | Path],

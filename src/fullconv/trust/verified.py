@@ -18,7 +18,7 @@ from fullconv.trust.yardstick import Yardstick
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Report:
     """What a comparison found. Differences are of scores, absolute.
 
