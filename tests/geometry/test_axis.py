@@ -67,10 +67,12 @@ def test_extent_is_the_support_of_a_cell(chain: list[Span]) -> None:
             assert (min(seen), max(seen)) == (first, last)
 
 
-@given(st.integers(1, 5), st.integers(2, 4), st.integers(0, 2), st.integers(2, 9))
-def test_a_transposed_window_is_bounded_by_its_extent(kernel: int, factor: int, pad: int, length: int) -> None:
-    span = Span(kernel, Fraction(1, factor), 1, pad, pad)
-    count = (length - 1) * factor + kernel - 2 * pad
+@given(st.integers(1, 5), st.integers(2, 4), st.integers(0, 2), st.integers(0, 2), st.integers(2, 9))
+def test_a_transposed_window_is_bounded_by_its_extent(
+    kernel: int, factor: int, pad: int, behind: int, length: int
+) -> None:
+    span = Span(kernel, Fraction(1, factor), 1, pad, behind)
+    count = (length - 1) * factor + kernel - pad - behind
     if count < 1:
         return
     assert output_length(span, length) == count

@@ -7,9 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import fullconv
+from fullconv.geometry.axis import ceil_overhang, output_length
+from fullconv.geometry.exactness import read_past
+from fullconv.graph.nodes import Span
 from fullconv.maps.crops import run_crops
 from fullconv.maps.mapping import run_cast
 from tests import helpers as h
@@ -57,6 +62,43 @@ def test_context_is_in_pixels_of_the_image() -> None:
     assert (cause.node, cause.kind) == ("b", "padding")
     assert cause.context == (Fraction(2),) * 4
     assert h.model(text).plan.to_json()["causes"][0]["context"] == ["2", "2", "2", "2"]
+
+
+def test_context_of_steps_that_differ_is_each_sides_own() -> None:
+    text = (
+        h.data(1, 1, 19, 19)
+        + h.conv("a", "data", 2, 3, "stride_h: 2 stride_w: 3")
+        + h.conv("b", "a", 2, 3, "pad: 1")
+        + h.fc("ip", "b", 2)
+    )
+    (cause,) = h.model(text).plan.inexact
+    assert cause.context == (2, 2, 3, 3)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 2), st.integers(0, 3), st.integers(0, 3), st.booleans(), st.integers(1, 14))  # fmt: skip
+def test_what_windows_read_past_their_input(
+    kernel: int, stride: int, dilation: int, before: int, after: int, ceil: bool, length: int
+) -> None:
+    """Oracle: every tap of every window."""
+    overhang = ceil_overhang(kernel, stride, before) if ceil and dilation == 1 and before == after < kernel else 0
+    span = Span(kernel, Fraction(stride), dilation, before, after, overhang)
+    starts = [i * stride - before for i in range(output_length(span, length))]
+    if not starts:
+        return
+    behind = max(0, starts[-1] + (kernel - 1) * dilation + 1 - length)
+    assert read_past(span, length) == (before, min(after, behind), max(0, behind - after))
+
+
+@given(st.integers(1, 6), st.integers(2, 4), st.integers(0, 3), st.integers(0, 3), st.integers(1, 8))
+def test_what_a_transposed_window_would_read_past_its_input(
+    kernel: int, factor: int, before: int, after: int, length: int
+) -> None:
+    span = Span(kernel, Fraction(1, factor), 1, before, after)
+    count = (length - 1) * factor + kernel - before - after
+    if count < factor:  # every phase is there
+        return
+    reads = [i for i in range(-9, length + 9) for j in range(kernel) if 0 <= i * factor - before + j < count]
+    assert read_past(span, length) == (max(0, -min(reads)), max(0, max(reads) + 1 - length), 0)
 
 
 def test_padding_that_a_later_step_skips_does_not_count() -> None:

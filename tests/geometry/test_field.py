@@ -90,10 +90,31 @@ def test_cells_are_told_as_pixels() -> None:
     assert Grid.from_json(grid.to_json()) == grid
 
 
+def test_a_coarser_grids_cells_lie_in_the_middle_of_theirs() -> None:
+    pairs = [(Fraction(a), Fraction(b)) for a, b in ((4, 6), (20, 30), (9, 14), (20, 30))]
+    grid = Grid(7, 9, *pairs, (50, 80))
+    for factor in (2, 3, 4):
+        coarse = grid.coarser(factor)
+        assert (coarse.rows, coarse.cols) == (-(-7 // factor), -(-9 // factor))
+        assert (coarse.crop, coarse.field, coarse.image) == (grid.crop, grid.field, grid.image)
+        for row in range(7 // factor):
+            for col in range(9 // factor):
+                cells = [(row * factor + i, col * factor + j) for i in range(factor) for j in range(factor)]
+                middle = np.mean([grid.centre(*cell) for cell in cells], axis=0)
+                assert coarse.centre(row, col) == pytest.approx(tuple(middle))
+
+
 def test_a_net_cast_and_stated_at_another_size_keeps_its_crop() -> None:
     full = h.model(h.LENET).cast().resized(60, 72)
     assert full.sampling().crop == (28, 28)
     assert full.sampling().stride == (Fraction(4), Fraction(4))
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3])
+def test_a_dense_net_without_a_crop_has_cells_of_its_step(kernel: int) -> None:
+    """It gives as many cells as its input has pixels, one more, or two more: a crop of 1, 0 or -1 pixels."""
+    found = sampling(h.graph(h.data(1, 1, 16, 12) + h.conv("a", "data", 2, kernel, f"pad: {kernel - 1}")), "a")
+    assert found.crop == found.stride == (1, 1)
 
 
 def test_upsampling_gives_rational_strides() -> None:

@@ -100,6 +100,19 @@ def test_missing_pixels_have_no_weight_in_their_neighbours(tmp_path: Path) -> No
     np.testing.assert_allclose(pixels[~missing], 100, rtol=1e-5)
 
 
+def test_what_is_transparent_has_no_weight_in_its_neighbours(tmp_path: Path) -> None:
+    """What shows nothing at all is laid over white and missing; beside it the colour is as it was written."""
+    values = np.full((80, 80, 4), (100, 60, 20, 255), np.uint8)
+    values[20:40, 30:60, 3] = 0
+    pictures.geotiff(tmp_path / "x.tif", values, alpha=True)
+    with closing(View(tmp_path / "x.tif", Selection(mpp=25))) as view:
+        pixels, missing = view.read((0, view.size[0]), (0, view.size[1]))
+        _cuts(view)
+    assert missing is not None
+    assert 60 < missing.sum() < 130
+    assert np.abs(pixels[~missing].astype(int) - (100, 60, 20)).max() <= 1
+
+
 class _Counted:
     """A source that counts what is read of it."""
 

@@ -190,8 +190,9 @@ def test_bands_and_no_data(tmp_path: Path) -> None:
     assert missing[10:20, 30:50].all()
     assert missing.sum() == 200
     assert view_of(path, Selection(nodata=9999)).read((0, 100), (0, 100))[1] is None
-    with pytest.raises(BadInput, match=r"has bands 1 to 5, not 6"):
-        view_of(path, Selection(bands=(6,)))
+    for band in (6, 0, -1):  # numbers begin with 1, and none counts from the end
+        with pytest.raises(BadInput, match=rf"has bands 1 to 5, not {band}$"):
+            view_of(path, Selection(bands=(1, band)))
     with pytest.raises(BadInput, match="4,3,2 say"):
         parse_bands("red,")  # names are read since images have some (test_bandnames.py)
 
