@@ -74,6 +74,22 @@ def test_fusion_against_a_plain_loop(lenet, fuse: str) -> None:
             np.testing.assert_allclose(found.box(row, col), (x0 / best[5], y0 / best[4], x1 / best[5], y1 / best[4]))
 
 
+@pytest.mark.parametrize("size", [(80, 120), (81, 121)])
+def test_a_cells_crop_is_the_one_that_its_scores_are_of(lenet, size: tuple[int, int]) -> None:
+    """Also where its centre lies midway between two cells of the scale that won, which it does at every other one here."""
+    image = photo(90, 130)[: size[0], : size[1]]
+    found = map_image(lenet, image, preprocess="unit", scales=(0.5, 1.0), stride=2)
+    at = [
+        {part.grid.box(r, c): (r, c) for r in range(part.grid.rows) for c in range(part.grid.cols)}
+        for part in found.parts
+    ]
+    for row in range(found.grid.rows):
+        for col in range(found.grid.cols):
+            won = int(found.won[row, col])
+            r, c = at[won][found.box(row, col)]
+            assert found.parts[won].scores[:, r, c].max() == found.scores[:, row, col].max(), (row, col)
+
+
 def test_one_scale_of_one_is_the_map(lenet) -> None:
     image = photo()
     one, plain = map_image(lenet, image, preprocess="unit", scales=[1]), map_image(lenet, image, preprocess="unit")

@@ -85,6 +85,8 @@ def test_json_of_others() -> None:
     assert transform_of(timm, "x") == Transform(UNIT, (96, 96), "106 px, their shorter side")
     scaled = transform_of(albumentations({"__class_fullname__": "ToFloat", "max_value": 255.0}), "x").preprocess
     assert scaled == Preprocess(scale=1 / 255)
+    both = albumentations({"__class_fullname__": "ToFloat", "max_value": 255.0}, {**NORMALIZE, "max_pixel_value": 1.0})
+    assert transform_of(both, "x").preprocess == UNIT  # what is on 0..1 already is scaled by nothing
 
 
 def test_what_a_map_does_not_do_is_told(tmp_path: Path) -> None:

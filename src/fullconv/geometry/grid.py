@@ -70,8 +70,8 @@ class Grid:
         )
         return float(edges[0]), float(edges[1]), float(edges[2]), float(edges[3])
 
-    def nearest(self, x: float, y: float) -> tuple[int, int]:
-        """(row, col) of the cell whose centre is nearest to a pixel of the image."""
+    def nearest(self, x: float | Fraction, y: float | Fraction) -> tuple[int, int]:
+        """(row, col) of the cell whose centre is nearest to a pixel of the image, of two as near the one of an even number."""
         height, width = self.image
         if not (0 <= x < width and 0 <= y < height):
             raise IndexError(f"pixel ({x}, {y}) is outside the image of {width}×{height}")

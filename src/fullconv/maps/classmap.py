@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,9 +140,14 @@ class ClassMap:
         if self.won is None:
             return self.grid.box(row, col)
         part = self.parts[int(self.won[row, col])].grid
-        x, y = self.grid.centre(row, col)
-        height, width = self.grid.image
-        return part.box(*part.nearest(min(max(x, 0), width - 1), min(max(y, 0), height - 1)))
+        none, (y0, x0), (down, right), (height, width) = (
+            Fraction(0),
+            self.grid.centre0,
+            self.grid.stride,
+            self.grid.image,
+        )
+        y, x = y0 + row * down, x0 + col * right  # exact: a centre may lie midway between two cells
+        return part.box(*part.nearest(min(max(x, none), Fraction(width - 1)), min(max(y, none), Fraction(height - 1))))
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
         """(x, y) in pixels of the image: the centre of what the cell sees."""

@@ -54,11 +54,11 @@ def fused(parts: Sequence[ClassMap], scales: Sequence[float], how: Fuse, pixels:
 
 
 def _nearest(grid: Grid, other: Grid, side: int) -> tuple[Array, Array]:
-    """For each row (side 0) or column (1) of a grid, the other's whose centre is nearest, and whether there is one so near."""
+    """For each row (side 0) or column (1) of a grid, the other's whose centre is nearest, as ``Grid.nearest`` has it, and whether there is one so near."""
     count, most = ((grid.rows, other.rows), (grid.cols, other.cols))[side]
     places = [
         (grid.centre0[side] + i * grid.stride[side] - other.centre0[side]) / other.stride[side] for i in range(count)
     ]
-    found = np.array([int(place + Fraction(1, 2)) if place >= 0 else 0 for place in places])
+    found = np.array([round(place) for place in places])
     inside = np.array([-Fraction(1, 2) <= place < most - Fraction(1, 2) for place in places])
     return np.clip(found, 0, most - 1), inside

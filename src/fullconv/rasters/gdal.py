@@ -25,6 +25,7 @@ from fullconv.rasters.bandnames import RGB, may_be_alpha
 from fullconv.rasters.harmless import CLOSED, mosaic, require_harmless
 from fullconv.rasters.hdf5 import require_modest
 from fullconv.rasters.pictures import FORMATS
+from fullconv.rasters.premultiplied import is_premultiplied
 from fullconv.rasters.remote import CONNECT, RETRIES, WHOLE, Address, RemoteFile
 from fullconv.rasters.source import About, Alpha, Array, Level, Span, Window, cover_of, white_of
 from fullconv.rasters.turned import ORIENTATION
@@ -114,7 +115,7 @@ class Gdal:
         bits = main.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
         tiled = main.driver == "GTiff" and all(tile[1] < w for _, w, tile in shapes[:1])
         self._parallel = tiled and isinstance(image, Path)
-        kind: Alpha = "mask" if self._masked else "straight" if self._alpha is not None else ""
+        kind: Alpha = "mask" if self._masked else "" if self._alpha is None else _kind(image, main, self._alpha)
         self.about = About(
             name=self._name,
             bands=3 if self._colours is not None else main.count - (self._alpha is not None),
@@ -225,6 +226,17 @@ def _alpha(dataset: Any) -> int | None:
     kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
     found = [i for i, (kind, text) in enumerate(kinds) if kind == ColorInterp.alpha and may_be_alpha(text)]
     return found[0] if found and dataset.count > 1 else None
+
+
+def _kind(image: Path | Address, dataset: Any, band: int) -> Alpha:
+    """Of transparency."""
+    if dataset.driver != "GTiff":
+        return "straight"
+    with suppress(OSError):
+        opened: Any = BufferedReader(RemoteFile(image), _PART) if isinstance(image, Address) else image.open("rb")
+        with opened as file:
+            return "premultiplied" if is_premultiplied(file, band, dataset.count) else "straight"
+    return "straight"
 
 
 def _names(dataset: Any, alpha: int | None) -> tuple[str, ...]:

@@ -105,6 +105,8 @@ class _Reader:
         return not _is_number(chance) or chance == 1
 
     def _scale(self, factor: float) -> None:
+        if factor == 1:
+            return
         if self.normalized or self.made.scale != 1:
             raise BadInput(
                 f"{self.where}: scales pixels twice; write what is meant as scale, mean and std in a JSON file"
