@@ -65,6 +65,13 @@ def test_an_input_without_a_size_asks_for_it(said: str, tmp_path: Path) -> None:
     assert fullconv.load(path, input_shape=(3, 9, 8)).image_shape == (3, 9, 8)
 
 
+def test_pools_that_round_in_no_known_way(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(HEAD + POOL.format("ceil_mode: perhaps"))
+    with pytest.raises(BadInput, match=r'net.prototxt:4:\d+: .*RoundMode" has no value named perhaps'):
+        fullconv.load(path)
+
+
 def test_a_field_that_no_version_1_has(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD + POOL.format("ceil_mode: false\n  torch_pooling: true"))

@@ -16,9 +16,8 @@ from fullconv.formats.spelt import as_text, text_of
 _MAX_BYTES = 64 << 20  # the largest known prototxts are below 1 MB
 
 _TOP = 10  # lines of comment
-_CEIL_MODE = re.compile(
-    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)|\bceil_mode\s*:\s*(true|false|True|False|t|f|1|0)\b"""
-)
+_CEIL_MODE = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*)|\bceil_mode\s*:\s*(\w+)""")
+_ROUNDING = dict.fromkeys(("true", "t", "1"), "CEIL") | dict.fromkeys(("false", "f", "0"), "FLOOR")
 _UNKNOWN = "has no field named"
 
 
@@ -79,7 +78,7 @@ def _with_rounding(text: str) -> str:
     def respelt(found: re.Match[str]) -> str:
         if found[1] is not None:  # a text or a comment
             return found[0]
-        return f"round_mode: {'CEIL' if found[2].lower() in ('true', 't', '1') else 'FLOOR'}"
+        return f"round_mode: {_ROUNDING.get(found[2].lower(), found[2])}"
 
     return _CEIL_MODE.sub(respelt, text) if "ceil_mode" in text else text
 
