@@ -139,6 +139,32 @@ def test_a_mean_over_channels_last_maps(tmp_path: Path) -> None:
     onnx.checker.check_model(str(out), full_check=True)
 
 
+@pytest.mark.parametrize("opset", [7, 8])
+def test_whole_numbers_in_constant_nodes_of_old_operator_sets(tmp_path: Path, opset: int) -> None:
+    """Up to set 8 a Constant is of fractions alone, by the schema; exporters wrote shapes and places so all the same."""
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w=(5, 147), b=(5,))
+    path = write(tmp_path / "net.onnx", TRUNK + "g = Gather <axis=1> (p, i)\nf = Reshape(g, s)\ny = Gemm <transB=1> (f, w, b)",
+                 numbers | ints(i=[3, 0, 1], s=[-1, 147]), opset=opset)  # fmt: skip
+    model = onnx.load(str(path))
+    for name in ("i", "s"):
+        tensor = next(each for each in model.graph.initializer if each.name == name)
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], [name], value=tensor))
+        model.graph.initializer.remove(tensor)
+    onnx.save(model, path)
+    image = np.random.default_rng(5).standard_normal((1, 3, 16, 20)).astype(np.float32)
+    full = load(path).cast()
+    (out,) = full.save(tmp_path / "full.onnx")
+    onnx.checker.check_model(str(out), full_check=True)
+    for session, shown in (
+        (ort.InferenceSession(path), image[..., :16]),
+        (ort.InferenceSession(out), image),
+    ):
+        answer = session.run(["y"], {"x": shown})[0]
+        np.testing.assert_allclose(
+            full.run(image)["y"][:, :, 0, : answer.reshape(1, 5, -1).shape[2]], answer.reshape(1, 5, -1), atol=1e-6
+        )
+
+
 def test_weights_in_constant_nodes_and_among_the_inputs(tmp_path: Path) -> None:
     """Exporters of old: IR 3 lists initializers as inputs; others write Constant nodes; dropout has two outputs."""
     body, numbers, _ = EXACT["gemm of a flatten"]

@@ -21,6 +21,8 @@ from fullconv.formats.spelt import as_text
 OLDEST = 7
 IN_MEMORY = Path("the ONNX model in memory")  # stands for a path in messages
 _OWN = ("", "ai.onnx")  # two names of ONNX's own domain
+_FRACTIONS = 8  # the last operator set in which a Constant is of fractions alone
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 _MOST_NODES = 200_000  # of a network with its functions written out; the largest classifiers have some thousands
 
 
@@ -42,6 +44,7 @@ def open_model(source: Path | onnx.ModelProto) -> tuple[ir.Model, tuple[str, ...
     _check_opsets(path, message)
     _check_functions(path, message)
     _spread(message)
+    _whole_numbers(message)
     check_tensors(message, path, None if path is IN_MEMORY else path.parent)
     try:
         model = ir.serde.deserialize_model(message)
@@ -100,6 +103,23 @@ def _nodes(lists: Iterable[Iterable[onnx.NodeProto]]) -> Iterable[onnx.NodeProto
         yield node
         for attribute in node.attribute:
             todo += [inner for graph in (attribute.g, *attribute.graphs) for inner in graph.node]
+
+
+def _whole_numbers(message: onnx.ModelProto) -> None:
+    """Constants of whole numbers as initialisers: up to operator set 8 the node is of fractions alone, though exporters wrote both and engines take them."""
+    if any(not opset.domain and opset.version > _FRACTIONS for opset in message.opset_import):
+        return
+    others = []
+    for node in message.graph.node:
+        held = next((each.t for each in node.attribute if each.name == "value"), None)
+        if node.op_type == "Constant" and not node.domain and held is not None and held.data_type not in _FLOATS:
+            message.graph.initializer.append(held)
+            message.graph.initializer[-1].name = node.output[0]
+        else:
+            others.append(node)
+    if len(others) < len(message.graph.node):
+        del message.graph.node[:]
+        message.graph.node.extend(others)
 
 
 def _spread(message: onnx.ModelProto) -> None:
