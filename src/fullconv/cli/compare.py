@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
+from fullconv.cli.idle import require_of
 from fullconv.cli.options import Input, json_option, overwrite_option
 from fullconv.cli.terminal import complain, note, print_json, print_table, say, tell
 
@@ -57,6 +58,7 @@ def command(
     from fullconv.maps.comparison import compare
     from fullconv.system.guard import require_writable
 
+    require_of("--image", "image", used=output is not None, of="a picture (-o)")
     if output is not None:
         require_writable(Path(output))
     found = compare(first, second, classes=classes, threshold=threshold, partial=partial)

@@ -10,6 +10,7 @@ import click
 from fullconv.cli.cards import card_lines
 from fullconv.cli.heads import head_json, head_lines
 from fullconv.cli.help import IMAGE, OUTPUT, as_command, option
+from fullconv.cli.idle import require_of
 from fullconv.cli.options import Input, head_option, json_option, model_options, overwrite_option
 from fullconv.cli.outputs import PICTURES
 from fullconv.cli.terminal import print_json, print_table, say, tell
@@ -53,6 +54,7 @@ def command(
     """
     from fullconv.maps.features import at_layer, told_of_layer
 
+    require_of("--over", "over", used=picture is not None, of="a picture (-o)")
     if picture is not None:
         _require_png(picture)
     found = model()

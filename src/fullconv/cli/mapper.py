@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fullconv.cli.compared import compared
+from fullconv.cli.idle import require_drawn, require_mapped, require_of
 from fullconv.cli.options import PICTURED
 from fullconv.cli.outputs import Target
 from fullconv.cli.places import note_raw, peaks_of, require_numbers, tell_map, tell_peaks
@@ -93,6 +94,10 @@ class Mapper:
         self.labels = class_labels(self.model, options["labels"], options["output"], options["by"])
         if threshold is None and name is not None:
             threshold = advice_of(asked, self.labels, options["output"], options["activation"]).threshold
+        require_mapped(options)
+        if threshold is not None and name is None and len(self.labels) == 1:
+            name = self.labels[0]  # whose threshold it is
+        require_of("--threshold", "threshold", used=name is not None, of="the places of one class (--class)")
         self._threshold = threshold
         self.classes = () if name is None else classes_named(self.labels, name)
         self._memory = bytes_of(options["memory"])
@@ -107,6 +112,8 @@ class Mapper:
 
     def require(self, target: Target) -> None:
         """BadInput, before the work, where options and output do not go together, or a file must not be written."""
+        heat = bool(self.classes) or len(self.labels) == 1
+        require_drawn(picture=target.picture is not None, heat=heat or self.features)
         if target.store is not None:
             if self._scales is not None:
                 raise BadInput(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fullconv.cli.help import IMAGE, MAP, OUTPUT, argument, as_command, option
+from fullconv.cli.idle import require_of
 from fullconv.cli.options import Input, Real, maker_options, opened_model, overwrite_option
 from fullconv.cli.terminal import tell, waiting
 
@@ -51,6 +52,8 @@ def command(
     """
     from fullconv.reports.report import report
 
+    for called, key in (("--cells", "cells"), ("--weights", "weights"), ("--input-shape", "input_shape")):
+        require_of(called, key, used=model is not None, of="the network (--model)")
     with waiting(f"writing {out}"):
         network = None if model is None else opened_model(model, weights, input_shape)
         written = report(result, out, model=network, **options)

@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 
 from fullconv.cli.help import IMAGE, OUTPUT, argument, as_command, option
+from fullconv.cli.idle import require_of
 from fullconv.cli.options import Input, maker_options, opened_model
 from fullconv.cli.terminal import note, tell
 
@@ -93,6 +94,8 @@ def command(
         note(
             "other machines can reach the viewer: who has its address with the token sees image and map, and it is not encrypted"
         )
+    for called, key in (("--weights", "weights"), ("--input-shape", "input_shape")):
+        require_of(called, key, used=model is not None, of="the network (--model)")
     network = None if model is None else opened_model(model, weights, input_shape)
     with closing(Shown(list(results), image, network, Access(trust, allow_remote, subdataset))) as shown:
 

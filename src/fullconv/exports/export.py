@@ -228,6 +228,9 @@ def _what(target: Path, suffix: str, asked: Asked) -> str:
     return asked.what
 
 
+_LOOK = {"interpolate": False, "cmap": "viridis", "dpi": DPI}  # as pictures look where nobody says
+
+
 def _require_used(target: Path, what: str, asked: Asked) -> None:
     """BadInput where something is asked for that would change nothing."""
     idle = [
@@ -242,6 +245,7 @@ def _require_used(target: Path, what: str, asked: Asked) -> None:
             ),
             ("image", asked.image, what in _PICTURE and target.suffix.lower() in SUFFIXES),
             ("class", asked.name, what != "pca"),
+            *((key, value, what in _PICTURE) for key, value in asked.look.items() if value != _LOOK.get(key)),
         )
         if given is not None and not used
     ]

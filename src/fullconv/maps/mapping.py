@@ -28,7 +28,7 @@ from fullconv.maps.features import at_layer, require_for_features
 from fullconv.maps.finite import require_numbers
 from fullconv.maps.missing import without_answer
 from fullconv.maps.probabilities import Asked
-from fullconv.maps.scales import Fuse, fused
+from fullconv.maps.scales import Fuse, fused, require_fuse
 from fullconv.maps.ways import By, Finer, Way, class_labels, way_over
 from fullconv.model import Model
 from fullconv.rasters.access import Access
@@ -109,6 +109,7 @@ def map_image(
     if asked_of is not model:
         require_for_features({"scales": scales})
     advice = advice_of(model, names, output, activation)
+    require_fuse(fuse, scales)
     if not 0 <= missing <= 1:
         raise BadInput(f"missing {missing}: a share, 0 to 1")
     select = with_bands(model, Selection(nodata=nodata, access=Access(trust, allow_remote, subdataset)), bands)
@@ -268,8 +269,6 @@ def _at_scales(
     """The image mapped at every scale at which it is as large as a crop, fused."""
     if not scales or not all(np.isfinite(s) and 0 < s <= _LARGEST_SCALE for s in scales):
         raise BadInput(f"scales {list(scales)}: must be numbers above 0, up to {_LARGEST_SCALE}")
-    if fuse not in ("max", "mean"):
-        raise BadInput(f"fuse {fuse!r}: not max or mean")
     height, width = seen.pixels.shape[:2]
     parts, used, small = [], [], []
     told: set[str] = set()

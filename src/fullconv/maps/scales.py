@@ -10,11 +10,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fullconv.errors import BadInput
 from fullconv.geometry.grid import Grid
 from fullconv.maps.classmap import ClassMap
 
 Array = npt.NDArray[Any]
 Fuse = Literal["max", "mean"]
+
+
+def require_fuse(how: str, scales: Sequence[float] | None) -> None:
+    """BadInput where there is no such way, or nothing to be fused by it."""
+    if how not in ("max", "mean"):
+        raise BadInput(f"fuse {how!r}: not max or mean")
+    if scales is None and how != "max":
+        raise BadInput(f"fuse {how}: is of maps of several scales; give these with --scales (scales=)")
 
 
 def fused(parts: Sequence[ClassMap], scales: Sequence[float], how: Fuse, pixels: Array | None) -> ClassMap:

@@ -78,6 +78,10 @@ def way_over(
         raise BadInput(f"by {by!r}: not cast or crops")
     if finer not in ("auto", "dilation", "shifts"):
         raise BadInput(f"finer {finer!r}: not auto, dilation or shifts")
+    if finer != "auto" and (stride is None or by == "crops"):
+        raise BadInput(
+            f"finer {finer}: is how the cast network gives a stride of less than its own; give it with --stride (stride=)"
+        )
     if stride is not None and stride < 1:
         raise BadInput(f"stride {stride}: must be at least 1")
     if by == "crops":
