@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from fractions import Fraction
@@ -149,6 +150,24 @@ def test_the_antimeridian_and_a_pole(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="EPSG:3857 tears the map apart"):
         export(crossing, tmp_path / "d.gpkg", what="winners", crs="EPSG:3857")
     assert about["label"] == "field"
+
+
+def test_degrees_that_count_on_to_360_are_told_to_the_west(tmp_path: Path) -> None:
+    found = a_map(3, 10, crs="EPSG:4326", origin=(170, 10), pixel=0.5, stride=4)
+    with export(found, tmp_path / "a.csv", what="cells", crs="EPSG:4326").open() as file:
+        rows = list(csv.DictReader(file))
+    for each in rows:
+        east = 170 + 2 * (int(each["col"]) + 0.5)
+        assert float(each["crs_x"]) == pytest.approx(east if east <= 180 else east - 360)
+        assert float(each["crs_y"]) == pytest.approx(10 - 2 * (int(each["row"]) + 0.5))
+
+
+def test_a_long_map_is_tried_along_itself(tmp_path: Path) -> None:
+    """Of many columns and few rows: what reaches the antimeridian is refused, and what does not is not taken for one that reaches a pole."""
+    wide = {"rows": 3, "cols": 600, "crs": "EPSG:4326", "pixel": 0.05}
+    assert export(a_map(origin=(0, 10), **wide), tmp_path / "a.gpkg", what="winners", crs="EPSG:3857").exists()
+    with pytest.raises(BadInput, match=r"EPSG:3857 tears the map apart|cannot be transformed"):
+        export(a_map(origin=(120, 10), **wide), tmp_path / "b.gpkg", what="winners", crs="EPSG:3857")
 
 
 def test_cells_as_polygons(tmp_path: Path) -> None:

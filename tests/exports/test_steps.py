@@ -101,3 +101,27 @@ def test_areas_are_of_the_cells_squares(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     won = found.scores.argmax(axis=0)
     assert [float(each["area_um2"]) for each in rows] == [24 * 0.125 * (won == i).sum() for i in (0, 1)]
+
+
+def test_whether_a_peak_is_its_crops_own_is_told_of_its_own_cell(tmp_path: Path) -> None:
+    found = a_map(Place())
+    own = np.random.default_rng(1).random((5, 7)) < 0.5
+    confirmed = ClassMap(found.scores, found.grid, found.labels, score_kind="probabilities", confirmed=own)
+    with export(confirmed, tmp_path / "x.csv", what="peaks", threshold=0.3).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 4
+    assert [each["confirmed"] == "True" for each in rows] == [own[int(r["row"]), int(r["col"])] for r in rows]
+
+
+def test_a_cell_at_the_threshold_counts(tmp_path: Path) -> None:
+    scores = np.full((2, 5, 7), 0.25, np.float32)
+    scores[1, 2, 3], scores[1, 4, 4] = 0.75, np.nextafter(np.float32(0.75), np.float32(0))
+    found = ClassMap(scores, a_map(Place()).grid, ("a", "b"), score_kind="probabilities")
+    for what in ("cells", "peaks"):
+        with export(found, tmp_path / f"{what}.csv", what=what, name="b", threshold=0.75).open() as file:
+            assert [(each["row"], each["col"]) for each in csv.DictReader(file)] == [("2", "3")]
+    with rasterio.open(export(found, tmp_path / "x.tif", what="winners", threshold=0.75)) as file:
+        assert np.argwhere(file.read(1) != 255).tolist() == [[2, 3]]
+    for what in ("regions", "winners"):
+        data = json.loads(export(found, tmp_path / f"{what}.geojson", what=what, threshold=0.75).read_text())
+        assert len(data["features"]) == 1

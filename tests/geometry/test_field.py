@@ -199,6 +199,8 @@ def test_sizes_that_do_not_meet_are_cut_behind_the_last_crop() -> None:
     assert fitting(graph, (11, 13), "y", cells) == (10, 12)
     assert map_sizes(graph, (10, 12))["y"] >= cells
     assert fitting(graph, (12, 14), "y", sampling(graph, "y").cells((12, 14))) == (12, 14)
+    for image, fits in (((12, 13), (12, 12)), ((13, 14), (12, 14))):  # the side that goes through stays as it is
+        assert fitting(graph, image, "y", sampling(graph, "y").cells(image)) == fits
 
 
 def test_an_image_is_filled_up_where_cutting_would_cost_cells() -> None:
@@ -206,3 +208,14 @@ def test_an_image_is_filled_up_where_cutting_would_cost_cells() -> None:
     blocks = Window(Span(4, Fraction(4)), Span(4, Fraction(4)), divides=True)
     graph = Graph(("x",), ("y",), (Node("a", "S2D", ("x",), ("y",), blocks),), {"x": image, "y": image.with_size(2, 2)})
     assert fitting(graph, (9, 11), "y", (2, 3)) == (8, 12)
+    assert misfit(graph, (8, 12)) is None
+    for size in ((8, 11), (9, 12)):
+        assert f"its input has {size[0]}×{size[1]}" in str(misfit(graph, size))
+
+
+@pytest.mark.parametrize(("over", "size"), [("h", (1, 7)), ("w", (9, 1)), ("hw", (1, 1))])
+def test_what_pools_one_side_leaves_the_other(over: str, size: tuple[int, int]) -> None:
+    image = Axes.parse("n c h w", {"n": 1, "c": 2, "h": 6, "w": 5})
+    pooled = image.with_size(*(1 if side in over else n for side, n in (("h", 6), ("w", 5))))
+    pool = Node("pool", "ReduceMean", ("x",), ("y",), Whole("mean", over=tuple(over)))
+    assert map_sizes(Graph(("x",), ("y",), (pool,), {"x": image, "y": pooled}), (9, 7))["y"] == size

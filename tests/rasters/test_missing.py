@@ -86,3 +86,24 @@ def test_pixels_behind_a_mask_are_missing_and_stay_as_they_are_stored(tmp_path: 
     found, missing = seen(path)
     np.testing.assert_array_equal(missing, ~held)
     np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("nodata", [7.5, np.nan, np.inf, -1, 256, 1e20])
+def test_a_value_that_no_pixel_can_have_marks_none(nodata: float, tmp_path: Path) -> None:
+    pixels = np.full((32, 32, 3), 7, np.uint8)
+    pixels[5] = 255
+    found, missing = seen(pictures.geotiff(tmp_path / "x.tif", pixels), Selection(nodata=nodata))
+    assert missing is None
+    np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("size", [(96, 300), (300, 96), (1, 300), (300, 1), (40, 30)])
+def test_a_small_picture_is_no_larger_than_asked_for(size: tuple[int, int], tmp_path: Path) -> None:
+    """Its longer side has so many pixels, or those of the image where that has fewer; the shorter one its share."""
+    pixels = pictures.scene(*size)
+    with closing(View(pictures.geotiff(tmp_path / "x.tif", pixels))) as view:
+        found = view.overview(64)
+    assert found is not None
+    factor = max(1, max(size) / 64)
+    assert found.shape == (*(max(1, round(side / factor)) for side in size), 3)
+    assert abs(found.mean() - pixels.mean()) < 2

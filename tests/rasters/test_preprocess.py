@@ -111,3 +111,30 @@ def test_numbers_of_another_scale_are_told(
 ) -> None:
     with pytest.raises(BadInput, match=told):
         normalized(given, mean, std)
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+@pytest.mark.parametrize("mean", [(0.0, 104.0, 117.0), (0.0,), (3.0, 0.0, 0.0), (5.0,)])
+@pytest.mark.parametrize("std", [(1.0, 0.5, 2.0), (1.0,), (0.25, 1.0, 1.0), (4.0,)])
+@pytest.mark.parametrize("scale", [1.0, 1 / 255])
+def test_every_channel_has_its_own_numbers(
+    channels: str, mean: tuple[float, ...], std: tuple[float, ...], scale: float
+) -> None:
+    """Also where the first channel's change nothing; over more rows than are done at once."""
+    pixels = np.random.default_rng(0).integers(0, 256, (130, 5, 3)).astype(np.uint8)
+    made = Preprocess(channels, scale, mean, std)
+    means, stds = (np.broadcast_to(values, 3)[:, None, None] for values in (mean, std))
+    for ordered in (False, True):
+        order = [2, 1, 0] if channels == "BGR" and not ordered else [0, 1, 2]
+        expected = (pixels.astype(np.float64).transpose(2, 0, 1)[order] * scale - means) / stds
+        np.testing.assert_allclose(made.apply(pixels, ordered=ordered)[0], expected, rtol=1e-5, atol=1e-4)
+
+
+def test_numbers_up_to_one_are_of_pixels_on_0_to_1() -> None:
+    for mean, std in (((0.5,), (1.0,)), ((1.0,), None), (None, (1.0, 0.5, 0.5))):
+        found = normalized(None, mean, std)
+        assert (found.scale, found.mean, found.std) == (1 / 255, mean or (0.0,), std or (1.0,))
+    assert normalized(None, (1.5,), None).scale == 1
+    for mean, std in (((3.0,), None), (None, (2.5,))):
+        with pytest.raises(BadInput, match=r"are of pixels on 0\.\.255"):
+            normalized("unit", mean, std)

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from fullconv.errors import BadInput
 from fullconv.rasters.selection import Trained
 from fullconv.rasters.view import Selection, View
 from tests.rasters import pictures
@@ -62,3 +63,17 @@ def test_what_lies_between_levels_is_made_of_the_finer_one(mpp: float, shape: tu
     apart = found - resized(finer, *shape)
     assert np.abs(apart).max() <= 1
     assert abs(apart.mean()) < 0.05  # rounded, not cut off
+
+
+def test_a_level_and_a_size_of_pixels_are_not_asked_for_together() -> None:
+    for level in (0, 1):
+        with pytest.raises(BadInput, match="give one of them"):
+            Selection(level=level, mpp=0.5)
+
+
+def test_what_is_kept_of_a_selection_is_what_decides() -> None:
+    """A run is gone on with whatever a card says of the resolution, where another was asked for."""
+    card = Trained(0.5, 0.1, "a card")
+    assert Selection(trained=card).to_json()["trained"] == [0.5, 0.1]
+    assert Selection(level=0, trained=card).to_json() == Selection(level=0).to_json()
+    assert Selection(mpp=0.25, trained=card).to_json() == Selection(mpp=0.25).to_json()

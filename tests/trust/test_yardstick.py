@@ -23,7 +23,7 @@ from fullconv.trust.pictures import parting_picture
 from fullconv.trust.tally import AGREES, MEASURED, UNSURE, Tally
 from fullconv.trust.verified import Report
 from fullconv.trust.verify import verify
-from fullconv.trust.yardstick import Apart, Calibration, Yardstick
+from fullconv.trust.yardstick import Apart, Calibration, OfClass, Yardstick
 from tests.formats.torch.real import resnet20
 from tests.rasters.pictures import scene
 from tests.trust.test_verify_anywhere import CROP, STEP, by_hand, module
@@ -234,6 +234,15 @@ def test_over_confident_is_a_map_that_agrees_less_and_is_as_sure(
     assert replace(stick, itself=None).overconfidence is None
 
 
+@pytest.mark.parametrize(("sure", "told"), [(0.85, False), (0.95, True)])
+def test_a_map_that_is_less_sure_than_it_agrees_is_not_over_confident(sure: float, told: bool) -> None:
+    """However much surer it is than its crops, which are too modest."""
+    gaps = np.random.default_rng(0).normal(0, 0.05, 1000)
+    gaps += sure - 0.75 - gaps.mean()
+    calibration = Calibration(1000, sure, 0.75, Mean(1000, float(gaps.sum()), float((gaps**2).sum())), 0.1)
+    assert (replace(of(900, 1000, 1910, 2000), calibration=calibration).overconfidence is not None) == told
+
+
 NAN = float("nan")
 
 
@@ -327,3 +336,33 @@ def test_the_json_says_all(compared: Report) -> None:
     assert told["itself"]["pairs"] > told["itself"]["cells"] > 0
     assert {each["class"] for each in told["classes"]} == set(range(5))
     assert told["map"]["interior"]["of"] + told["map"]["border"]["of"] == compared.compared
+
+
+def test_labels_are_told_from_classes_by_any_row_and_are_sure_of_what_they_leave_out_too() -> None:
+    scores = np.array([[0.5, 0.5, 0.0], [0.9, 0.8, 0.1]], np.float32)  # the first adds up to 1 by chance
+    found = Decisions.of(scores, "probabilities")
+    assert found.kind == "labels"
+    assert Decisions.of(scores[:1], "probabilities").kind == "winner"
+    np.testing.assert_allclose(found.surest(scores), [(0.5 + 0.5 + 1.0) / 3, (0.9 + 0.8 + 0.9) / 3])
+
+
+def test_one_label_is_told_from_its_absence() -> None:
+    tally = Tally(Decisions("label", 1, "probabilities"))
+    mapped, crops = (
+        np.array(values, np.float32)[:, None] for values in ([0.9, 0.6, 0.2, 0.1, 0.5], [0.8, 0.1, 0.3, 0.2, 0.7])
+    )
+    tally.add(np.ones(5, bool), mapped, crops)
+    found = {each.label: each for each in tally.yardstick(["crack"], 0).classes}
+    assert (found["crack"].won, found["crack"].crops, found["crack"].agrees) == (3, 2, Share(2, 2, 2))
+    assert (found["not crack"].won, found["not crack"].crops, found["not crack"].agrees) == (2, 3, Share(2, 3, 3))
+
+
+def test_of_more_classes_each_must_be_surer_biased() -> None:
+    """Bonferroni's: a mean two and a half standard errors from 0 is sure of one class, and not of fifty."""
+    of = 400
+    deviation = 0.1
+    mean = 2.5 * deviation / of**0.5
+    squares = (of - 1) * deviation**2 + of * mean**2
+    one = OfClass(0, "a", 9, 9, Share(9, 9), None, 0.5, 0.4, Mean(of, of * mean, squares))
+    assert one.is_biased(1)
+    assert not one.is_biased(50)
