@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,22 @@ def test_many_classes_and_overviews(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert set(np.unique(file.read(1))) == {0, 2}
 
 
+@pytest.mark.parametrize(("count", "kind", "missing"), [(255, "uint8", 255), (256, "uint16", 65535)])
+def test_no_class_is_the_number_of_no_data(count: int, kind: str, missing: int, tmp_path: Path) -> None:
+    """The last class wins the first cell; a cell has no answer; all others are won by the first."""
+    plain = a_map(3, 4, labels=("a",))
+    scores = np.zeros((count, 3, 4), np.float32)
+    scores[0] = 0.5
+    scores[-1, 0, 0] = 0.9
+    scores[:, 2, 3] = np.nan
+    found = ClassMap(scores, plain.grid, tuple(f"class {i}" for i in range(count)), place=plain.place)
+    expected = np.zeros((3, 4), int)
+    expected[0, 0], expected[2, 3] = count - 1, missing
+    with rasterio.open(export(found, tmp_path / "x.tif", what="winners")) as file:
+        assert (file.dtypes[0], file.nodata) == (kind, missing)
+        np.testing.assert_array_equal(file.read(1), expected)
+
+
 def test_a_store_of_winners_exports_the_classes_chosen(quick: Model, tmp_path: Path) -> None:
     found = map_raster(quick, pictures.scene(260, 240), tmp_path / "x.zarr", preprocess="caffe", keep="top1")
     won = found.top1
@@ -71,6 +88,19 @@ def test_a_store_of_winners_exports_the_classes_chosen(quick: Model, tmp_path: P
         np.testing.assert_array_equal(file.read(1), won)
     lines = export(found, tmp_path / "x.csv", name=some, what="cells", threshold=-1e9).read_text().splitlines()
     assert len(lines) - 1 == (won == some).sum() > 0
+
+
+def test_a_pyramid_of_winners_holds_no_class_between_two(
+    quick: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullconv.exports.ometiff._LEAST", 2)
+    found = map_raster(quick, pictures.scene(330, 300), tmp_path / "x.zarr", preprocess="caffe", keep="top1")
+    with tifffile.TiffFile(export(found, tmp_path / "x.ome.tif")) as file:
+        levels = [level.asarray()[0] for level in file.series[0].levels]
+    assert len(levels) > 2
+    np.testing.assert_array_equal(levels[0], found.top1)
+    for fine, coarse in pairwise(levels):
+        np.testing.assert_array_equal(coarse, fine[::2, ::2])
 
 
 def test_ome_tiff(tmp_path: Path) -> None:

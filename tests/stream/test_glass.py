@@ -16,7 +16,7 @@ from fullconv.maps.missing import share_of
 from fullconv.rasters.preprocess import Preprocess
 from fullconv.rasters.view import Selection, View
 from fullconv.stream.blank import blank, own_square
-from fullconv.stream.glass import Glass, glass_of, level_for
+from fullconv.stream.glass import Glass, clear_pixels, glass_of, level_for
 from fullconv.stream.job import Job
 from fullconv.stream.work import Worker
 from fullconv.tiling.cut import Side
@@ -180,3 +180,13 @@ def test_blank_tiles_are_not_read_and_the_cells_are_those_of_the_flat_image(tmp_
     assert few < 0.6 * every
     for each in (3, 11, 60):
         np.testing.assert_array_equal(_loaded(path, each)[0], flat)
+
+
+def test_what_holds_no_data_is_no_clear_glass() -> None:
+    pixels = np.full((3, 4, 3), 240, np.uint8)
+    pixels[0, 0], pixels[0, 1], pixels[0, 2], pixels[0, 3] = 229, (230, 240, 241), (230, 240, 240), 230
+    missing = np.zeros((3, 4), bool)
+    missing[2, 1:3] = True
+    expected = np.ones((3, 4), bool)
+    expected[0, :2] = expected[2, 1:3] = False
+    np.testing.assert_array_equal(clear_pixels(pixels, missing), expected)

@@ -15,7 +15,7 @@ from fullconv.model import Model
 from fullconv.reports.verification import html_report
 from fullconv.stream.device import leave
 from fullconv.trust.decisions import Decisions
-from fullconv.trust.rounded import Rounding, last_bits
+from fullconv.trust.rounded import Rounded, Rounding, last_bits
 from fullconv.trust.verify import verify
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run  # a fixture
@@ -157,3 +157,12 @@ def test_an_engine_that_names_no_layer_says_the_precision(large: Model, monkeypa
         FullconvError, match=r"are NaN .* in fp16, whose numbers end at 65504, and none in fp32; use --precision bf16"
     ):
         fullconv.map(large, image, precision="fp16", runtime="torch:cpu")
+
+
+@pytest.mark.parametrize(("largest", "noise"), [(1e-3, 4e-3), (4e-3, 1e-3)])
+def test_what_is_rounding_goes_by_the_larger_of_both(largest: float, noise: float) -> None:
+    """Of how far crops move by the precision, and how far by its last bits."""
+    found = Rounded("fp16", 10, 10, largest, largest / 2, noise, 0.03)
+    assert found.threshold == 8 * 4e-3
+    assert not found.failed
+    assert Rounded("fp16", 10, 10, largest, largest / 2, noise, 0.033).failed
