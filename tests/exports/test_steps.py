@@ -100,6 +100,10 @@ def test_areas_are_of_the_cells_squares(tmp_path: Path) -> None:
     with export(found, tmp_path / "x.csv", what="areas").open() as file:
         rows = list(csv.DictReader(file))
     won = found.scores.argmax(axis=0)
+    for name in ("a", "b"):  # of one class alone, too, a share is of all cells with an answer
+        with export(found, tmp_path / "one.csv", what="areas", name=name).open() as file:
+            [one] = csv.DictReader(file)
+        assert float(one["share"]) == pytest.approx((won == "ab".index(name)).mean())
     assert [float(each["area_um2"]) for each in rows] == [24 * 0.125 * (won == i).sum() for i in (0, 1)]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from fullconv.maps.peaks import best_apart, local_maxima
+from fullconv.geometry.grid import Grid
+from fullconv.maps.classmap import ClassMap
+from fullconv.maps.peaks import best_apart, highest, local_maxima
 
 AROUND = np.ones((3, 3))
 maps = hnp.arrays(
@@ -58,6 +63,37 @@ def test_of_two_peaks_that_are_near_the_better_one() -> None:
     scores[0, [2, 5, 8, 15]] = [0.7, 0.9, 0.8, 0.6]
     assert [cell[1] for cell in local_maxima([(0, 0, scores)], 0.5, (4, 4))] == [5, 15]
     assert [cell[1] for cell in local_maxima([(0, 0, scores)], 0.5, (3, 3))] == [5, 8, 2, 15]
+
+
+def test_rows_and_columns_have_their_own_distance() -> None:
+    scores = np.zeros((20, 20), np.float32)
+    scores[2, 3], scores[5, 3] = 0.9, 0.8  # three rows apart
+    scores[12, 8], scores[12, 11] = 0.9, 0.8  # three columns apart
+    assert {cell[:2] for cell in local_maxima([(0, 0, scores)], 0.5, (4, 2))} == {(2, 3), (12, 8), (12, 11)}
+    assert {cell[:2] for cell in local_maxima([(0, 0, scores)], 0.5, (2, 4))} == {(2, 3), (5, 3), (12, 8)}
+
+
+@pytest.mark.parametrize(
+    ("distance", "kept"),
+    [(0, {(1, 1), (3, 1), (10, 4), (10, 6)}), (4, {(1, 1), (3, 1), (10, 4), (10, 6)}), (5, {(1, 1), (10, 4), (10, 6)}), (16, {(1, 1), (10, 4), (10, 6)}), (17, {(1, 1), (10, 4)}), (None, {(1, 1), (10, 4)})],
+)  # fmt: skip
+def test_a_distance_is_in_pixels_of_the_image(distance: float | None, kept: set[tuple[int, int]]) -> None:
+    """Cells 2 pixels high and 8 wide: peaks 4 pixels apart down the image, and 16 along it; half a crop is 6 by 20."""
+    grid = Grid(14, 9, *((Fraction(a), Fraction(b)) for a, b in ((2, 8), (12, 40), (5, 19), (12, 40))), (38, 104))
+    scores = np.zeros((1, 14, 9), np.float32)
+    scores[0, [1, 3, 10, 10], [1, 1, 4, 6]] = 0.9, 0.8, 0.9, 0.8
+    found = ClassMap(scores, grid, ("a",), score_kind="probabilities").peaks("a", 0.5, distance)
+    assert {(peak.row, peak.col) for peak in found} == kept
+
+
+def test_an_endless_score_is_a_peak_and_none_is_no_neighbour() -> None:
+    scores = np.zeros((9, 9), np.float32)
+    scores[4, 4], scores[4, 5], scores[1, 1] = np.inf, np.nan, 0.5
+    for cut in (9, 3, 1):
+        blocks = [(y, x, scores[y : y + cut, x : x + cut]) for y in range(0, 9, cut) for x in range(0, 9, cut)]
+        assert local_maxima(blocks, 0.5, (1, 1)) == [(4, 4, np.inf), (1, 1, 0.5)]
+        scores_of = highest((y, x, part) for y, x, part in blocks)
+        assert scores_of == (4, 4, np.inf)
 
 
 def test_boxes_as_a_plain_loop_has_them() -> None:
