@@ -86,6 +86,23 @@ def test_every_number_is_that_of_a_loop(piece: int, monkeypatch: pytest.MonkeyPa
     json.dumps(found.to_json())
 
 
+def test_infinite_scores_are_told_where_they_differ() -> None:
+    """As logarithms of probabilities have them: the same on both sides is no difference, and any other is none that a mean could hold."""
+    first = random_map(0, kind="log-probabilities")
+    first.scores[0, 2, 3] = first.scores[1, 4, 4] = -np.inf
+    same = replace(first, scores=first.scores.copy())
+    found = fullconv.compare(first, same)
+    assert (found.apart, found.mean_gap) == (0, 0)
+    assert "scores are equal" in str(found)
+    same.scores[0, 2, 3], same.scores[2, 5, 5], same.scores[1, 6, 6] = -80, -np.inf, np.nan
+    there = sum(winner(first, *cell) is not None for cell in ((2, 3), (5, 5), (6, 6)))
+    found = fullconv.compare(first, same)
+    assert (found.apart, found.mean_gap) == (there, 0)
+    assert "scores are equal" not in str(found)
+    assert f"{there} scores" in str(found)
+    assert found.to_json()["apart"] == there > 1
+
+
 def test_classes_and_a_threshold() -> None:
     first, second = random_map(0), random_map(1)
     found = fullconv.compare(first, second, classes="dog", threshold=0.4)

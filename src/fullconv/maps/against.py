@@ -65,7 +65,7 @@ class Against:
 
     Attributes:
         grid: the cells that are counted.
-        compared, agree, alone: of ``Comparison``.
+        compared, agree, alone, apart: of ``Comparison``.
         members: of each class of the shared list, cells in the first, in the second, in both.
     """
 
@@ -76,7 +76,7 @@ class Against:
         self._base = coarser_of(self._maps)
         self.grid = self._maps[self._base].grid
         self._near = Nearest.of(self.grid, self._maps[1 - self._base].grid)
-        self.compared = self.agree = 0
+        self.compared = self.agree = self.apart = 0
         self._alone = [0, 0]
         self.members = np.zeros((3, len(shared.labels)), np.int64)
         self._pairs: Counter[tuple[int, int]] = Counter()
@@ -204,7 +204,7 @@ class Against:
         rows, cols = np.nonzero(kinds >= 0)
         self.kinds.add(rows + top, cols + left, kinds[rows, cols])
         if first.scores is not None and second.scores is not None:
-            self._count_gaps(first.scores, second.scores, top, left)
+            self._count_gaps(first.scores, second.scores, both, (top, left))
 
     def _count_wins(self, first: Array, second: Array) -> None:
         count = len(self._shared.labels)
@@ -215,9 +215,11 @@ class Against:
         for pair, number in zip(pairs.tolist(), cells.tolist(), strict=True):
             self._pairs[divmod(pair, count)] += number
 
-    def _count_gaps(self, first: Array, second: Array, top: int, left: int) -> None:
-        gap = second.astype(np.float64) - first
+    def _count_gaps(self, first: Array, second: Array, both: Array, corner: Span) -> None:
+        with np.errstate(invalid="ignore"):  # of two infinities
+            gap = np.where(first == second, 0, second.astype(np.float64) - first)
         known = np.isfinite(gap)
+        self.apart += int((~known & both & ~(np.isnan(first) & np.isnan(second))).sum())
         common = list(self._shared.common)
         sizes = np.abs(np.where(known, gap, 0))
         self._sums[0, common] += np.where(known, gap, 0).sum(axis=(1, 2))
@@ -226,6 +228,7 @@ class Against:
         i, row, col = np.unravel_index(int(sizes.argmax()), sizes.shape)
         most = self.largest
         if known[i, row, col] and (most is None or sizes[i, row, col] > abs(most.second - most.first)):
+            top, left = corner
             x, y = self.grid.centre(top + int(row), left + int(col))
             scores = float(first[i, row, col]), float(second[i, row, col])
             self.largest = Gap(self._shared.labels[common[i]], top + int(row), left + int(col), x, y, *scores)

@@ -64,6 +64,7 @@ class Comparison:
         pairs: of cells that do not agree, winner in the first, winner in the second, and how many, most first.
         largest: the cell whose scores differ most, None where scores are not compared.
         mean_gap: mean absolute difference of scores, None where they are not compared.
+        apart: scores that are infinite or no number in one map and another in the other, of which no difference is told.
         threshold: of the classes, where it was asked for; winners are compared without.
         remarks: what is to be known of the two.
     """
@@ -78,6 +79,7 @@ class Comparison:
     pairs: tuple[tuple[str, str, int], ...]
     largest: Gap | None
     mean_gap: float | None
+    apart: int
     threshold: float | None
     remarks: tuple[str, ...]
     _kinds: Kinds = field(repr=False, compare=False)
@@ -116,13 +118,15 @@ class Comparison:
                 f"an answer in one map only: {self.alone[0]:,} cells in the first, {self.alone[1]:,} in the second"
             )
         if self.mean_gap == 0:
-            lines.append("scores are equal")
+            lines.append("scores are equal" if not self.apart else "scores that are numbers in both are equal")
         elif self.mean_gap is not None and self.largest is not None:
             lines.append(f"scores differ by {self.mean_gap:.3g} on average")
             most = self.largest
             lines.append(
                 f"and most at ({most.x:g}, {most.y:g}), {most.label!r}: {most.first:.4g} in the first, {most.second:.4g} in the second"
             )
+        if self.apart:
+            lines.append(f"{counted(self.apart, 'score')} infinite or no number in one map, and another in the other")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +136,7 @@ class Comparison:
             "alone": list(self.alone), "off": list(self.off), "threshold": self.threshold,
             "classes": [{**asdict(each), "overlap": each.overlap} for each in self.classes],
             "pairs": [{"first": a, "second": b, "cells": count} for a, b, count in self.pairs],
-            "largest": None if self.largest is None else asdict(self.largest), "mean_gap": self.mean_gap, "remarks": list(self.remarks),
+            "largest": None if self.largest is None else asdict(self.largest), "mean_gap": self.mean_gap, "apart": self.apart, "remarks": list(self.remarks),
         }  # fmt: skip
 
     def picture(self, image: Any = None) -> Canvas:
@@ -225,7 +229,7 @@ def _compared(
     return Comparison(
         names, count.grid, count.compared, count.agree, count.alone, count.off,
         tuple(ClassAgreement(*each) for i, each in enumerate(each_class) if chosen is None or i in chosen),
-        count.pairs(_PAIRS), count.largest, count.mean_gap, threshold, (*shared.remarks, *count.remarks, *_other_image(names, first, second)),
+        count.pairs(_PAIRS), count.largest, count.mean_gap, count.apart, threshold, (*shared.remarks, *count.remarks, *_other_image(names, first, second)),
         count.kinds, first,
     )  # fmt: skip
 
