@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,13 +149,14 @@ def test_transparency_masks_in_every_file(kind: str, tmp_path: Path) -> None:
     assert (pixels[missing] == 255).all()
 
 
+@pytest.mark.parametrize("place", [{"crs": "EPSG:32631", "transform": pictures.PLACE}, {}], ids=["placed", "nowhere"])
 @pytest.mark.parametrize("where", ["inside", "beside"])
-def test_masks_of_a_scene(where: str, tmp_path: Path) -> None:
+def test_masks_of_a_scene(where: str, place: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=where == "inside"),
         rasterio.open(
-            path, "w", driver="GTiff", height=200, width=300, count=3, dtype="uint8", crs="EPSG:32631", transform=pictures.PLACE
+            path, "w", driver="GTiff", height=200, width=300, count=3, dtype="uint8", **place
         ) as file,
     ):  # fmt: skip
         file.write(SCENE.transpose(2, 0, 1))
@@ -163,6 +165,28 @@ def test_masks_of_a_scene(where: str, tmp_path: Path) -> None:
     pixels, missing, _ = seen(path)
     np.testing.assert_array_equal(missing, ALPHA == 0)
     np.testing.assert_array_equal(pixels[~missing], SCENE[~missing])
+
+
+@pytest.mark.parametrize("why", ["nothing", "mask", "nodata"])
+def test_a_microscopes_pixels_are_as_large_whoever_reads_the_file(why: str, tmp_path: Path) -> None:
+    """A mask or a value for no data is rasterio's to read, and resolution tags are nothing to GDAL."""
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(
+        path, SCENE, tile=(64, 64), photometric="rgb", resolution=(20000, 40000), resolutionunit="CENTIMETER", metadata=None,
+        extratags=[(274, "H", 1, 6, True)],
+    )  # fmt: skip
+    if why != "nothing":
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            if why == "nodata":
+                file.nodata = 0
+            else:
+                file.write_mask(ALPHA != 0)
+    pixels, missing, view = seen(path)
+    assert (view.about.pixel_size, view.about.unit) == ((0.5, 0.25), "micrometer")
+    assert view.size == (300, 200)
+    expected = {"nothing": np.zeros_like(ALPHA, bool), "mask": ALPHA == 0, "nodata": (SCENE == 0).all(axis=2)}[why]
+    np.testing.assert_array_equal(missing, np.rot90(expected, -1))
+    np.testing.assert_array_equal(pixels[~missing], np.rot90(SCENE, -1)[~missing])
 
 
 @pytest.mark.parametrize("reader", ["rasterio", "tifffile"])

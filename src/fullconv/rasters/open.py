@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from fullconv.errors import BadInput, MissingExtra
 from fullconv.rasters.access import NONE, Access
@@ -34,6 +35,8 @@ _GDAL = (*_JPEG_2000, ".vrt", ".img", ".ntf", ".nitf", *_NETCDF)
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 TILED = (*SLIDES, *_GDAL, *_HDF5, ".npy", ".zarr")  # what no picture reader opens
 SUFFIXES = (*TILED, *_TIFF, *_PICTURES)
+_PLACES = (33550, 33922, 34264, 34735, 42113)  # tags of GeoTIFF, and of a value for no data
+_KIND, _MASK = 254, 4  # of a page (TIFF 6.0, NewSubfileType)
 _HELD = 64 << 20  # pixels up to which a picture is held whole
 
 
@@ -190,7 +193,7 @@ def _gdal(path: Path, what: str, access: Access = NONE) -> Source:
 
 
 def _tiff(path: Path) -> Source:
-    """A vendor's slide as such; by rasterio where it has a place on the earth or a file of overviews beside it, by tifffile otherwise."""
+    """A vendor's slide as such; by rasterio where it has a place on the earth, a mask or a file of overviews beside it, by tifffile otherwise."""
     if find_spec("openslide") is not None:
         from fullconv.rasters.slide import is_slide
 
@@ -200,12 +203,12 @@ def _tiff(path: Path) -> Source:
     placed = _is_placed(path)
     if placed and not geo:
         raise MissingExtra(
-            f"{path}: holds a place on the earth, missing data, or has overviews beside it; install rasterio to read it: pip install 'fullconv[geo]'"
+            f"{path}: holds a place on the earth, missing data or a mask, or has overviews beside it; install rasterio to read it: pip install 'fullconv[geo]'"
         )
     if _reads_tiff() and not placed:
         return _tiff_or_picture(path)
     if geo:
-        return _gdal(path, "TIFF files")
+        return _with_size(_gdal(path, "TIFF files"), path)
     if not _is_plain_tiff(path):
         raise MissingExtra(
             f"{path}: a TIFF that Pillow does not read (many bands, say); install rasterio or tifffile: pip install 'fullconv[geo]' or 'fullconv[slide]'"
@@ -217,6 +220,17 @@ def _tiff(path: Path) -> Source:
     raise MissingExtra(
         f"{path}: a big TIFF needs rasterio or tifffile; install one with: pip install 'fullconv[geo]' or 'fullconv[slide]'"
     )
+
+
+def _with_size(source: Source, path: Path) -> Source:
+    """With the size of a pixel that a microscope wrote, of which GDAL knows nothing, where the image has no place on the earth."""
+    about = source.about
+    if about.pixel_size is None and about.transform is None and about.crs is None and _reads_tiff():
+        from fullconv.rasters.tiff import stated_size
+
+        if (size := stated_size(path)) is not None:
+            source.about = replace(about, pixel_size=size, unit="micrometer")
+    return source
 
 
 def _is_plain_tiff(path: Path) -> bool:
@@ -248,24 +262,32 @@ def _tiff_or_picture(path: Path) -> Source:
 
 
 def _is_placed(path: Path) -> bool:
-    """Whether a TIFF holds a georeference (the tags of GeoTIFF) or a value for no data, or has files beside it, which rasterio knows how to
+    """Whether a TIFF holds a georeference (the tags of GeoTIFF), a value for no data or a mask, or has files beside it, which rasterio knows how to
     read."""
-    codes = (33550, 33922, 34264, 34735, 42113)
     if beside(path):
         return True
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):  # its reader says what is wrong
+        first, *others = _tags_of_pages(path)
+        return any(code in first for code in _PLACES) or any(int(tags.get(_KIND, 0)) & _MASK for tags in others)
+    return False
+
+
+def _tags_of_pages(path: Path) -> Iterator[Mapping[int, Any]]:
+    """By number, those tags of every page that tell who reads the file; of OME-TIFF, whose planes may be thousands and are no masks, of the first."""
     if find_spec("tifffile") is None:
-        try:
-            with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
-                return any(code in getattr(image, "tag_v2", {}) for code in codes)
-        except Exception:
-            return False  # its reader says what is wrong
+        with Image.open(path, formats=("TIFF",)) as image:
+            for frame in ImageSequence.Iterator(image):
+                tags: Any = getattr(frame, "tag_v2", {})
+                yield {code: tags[code] for code in (*_PLACES, _KIND) if code in tags}
+        return
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path, _multifile=False) as file:
-            return any(code in file.pages.first.tags for code in codes)
-    except Exception:
-        return False  # its reader says what is wrong
+    with tifffile.TiffFile(path, _multifile=False) as file:
+        for page in file.pages:
+            found: Any = page.aspage().tags
+            yield {code: found.valueof(code) for code in (*_PLACES, _KIND) if code in found}
+            if file.is_ome:
+                return
 
 
 def _picture(path: Path) -> Source:

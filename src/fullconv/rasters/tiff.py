@@ -195,6 +195,16 @@ def require_levels(path: Path) -> None:
             )
 
 
+def stated_size(path: Path) -> tuple[float, float] | None:
+    """(y, x) in micrometres of a pixel of the first image, for a file that another library reads; None where it does not say."""
+    with (
+        suppress(Exception),
+        tifffile.TiffFile(path, _multifile=False) as file,
+    ):  # what is wrong with it, its reader says
+        return size_of_pixel(file, file.pages.first)
+    return None
+
+
 def _levels(file: tifffile.TiffFile) -> list[Any]:
     """Levels of the first image, the finest first; of Aperio's slides every tiled page, as its program counts."""
     if not file.is_svs:
