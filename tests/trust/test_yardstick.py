@@ -155,6 +155,8 @@ def test_about_so_many_are_moved(padded: Model, compared: Report) -> None:
     assert 80 < (some.yardstick.itself.every.trials or 0) < 160
     again = verify(padded, PIXELS, preprocess="unit", moved=120, memory=default_budget() // 2)
     assert some == again
+    assert hash(some) == hash(again)
+    assert some != replace(again, agree=again.agree - 1)
     none = verify(padded, PIXELS, preprocess="unit", moved=0)
     assert none.yardstick is not None
     assert none.yardstick.itself is None

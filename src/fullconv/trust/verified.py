@@ -18,7 +18,7 @@ from fullconv.trust.yardstick import Yardstick
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a comparison found. Differences are of scores, absolute.
 
@@ -83,6 +83,9 @@ class Report:
     adapted: bool = False
     states: Array | None = field(default=None, repr=False, compare=False)
     rounded: Rounded | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.grid, self.labels, self.output, self.compared))
 
     @property
     def differences(self) -> Array:
