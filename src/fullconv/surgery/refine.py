@@ -21,10 +21,11 @@ from fullconv.geometry.exactness import read_past
 from fullconv.geometry.lengths import map_sizes, misfit
 from fullconv.graph import spec
 from fullconv.graph.axes import CHANNEL, whole
-from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Touch, Window
+from fullconv.graph.nodes import Graph, Node, Pointwise, Span, Touch, Whole, Window
 from fullconv.surgery.edit import SetWindow
 
 Pair = tuple[Fraction, Fraction]  # y, x
+_OTHER_CELLS = "it goes by all cells of the map, and a finer map has others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def refine(
         else:
             out = known[0]
             nodes.append(node)
+            if isinstance(node.touch, Whole) and node.touch.how != "shift" and _is_finer(out, stride):
+                refusals.append(Refusal(node.name, _OTHER_CELLS))
         steps.update(dict.fromkeys(node.outputs, out))
     if refusals:
         return Refinement(tuple(edits), tuple(refusals), None)
@@ -91,6 +94,11 @@ def refine(
     if apart is not None:
         return Refinement(tuple(edits), (Refusal(graph.outputs[-1], apart),), None)
     return Refinement(tuple(edits), (), predicted)
+
+
+def _is_finer(old: Pair, wanted: tuple[int, int]) -> bool:
+    """Whether cells so many pixels apart are nearer to each other in the finer network."""
+    return any(step.denominator == 1 and gcd(int(step), n) < step for step, n in zip(old, wanted, strict=True))
 
 
 def _met(graph: Graph, sums: frozenset[str]) -> tuple[Graph, dict[str, Window]]:

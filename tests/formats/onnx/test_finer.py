@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -112,3 +113,31 @@ def test_a_branch_that_leads_nowhere_is_no_part_of_a_finer_network(tmp_path: Pat
     (found,) = ort.InferenceSession(written).run(None, {"x": image})
     (own,) = ort.InferenceSession(path).run(None, {"x": image})
     np.testing.assert_allclose(found[:, :, ::2, ::2], own, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["local", "global"])
+@pytest.mark.parametrize(
+    "middle",
+    [
+        "m = MeanVarianceNormalization <axes=[1,2,3]> (c)",
+        "g = GlobalAveragePool(c)\ns = Sigmoid(g)\nm = Mul(c, s)",
+        "g = GlobalMaxPool(c)\nm = Add(c, g)",
+    ],
+)
+def test_what_goes_by_all_cells_has_no_finer_form_where_these_are_others(
+    tmp_path: Path, middle: str, pooling: Any
+) -> None:
+    numbers = weights(w1=(4, 3, 3, 3), b1=(4,), w=(4 * 16, 5), b=(5,))
+    body = CONV + middle + "\np = MaxPool <kernel_shape=[2,2], strides=[2,2]> (m)" + HEAD
+    path = write(tmp_path / "net.onnx", body, numbers, "float[1,3,17,17] x", "float[1,5] y", 17)
+    model = fullconv.load(path, global_pooling=pooling)
+    image = np.random.default_rng(1).integers(0, 256, (29, 33, 3), np.uint8)
+    own = fullconv.map(model, image, preprocess="unit", by="cast")
+    found = fullconv.map(model, image, preprocess="unit", stride=2, by="cast")  # behind what goes by all cells
+    np.testing.assert_allclose(found.scores[:, ::2, ::2], own.scores, rtol=1e-4, atol=1e-5)
+    if "Global" in middle and pooling == "local":
+        assert model.refined(1).sampling().stride == (1, 1)
+        return
+    with pytest.raises(CannotCast, match="it goes by all cells of the map, and a finer map has others"):
+        model.refined(1)
+    assert fullconv.map(model, image, stride=1, preprocess="unit", by="cast").scores.shape[1:] == (13, 17)
