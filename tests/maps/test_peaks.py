@@ -86,6 +86,20 @@ def test_a_distance_is_in_pixels_of_the_image(distance: float | None, kept: set[
     assert {(peak.row, peak.col) for peak in found} == kept
 
 
+def test_a_slope_over_the_edge_of_a_block_has_no_peak_behind_it() -> None:
+    """Of each block the cells at its sides count though they are beaten within it: what lies beyond is lower."""
+    slope = np.broadcast_to(np.array([4, 3, 2, 1], np.float32), (5, 4)) + np.array(
+        [[0], [0], [5], [0], [0]], np.float32
+    )
+    for scores in (slope, slope[:, ::-1], slope.T, slope.T[::-1]):
+        high, wide = scores.shape
+        for down, right in ((5, 2), (2, 5), (3, 3)):
+            blocks = [
+                (y, x, scores[y : y + down, x : x + right]) for y in range(0, high, down) for x in range(0, wide, right)
+            ]
+            assert [score for *_, score in local_maxima(blocks, 0.5, (1, 1))] == [9]
+
+
 def test_an_endless_score_is_a_peak_and_none_is_no_neighbour() -> None:
     scores = np.zeros((9, 9), np.float32)
     scores[4, 4], scores[4, 5], scores[1, 1] = np.inf, np.nan, 0.5
