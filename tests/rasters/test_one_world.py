@@ -189,6 +189,19 @@ def test_a_microscopes_pixels_are_as_large_whoever_reads_the_file(why: str, tmp_
     np.testing.assert_array_equal(pixels[~missing], np.rot90(SCENE, -1)[~missing])
 
 
+@pytest.mark.parametrize("stated", [False, True], ids=["plain", "nodata"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_many_bands_are_turned_whoever_reads_them(kind: type, stated: bool, tmp_path: Path) -> None:
+    """Pillow, which reads EXIF's tags, opens no TIFF of so many bands."""
+    path, bands = tmp_path / "x.tif", np.tile(np.maximum(SCENE, 1), (1, 1, 3))
+    tags: list[Any] = [(274, "H", 1, 6, True), *([(42113, "s", 2, "0", True)] if stated else [])]
+    stored = bands.astype(kind) * kind(257 if kind is np.uint16 else 1)  # 16 bits are read as value / 257
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig="contig", metadata=None, extratags=tags)
+    pixels, missing, _ = seen(path)
+    assert not missing.any()
+    np.testing.assert_allclose(pixels, np.rot90(bands, -1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("reader", ["rasterio", "tifffile"])
 def test_an_alpha_band_is_not_always_the_last(reader: str, tmp_path: Path) -> None:
     """Near infrared behind alpha: bands keep their order without it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from io import BufferedReader
 from pathlib import Path
 from threading import Lock, get_ident
@@ -273,6 +274,10 @@ def _orientation(image: Path | Address, dataset: Any) -> int:
     """How a picture is to be turned, as EXIF says; 1 of what has a place on the earth, whose transform speaks of pixels as stored."""
     if dataset.driver not in (*_ROWS, "GTiff") or not dataset.transform.is_identity:
         return 1
+    if dataset.driver == "GTiff" and isinstance(image, Path) and find_spec("tifffile") is not None:
+        from fullconv.rasters.tiff import stated_orientation
+
+        return stated_orientation(image)  # also of many bands, which Pillow does not open
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file: Any = BufferedReader(RemoteFile(image), _PART) if isinstance(image, Address) else image

@@ -205,6 +205,13 @@ def stated_size(path: Path) -> tuple[float, float] | None:
     return None
 
 
+def stated_orientation(path: Path) -> int:
+    """How the first image is to be turned, for a file that another library reads; 1 where it does not say."""
+    with suppress(Exception), tifffile.TiffFile(path, _multifile=False) as file:
+        return int(_number(file.pages.first, ORIENTATION) or 1)
+    return 1
+
+
 def _levels(file: tifffile.TiffFile) -> list[Any]:
     """Levels of the first image, the finest first; of Aperio's slides every tiled page, as its program counts."""
     if not file.is_svs:
