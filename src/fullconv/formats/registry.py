@@ -35,6 +35,9 @@ _HINTS = {
         "this with --weights; a TorchScript file is a model by itself; a whole module is read from Python, fullconv.load(module, input_shape=...), or from a .pt2 file",
     ),
 }
+_HINTS[".ptl"] = (
+    "holds no code of TorchScript; save the network with torch.jit.save, or export it to ONNX (torch.onnx.export)"
+)
 # library:model, package.module:function, and a folder of transformers
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.\-]*|transformers:.+", re.DOTALL)
 
@@ -70,7 +73,7 @@ def _by_suffix(path: Path) -> Format:
         what = suffix or "a file without a suffix"
         hint = _HINTS.get(
             suffix,
-            f"{what} is not a format that fullconv reads; it reads Caffe (.prototxt), ONNX (.onnx), PyTorch (.pt2) and Keras (.keras, .h5)",
+            f"{what} is not a format that fullconv reads; it reads Caffe (.prototxt), ONNX (.onnx), PyTorch (.pt2, TorchScript) and Keras (.keras, .h5)",
         )
         raise BadInput(f"{path}: {hint}")
     return _made(*_BY_SUFFIX[suffix])

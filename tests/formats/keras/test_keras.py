@@ -224,6 +224,19 @@ class TestBadFiles:
         with pytest.raises(BadInput, match="not one image"):
             fullconv.load(model)
 
+    def test_pixels_in_a_row_become_an_image_as_is_said(self) -> None:
+        model = keras.Sequential([layers.Input((48,)), layers.Dense(5)])
+        with pytest.raises(
+            BadInput, match=r"keras\.Sequential\(\[keras\.Input\(\(H, W, C\)\), keras\.layers\.Flatten\(\), model\]\)"
+        ):
+            fullconv.load(model)
+        found = fullconv.load(keras.Sequential([keras.Input((6, 8, 1)), layers.Flatten(), model]))
+        image = np.random.default_rng(0).integers(0, 256, (9, 12), np.uint8)
+        cells = fullconv.map(found, image, preprocess="unit").scores
+        crop = (image[2:8, 1:9] / np.float32(255)).reshape(1, 48)
+        expected = keras.ops.convert_to_numpy(model(crop))[0]
+        assert np.abs(cells[:, 2, 1] - expected).max() < 1e-5 * np.abs(expected).max()
+
     def test_weights_beside(self, tmp_path: Path) -> None:
         sequential(layers.Flatten(), layers.Dense(5)).save(tmp_path / "net.keras")
         with pytest.raises(BadInput, match="leave out --weights"):

@@ -104,6 +104,20 @@ def test_both_kinds_answer_as_the_file_does(tmp_path: Path, net: nn.Module, kind
         assert "layer.0.norm.running_var" in model.module.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_one_saved_for_phones_is_the_script_that_it_is(tmp_path: Path) -> None:
+    net, path = Chunks().eval(), tmp_path / "net.ptl"
+    torch.jit.script(net)._save_for_lite_interpreter(str(path))
+    (own,) = fullconv.load(path, input_shape=SHAPE).run(BATCH[:1]).values()
+    with torch.no_grad():
+        assert worst(own, net(torch.from_numpy(BATCH[:1])).numpy()) < 1e-5
+    path.write_bytes(b"bytecode alone")
+    with pytest.raises(
+        BadInput, match=r"net\.ptl: holds no code of TorchScript; save the network with torch\.jit\.save"
+    ):
+        fullconv.load(path, input_shape=SHAPE)
+
+
 def test_a_size_is_asked_for_and_the_files_own_words_are_told(tmp_path: Path) -> None:
     path = written(torch.jit.script(Chunks().eval()), tmp_path / "net.pth")
     with pytest.raises(BadInput, match=r"net\.pth: a TorchScript file does not say its training size.*--input-shape"):

@@ -121,10 +121,20 @@ def _shapes(model: Any) -> list[tuple[int | None, ...]]:
     return [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
 
 
+def _of_a_row(shapes: list[tuple[int | None, ...]]) -> str:
+    """How a network of pixels in a row becomes one of images; nothing of other networks."""
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        return ""
+    return (
+        "; if they are an image's pixels in a row, save it anew with the image before them: "
+        "keras.Sequential([keras.Input((H, W, C)), keras.layers.Flatten(), model]).save(...)"
+    )
+
+
 def _axes(model: Any, name: str, reading: Reading) -> Axes:
     shapes = _shapes(model)
     if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
-        raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image")
+        raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image{_of_a_row(shapes)}")
     if len(shapes[0]) == 3:  # (rows, columns) of a grey image
         return input_axes([*shapes[0], 1], "input", name, reading.input_shape, True)
     orders = [

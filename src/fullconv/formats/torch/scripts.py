@@ -14,7 +14,7 @@ from pathlib import Path
 from fullconv.errors import BadInput
 from fullconv.system.zips import DAMAGED
 
-SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".jit")
+SUFFIXES = (".pt", ".pth", ".ts", ".torchscript", ".jit", ".ptl")  # the last for phones: bytecode beside the code
 _LONGEST = 64 << 20  # bytes of code; a network's is some thousands
 _MOST = 200_000  # members
 _OWN = ("prim", "aten")  # namespaces of PyTorch's interpreter
