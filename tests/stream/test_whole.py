@@ -24,6 +24,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (1100, 900), np.uint8)
 def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where the image's map does not fit whole: the run of it takes some 40 MB."""
     monkeypatch.setattr(whole, "available_bytes", lambda: 40 << 20)
+    monkeypatch.setattr(whole, "resident_bytes", lambda: 180 << 20)  # whatever ran before, and is loaded meanwhile
     monkeypatch.setattr("fullconv.stream.whole._SHARE", 1.0)
 
 
