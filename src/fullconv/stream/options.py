@@ -6,9 +6,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import wraps
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
+import numpy as np
+
+from fullconv.errors import BadInput
 from fullconv.maps.colours import Given
 from fullconv.maps.probabilities import Asked
 from fullconv.maps.scales import Fuse
@@ -59,6 +63,38 @@ class WholeOptions(MapOptions, total=False):
     fuse: Fuse
 
 
+_WHOLE = {"level": 0, "stride": 1, "batch": 1, "device_memory": 1}  # the least of each
+_NUMBERS = ("mpp", "nodata", "missing", "confirm_threshold")
+_NAMES = ("by", "finer", "runtime", "precision", "on_error", "fuse", "output", "subdataset")
+_MAY_BE_NONE = ("level", "stride", "device_memory", "mpp", "nodata", "confirm_threshold", "output", "subdataset")
+
+
+def _of_kind(name: str, value: Any) -> Any:
+    """A value as Python's own number, text or list, of NumPy's too; BadInput where it is of another kind."""
+    value = value.tolist() if name in ("bands", "scales") and isinstance(value, np.ndarray) else value
+    if value is None and name in _MAY_BE_NONE:
+        return value
+    if name in _WHOLE:
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < _WHOLE[name]:
+            raise BadInput(f"{name} {value!r}: must be a whole number, at least {_WHOLE[name]}")
+        return int(value)
+    if name in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise BadInput(f"{name} {value!r}: must be a number")
+        return float(value)
+    if name in _NAMES and not isinstance(value, str):
+        raise BadInput(f"{name} {value!r}: must be a name")
+    if name == "bands" and not isinstance(value, str | Sequence | None):
+        raise BadInput(f"bands {value!r}: must be a list of names and numbers, or a text of them")
+    if (
+        name == "scales"
+        and value is not None
+        and not (isinstance(value, Sequence) and all(isinstance(each, Real) for each in value))
+    ):
+        raise BadInput(f"scales {value!r}: must be a list of numbers")
+    return value
+
+
 def takes(*sources: Callable[..., Any], known_as: str = "") -> Callable[[Function], Function]:
     """A function's ``**options`` spelt out in its signature, with the defaults of what they are handed to: ``help`` and editors show them. Others are a
     TypeError that names the function and what may be meant.
@@ -80,7 +116,7 @@ def takes(*sources: Callable[..., Any], known_as: str = "") -> Callable[[Functio
                 raise TypeError(
                     f"{known_as or function.__name__}() got an unexpected keyword argument {unknown[0]!r}{meant}"
                 )
-            return function(*args, **given)
+            return function(*args, **{name: _of_kind(name, value) for name, value in given.items()})
 
         kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
         names = {each.name for each in kept}
