@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 os.environ["KERAS_BACKEND"] = "torch"
 
@@ -259,3 +260,26 @@ def test_what_a_network_does_to_pixels_itself_is_told() -> None:
     assert normal.preprocess is None  # of which pixels its mean is, it does not say
     plain = fullconv.load(sequential(layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)))
     assert not any("scales pixels itself" in note for note in plain.notes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "body", "image"),
+    [
+        ((4, 4, 3), [layers.Flatten()], (3, 4, 4)),
+        ((3, 32, 3), [layers.Flatten()], (3, 3, 32)),
+        ((8, 9, 6), [layers.Flatten()], (6, 8, 9)),
+        ((3, 8, 9), [layers.Flatten()], (3, 8, 9)),  # eight rows of nine colours are no image
+        ((3, 8, 3), [layers.Flatten(data_format="channels_first")], (3, 8, 3)),
+        ((3, 8, 9), [layers.Permute((2, 3, 1)), layers.Conv2D(4, 3), layers.Flatten()], (3, 8, 9)),
+        ((8, 9, 6), [layers.Permute((3, 1, 2)), layers.Flatten()], (6, 8, 9)),
+        ((4, 8, 8), [layers.Conv2D(4, 3, data_format="channels_first"), layers.Flatten()], (4, 8, 8)),
+    ],
+)
+def test_which_axis_holds_channels(shape: tuple[int, ...], body: list[Any], image: tuple[int, ...]) -> None:
+    """Where no layer says so, as Keras has it by default, and not by whatever sizes could be colours."""
+    model = keras.Sequential([keras.Input(shape), *body, layers.Dense(5)])
+    read = fullconv.load(model)
+    assert read.image_shape == image
+    values = np.random.default_rng(0).standard_normal((1, *image)).astype(np.float32)
+    own = values if image == shape else values.transpose(0, 2, 3, 1)
+    assert worst(read.run(values)[read.output()], model.predict(own, verbose=0)) < 1e-5

@@ -23,7 +23,7 @@ from fullconv.formats.keras.safety import check
 from fullconv.formats.torch.export import export_module
 from fullconv.formats.torch.network import TorchNet
 from fullconv.formats.torch.quiet import told
-from fullconv.formats.torch.read import input_axes, read_program
+from fullconv.formats.torch.read import COLOURS, input_axes, read_program
 from fullconv.graph.axes import Axes
 from fullconv.rasters.preprocess import NAMED
 
@@ -137,11 +137,19 @@ def _axes(model: Any, name: str, reading: Reading) -> Axes:
         raise BadInput(f"{name}: its inputs are {shapes or 'not built yet'}, not one image{_of_a_row(shapes)}")
     if len(shapes[0]) == 3:  # (rows, columns) of a grey image
         return input_axes([*shapes[0], 1], "input", name, reading.input_shape, True)
-    orders = [
-        getattr(layer, "data_format", None)
-        for layer in model._flatten_layers()
-        if "Flatten" not in type(layer).__name__
-    ]
-    first = next((order for order in orders if order is not None), None)  # who reads the image, or what it became
-    last = None if first is None else first == "channels_last"
-    return input_axes(list(shapes[0]), "input", name, reading.input_shape, last)
+    return input_axes(list(shapes[0]), "input", name, reading.input_shape, _last(model, shapes[0]))
+
+
+def _last(model: Any, shape: tuple[int | None, ...]) -> bool:
+    """Whether channels come last in the image, as the layer has it that reads it first."""
+    flat: str | None = None
+    for layer in model._flatten_layers():
+        kind, order = type(layer).__name__, getattr(layer, "data_format", None)
+        if kind == "Permute":  # what is behind it sees axes in another order
+            break
+        if "Flatten" in kind:  # of a network whose other layers have channels first it is left as it is by default
+            flat = flat or order
+        elif order is not None:
+            return bool(order == "channels_last")
+    # Keras's own default, but of images that have a plausible number of channels in front alone.
+    return flat != "channels_first" and not (shape[1] in COLOURS and shape[3] not in COLOURS)

@@ -31,7 +31,7 @@ from fullconv.formats.torch.scripts import SUFFIXES, is_torchscript
 from fullconv.formats.torch.source import Source, build
 from fullconv.graph.axes import Axes
 
-_COLOURS = (1, 3, 4)
+COLOURS = (1, 3, 4)
 
 
 def read_network(source: Any, reading: Reading) -> TorchNet:
@@ -144,7 +144,7 @@ def input_axes(
             raise BadInput(f"{source}: input {name!r} of {dims} is no image and leaves its size open")
         return Axes.image([dim or 1 for dim in dims])
     if last is None:
-        last = dims[3] in _COLOURS and dims[1] not in _COLOURS
+        last = dims[3] in COLOURS and dims[1] not in COLOURS
     channels, height, width = (dims[3], dims[1], dims[2]) if last else (dims[1], dims[2], dims[3])
     if given is not None:
         if channels is not None and channels != given[0]:
