@@ -81,7 +81,9 @@ def _of_kind(name: str, value: Any) -> Any:
     if name in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise BadInput(f"{name} {value!r}: must be a number")
-        return float(value)
+        return (
+            int(value) if isinstance(value, Integral) else float(value)
+        )  # a value for no data may be any whole number
     if name in _NAMES and not isinstance(value, str):
         raise BadInput(f"{name} {value!r}: must be a name")
     if name == "bands" and not isinstance(value, str | Sequence | None):
