@@ -176,7 +176,7 @@ class Runner:
         if missing or unknown:
             raise BadInput(f"inputs are {', '.join(self._graph.inputs)}; missing {missing}, unknown {unknown}")
         feeds = {
-            name: np.ascontiguousarray(value, np.float32)
+            name: np.asarray(value, np.float32, order="C")
             for name, value in inputs.items()
             if self._graph.consumers(name)
         }

@@ -292,3 +292,24 @@ def test_threads_that_compute_at_once_do_not_change_how_the_others_round(monkeyp
         thread.join(5)
     assert seen == ["ieee", "tf32"]
     assert holder.fp32_precision == "tf32"  # as it was
+
+
+def test_lone_numbers_stay_such() -> None:
+    """An answer without an axis, in and out: NumPy's own way to make an array contiguous adds one."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor(1.5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x * self.scale).sum((0, 1, 2, 3)) * self.scale
+
+    model = load(Net(), input_shape=(3, 8, 8))
+    x = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    wanted = Net()(torch.from_numpy(x)).detach().numpy()
+    for engine in ("onnxruntime", "torch:cpu"):
+        found = model.run(x, runtime=engine)[model.graph.outputs[0]]
+        assert found.shape == wanted.shape == ()
+        assert abs(found - wanted) < 1e-4
+    assert all(array.shape == () for array in model.lowered({"x": (1, 3, 8, 8)}).weights.values())

@@ -178,9 +178,9 @@ class Net:
         compiled = self._compile(first, last)
         arrays = self._arrays()
         feeds = {
-            value: np.ascontiguousarray(self.blobs[self._placement.blobs[value]].data) for value in compiled.inputs
+            value: np.asarray(self.blobs[self._placement.blobs[value]].data, order="C") for value in compiled.inputs
         }
-        feeds |= {name: np.ascontiguousarray(arrays[name]) for name in compiled.weights}
+        feeds |= {name: np.asarray(arrays[name], order="C") for name in compiled.weights}
         values = list(compiled.results.values())
         for blob, found in zip(compiled.results, compiled.session.run(feeds, values), strict=True):
             self.blobs[blob].fill(found)

@@ -200,7 +200,7 @@ class _Lower:
         array = tensor.detach().cpu()
         values = array.float().numpy() if array.is_floating_point() else array.numpy()
         if values.dtype == np.float32:
-            self.weights[name] = np.ascontiguousarray(values)
+            self.weights[name] = np.asarray(values, order="C")
             return name
         return self.emitter._constant(values)
 

@@ -74,7 +74,7 @@ class LoweredSession:
         return [array_of(answers[name]) for name in names]
 
     def _given(self, name: str, value: Array) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        tensor = torch.from_numpy(np.asarray(value, order="C"))
         if self.device.type != "cuda":
             return tensor.to(self.device).contiguous(memory_format=self.layout)
         if name not in self._staging or self._staging[name].shape != tensor.shape:
@@ -110,7 +110,7 @@ COMPILED: dict[str, Any] = {"mode": "reduce-overhead"}
 def array_of(value: torch.Tensor) -> Array:
     """Floats as float32; whole numbers and truths as they are."""
     numbers = value.float() if value.is_floating_point() else value
-    return np.ascontiguousarray(numbers.cpu().numpy())
+    return np.asarray(numbers.cpu().numpy(), order="C")  # a lone number stays one
 
 
 def first_line(error: BaseException) -> str:
