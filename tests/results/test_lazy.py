@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fullconv.errors import BadInput
 from fullconv.results.bounded import unpacked_bytes
 from fullconv.results.lazy import winners_of
 from fullconv.results.places import storage_of
+from fullconv.results.still import Still
 from fullconv.results.store import Store
 from tests.results.test_mixing import CHUNK, record
 from tests.stream import colours
@@ -208,3 +210,24 @@ def test_a_result_that_is_gone_or_another_now_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="made anew since it was opened"):
         found.at(30, 30)
     assert np.isfinite(again.scores[0]).all()
+
+
+@pytest.mark.parametrize("change", ["the labels", "nothing"])
+def test_a_result_far_away_is_looked_at_again_where_no_cell_has_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """There nobody says when a file was written; what has an answer is there still."""
+    asked: list[str] = []
+    own = SimpleNamespace(request={}, arrays={}, labels=("a", "b"))
+    now = SimpleNamespace(request={}, arrays={}, labels=("a",) if change == "the labels" else ("a", "b"))
+    storage: Any = SimpleNamespace(name="s3://bucket/map.zarr")
+    monkeypatch.setattr(Store, "record_of", staticmethod(lambda storage: asked.append(storage.name) or now))
+    still = Still(SimpleNamespace(storage=storage, record=own))  # type: ignore[arg-type]
+    still.require(answered=True)
+    assert asked == []
+    if change == "the labels":
+        with pytest.raises(BadInput, match=r"s3://bucket/map\.zarr: was made anew since it was opened"):
+            still.require(answered=False)
+    else:
+        still.require(answered=False)
+    assert asked == ["s3://bucket/map.zarr"]

@@ -104,6 +104,13 @@ def test_layers_that_caffe_1_has_in_other_words(tmp_path: Path) -> None:
     }
 
 
+def test_a_gate_without_what_it_is_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(HEAD + 'layer { name: "sum" type: "Axpy" bottom: "data" bottom: "data" top: "sum" }')
+    with pytest.raises(BadInput, match=r"layer 'sum' \(Axpy\): takes three bottoms"):
+        fullconv.load(path)
+
+
 def test_groups_that_are_none(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(
@@ -165,6 +172,8 @@ def test_gates_are_cast_as_onnx_has_them(tmp_path: Path, kind: str) -> None:
     want = F.conv2d(F.conv2d(gated, *held["c2"], stride=2), matrix.reshape(5, 6, 7, 7), bias)
     assert np.allclose(full.run(x.numpy())[full.output()], want.numpy(), rtol=1e-5, atol=1e-5)
     assert [cause.node for cause in model.plan.inexact] == ["mean"]
+    with pytest.raises(BadInput, match=r"would need .*; cast it for others"):  # as Caffe's own network says it
+        model.run(x.numpy())
     # Its layers go by their names, in features and in what trains.
     assert model.layer("c1").cast().run(x.numpy()).popitem()[1].shape == tuple(c1.shape)
     assert {

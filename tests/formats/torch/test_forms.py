@@ -100,6 +100,11 @@ def test_every_engine_answers_as_pytorch_does(name: str) -> None:
         assert worst(found.reshape(wanted.shape), wanted) < 1e-5, engine
 
 
+def test_places_of_two_axes_at_once_are_told() -> None:
+    model = fullconv.load(Net(lambda m, x: x[:, [0, 1], [2, 3]]).eval(), input_shape=SHAPE)
+    assert any("several axes at once" in each.reason for each in model.plan.refusals)
+
+
 @pytest.mark.parametrize(
     "name", ["rolled", "backwards", "places by a list", "windows along axes", "columns", "sums so far", "tiled"]
 )

@@ -65,6 +65,11 @@ CANNOT_RUN: Mapping[str, str] = {
     "Recurrent": "recurrent layers run over time steps, not over an image",
 }
 
+# Layers of other versions that ``versions`` puts in Caffe 1.0's words, where they are as they should be.
+OTHERWISE: Mapping[str, str] = {
+    "Axpy": "takes three bottoms (a number a channel, the map that it scales, the map that is added) and has one top",
+}
+
 
 def make_layer(message: Any) -> Layer:
     """The layer of a LayerParameter. Raises LayerError or LayerRefused."""
@@ -74,6 +79,8 @@ def make_layer(message: Any) -> Layer:
         return LAYERS[kind](message)
     if kind in CANNOT_RUN:
         raise LayerRefused(f"{kind} cannot run here: {CANNOT_RUN[kind]}")
+    if kind in OTHERWISE:
+        raise LayerError(OTHERWISE[kind])
     close = get_close_matches(kind, [*LAYERS, *CANNOT_RUN], 1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise LayerError(f"unknown layer type {kind!r}: not one of Caffe 1.0's{hint}")
